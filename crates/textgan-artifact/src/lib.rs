@@ -1,0 +1,1 @@
+//! Run folders, manifests, fingerprints, atomic publication and typed Parquet tables.

@@ -1,0 +1,1 @@
+//! Load a trained model folder and turn noise, a prompt or a label into text.

@@ -1,0 +1,1 @@
+//! One offline HTML report from the artifacts of a run.

@@ -1,0 +1,1 @@
+//! Vocabulary training and parallel encoding, Parquet to Parquet.

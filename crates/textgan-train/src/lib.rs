@@ -1,0 +1,1 @@
+//! Training text GANs: objectives, the training loop, checkpoints that resume to the same bits.

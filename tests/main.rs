@@ -1,0 +1,1 @@
+//! Behaviour of the program through the real binary.
