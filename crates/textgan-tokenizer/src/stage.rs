@@ -1,0 +1,198 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rayon::prelude::*;
+use textgan_artifact::table::{self, Document, ShardedWriter, TableReader, TokenRow};
+use textgan_artifact::{Progress, write_atomic};
+
+use crate::{
+    Error, Overlong, Result, SplitStatistics, Statistics, Tokenizer, TokenizerConfig, Trainer,
+    special,
+};
+
+const SPLITS: [&str; 3] = ["train", "valid", "test"];
+
+/// More labels than this are identifiers, not categories.
+const MOST_LABELS: usize = 10_000;
+
+/// Turns the documents of `documents` (`{train,valid,test}-*.parquet`) into token sequences.
+///
+/// The vocabulary is learned from the train split alone. Writes into `out`, a folder that exists:
+/// `{train,valid,test}-*.parquet` of [`TokenRow`]s in the order of the documents,
+/// `tokenizer.json`, `labels.json` (the label names in sorted order; a row's label is its place in
+/// it) and `stats.json`. A split without files is skipped, unless it is `train`.
+///
+/// Memory holds a batch of documents and the table of distinct words, whatever the size of the
+/// corpus.
+///
+/// # Errors
+/// [`Error::EmptySplit`] when nothing is left of a split, the errors of [`Trainer::finish`], and
+/// those of reading and writing.
+pub fn tokenize(
+    config: &TokenizerConfig,
+    documents: &Path,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<Statistics> {
+    let mut trainer = Trainer::new(config)?;
+    let mut labels = BTreeSet::new();
+    progress.begin("learning the vocabulary", None);
+    for split in SPLITS {
+        each_batch(documents, split, progress, |batch| {
+            for label in batch.iter().filter_map(|document| document.label.as_ref()) {
+                if labels.insert(label.clone()) && labels.len() > MOST_LABELS {
+                    return Err(Error::TooManyLabels {
+                        limit: MOST_LABELS,
+                        example: label.clone(),
+                    });
+                }
+            }
+            if split == "train" {
+                let texts: Vec<&str> = batch.iter().map(|document| document.text.as_str()).collect();
+                trainer.feed(&texts)?;
+            }
+            Ok(())
+        })?;
+    }
+    let (tokenizer, vocabulary) = trainer.finish()?;
+    progress.finish();
+    if let Some(note) = &vocabulary.note {
+        progress.message(note);
+    }
+
+    let labels: Vec<String> = labels.into_iter().collect();
+    let label_ids: BTreeMap<&str, u32> = labels.iter().map(String::as_str).zip(0..).collect();
+    progress.begin("encoding", None);
+    let mut splits = BTreeMap::new();
+    for split in SPLITS {
+        if table::shards(documents, split)?.is_empty() && split != "train" {
+            continue;
+        }
+        let mut encoder = Encoder::new(config, &tokenizer, &label_ids);
+        let mut writer = ShardedWriter::create(out, split)?;
+        each_batch(documents, split, progress, |batch| Ok(writer.write(&encoder.encode(&batch)?)?))?;
+        writer.finish()?;
+        let statistics = encoder.finish();
+        if statistics.sequences == 0 {
+            return Err(Error::EmptySplit {
+                split,
+                folder: documents.to_owned(),
+                documents: statistics.documents,
+                dropped: statistics.empty + statistics.dropped,
+            });
+        }
+        splits.insert(split.to_owned(), statistics);
+    }
+    progress.finish();
+
+    let statistics = Statistics { vocabulary, labels, splits };
+    write_atomic(&out.join("tokenizer.json"), tokenizer.to_json()?.as_bytes())?;
+    write_atomic(&out.join("labels.json"), &json(&statistics.labels)?)?;
+    write_atomic(&out.join("stats.json"), &json(&statistics)?)?;
+    Ok(statistics)
+}
+
+fn each_batch(
+    folder: &Path,
+    split: &str,
+    progress: &dyn Progress,
+    mut visit: impl FnMut(Vec<Document>) -> Result<()>,
+) -> Result<()> {
+    for shard in table::shards(folder, split)? {
+        for batch in TableReader::<Document>::open(&shard)? {
+            if progress.stop_requested() {
+                return Err(Error::Interrupted);
+            }
+            let batch = batch?;
+            progress.advance(batch.len() as u64);
+            visit(batch)?;
+        }
+    }
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| Error::Tokenizers {
+        action: "writing statistics",
+        message: error.to_string(),
+    })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Encodes the documents of one split and counts what happens to them.
+struct Encoder<'a> {
+    config: &'a TokenizerConfig,
+    tokenizer: &'a Tokenizer,
+    labels: &'a BTreeMap<&'a str, u32>,
+    statistics: SplitStatistics,
+    lengths: Vec<u64>,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(
+        config: &'a TokenizerConfig,
+        tokenizer: &'a Tokenizer,
+        labels: &'a BTreeMap<&'a str, u32>,
+    ) -> Self {
+        let statistics = SplitStatistics::default();
+        Self { config, tokenizer, labels, statistics, lengths: Vec::new() }
+    }
+
+    /// The rows of `documents`, encoded in parallel, in order.
+    fn encode(&mut self, documents: &[Document]) -> Result<Vec<TokenRow>> {
+        let encoded: Vec<Vec<u32>> = documents
+            .par_iter()
+            .with_min_len(64)
+            .map(|document| self.tokenizer.encode(&document.text))
+            .collect::<Result<_>>()?;
+        let rows = documents.iter().zip(encoded).filter_map(|(document, tokens)| {
+            let label = document.label.as_ref().and_then(|label| self.labels.get(label.as_str()));
+            let tokens = self.statistics.admit(self.config, tokens, &mut self.lengths)?;
+            Some(TokenRow { id: document.id, label: label.copied(), tokens })
+        });
+        Ok(rows.collect())
+    }
+
+    fn finish(mut self) -> SplitStatistics {
+        self.statistics.finish(self.lengths);
+        self.statistics
+    }
+}
+
+impl SplitStatistics {
+    /// Applies the length policy to one document and counts it; `None` leaves it out.
+    fn admit(
+        &mut self,
+        config: &TokenizerConfig,
+        mut tokens: Vec<u32>,
+        lengths: &mut Vec<u64>,
+    ) -> Option<Vec<u32>> {
+        self.documents += 1;
+        self.longest = self.longest.max(tokens.len());
+        if tokens.is_empty() {
+            self.empty += 1;
+            return None;
+        }
+        if tokens.len() > config.max_length {
+            match config.overlong {
+                Overlong::Truncate => {
+                    tokens.truncate(config.max_length);
+                    self.truncated += 1;
+                }
+                Overlong::Drop => {
+                    self.dropped += 1;
+                    return None;
+                }
+            }
+        }
+        self.sequences += 1;
+        self.tokens += tokens.len() as u64;
+        self.unknown += tokens.iter().filter(|&&id| id == special::UNKNOWN).count() as u64;
+        if lengths.len() <= tokens.len() {
+            lengths.resize(tokens.len() + 1, 0);
+        }
+        lengths[tokens.len()] += 1;
+        Some(tokens)
+    }
+}

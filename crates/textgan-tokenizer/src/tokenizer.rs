@@ -1,0 +1,122 @@
+use std::path::Path;
+
+use crate::{Error, Result, special};
+
+/// A vocabulary and the way to use it: text to token ids and back.
+///
+/// Encoding and decoding take `&self` and may run in parallel.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    size: usize,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json` written by this crate, or any whose ids `0..4` are the
+    /// [`special`] tokens. [`Tokenizer::adopt`] takes the others.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be read, [`Error::Format`] when it is something else.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = read(path)?;
+        Self::from_json(&bytes)
+            .map_err(|error| Error::Format { path: path.to_owned(), message: error.to_string() })
+    }
+
+    /// Reads any Hugging Face `tokenizer.json` and renumbers it so that the [`special`] tokens come
+    /// first. Its own unknown token becomes ours; its other special tokens stay as ordinary ones.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be read, [`Error::Format`] when it is no tokenizer.
+    pub fn adopt(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        crate::adopt::renumber(&read(path)?)
+            .and_then(|json| Self::from_json(json.as_bytes()))
+            .map_err(|error| Error::Format { path: path.to_owned(), message: error.to_string() })
+    }
+
+    /// The tokenizer that these bytes describe, in the format of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizers`] when they describe none, or one with other special tokens.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        const ACTION: &str = "not a tokenizer.json";
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(json).map_err(Error::tokenizers(ACTION))?;
+        for (id, name) in (0..).zip(special::NAMES) {
+            if inner.token_to_id(name) != Some(id) {
+                return Err(Error::Tokenizers {
+                    action: "special tokens",
+                    message: format!(
+                        "{name} must have id {id}, but {}; adopt the file with kind = \"file\", \
+                         which renumbers it",
+                        match inner.token_to_id(name) {
+                            Some(other) => format!("it has id {other}"),
+                            None => "it is missing".to_owned(),
+                        }
+                    ),
+                });
+            }
+        }
+        // A text that contains "<s>" contains these characters, not the beginning of a text.
+        inner.set_encode_special_tokens(true);
+        // Length is the caller's business.
+        inner.with_padding(None).with_truncation(None).map_err(Error::tokenizers(ACTION))?;
+        let size = inner.get_vocab_size(true);
+        Ok(Self { inner, size })
+    }
+
+    /// The bytes of its `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizers`] when the crate below cannot write it.
+    pub fn to_json(&self) -> Result<String> {
+        self.inner.to_string(true).map_err(Error::tokenizers("writing a tokenizer.json"))
+    }
+
+    /// The token ids of `text`; no begin, no end.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizers`] when an adopted tokenizer cannot represent the text and has no unknown
+    /// token.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding =
+            self.inner.encode_fast(text, false).map_err(Error::tokenizers("encoding a text"))?;
+        let keep = |&id: &u32| if special::is_control(id) { special::UNKNOWN } else { id };
+        Ok(encoding.get_ids().iter().map(keep).collect())
+    }
+
+    /// The text of `tokens`; padding, begin and end are left out, unknown tokens stay visible.
+    /// Words are joined with spaces.
+    ///
+    /// # Errors
+    /// [`Error::UnknownId`] for an id that is not in the vocabulary.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        if let Some(&id) = tokens.iter().find(|&&id| id as usize >= self.size) {
+            return Err(Error::UnknownId { id, size: self.size });
+        }
+        let content: Vec<u32> =
+            tokens.iter().copied().filter(|&id| !special::is_control(id)).collect();
+        self.inner.decode(&content, false).map_err(Error::tokenizers("decoding tokens"))
+    }
+
+    /// The number of tokens, special ones included; ids are `0..vocab_size()`.
+    pub fn vocab_size(&self) -> usize {
+        self.size
+    }
+
+    /// The name of a token, as the vocabulary spells it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The id of a token, as the vocabulary spells it.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
+}
