@@ -1,1 +1,2 @@
+//! The `xtask` binary.
 fn main() {}
