@@ -1,0 +1,221 @@
+//! The list of a stage's files with their hashes, and what decided them.
+
+use crate::{Error, HashCache, Result, hash_file, safe_join, write_atomic};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The name of the manifest in a stage's folder.
+pub const MANIFEST: &str = "manifest.json";
+
+/// What a stage's folder holds and what decided it. Written last, so a folder that has one is
+/// complete. It holds no clock, no thread count and no hardware but the instruction set, which is
+/// the extent of the guarantee that the same inputs give the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The stage that wrote the folder.
+    pub stage: String,
+    /// The version of its files.
+    pub format_version: u32,
+    /// See [`Fingerprint`](crate::Fingerprint).
+    pub fingerprint: String,
+    /// The vector instructions that arithmetic used: see [`instruction_set`].
+    pub instruction_set: String,
+    /// Hash of every input file, by name.
+    pub inputs: BTreeMap<String, String>,
+    /// Every file of the folder but the manifest, by its path in it, with `/` between parts.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// One file of a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// BLAKE3, in hex.
+    pub hash: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a manifest says besides the list of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The stage that wrote the folder.
+    pub stage: String,
+    /// The version of its files.
+    pub format_version: u32,
+    /// See [`Fingerprint`](crate::Fingerprint).
+    pub fingerprint: String,
+    /// Hash of every input file, by name.
+    pub inputs: BTreeMap<String, String>,
+}
+
+impl Header {
+    /// A header without inputs.
+    pub fn new(stage: impl Into<String>, format_version: u32, fingerprint: String) -> Self {
+        Self { stage: stage.into(), format_version, fingerprint, inputs: BTreeMap::new() }
+    }
+
+    /// Adds the hashes of the input files, by name.
+    #[must_use]
+    pub fn with_inputs(mut self, inputs: BTreeMap<String, String>) -> Self {
+        self.inputs = inputs;
+        self
+    }
+}
+
+impl Manifest {
+    /// Hashes every file of `folder` and writes its manifest.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::DiskFull`]; [`Error::Escapes`] for a symbolic link in the folder.
+    pub fn write(folder: &Path, header: Header) -> Result<Self> {
+        let mut names = Vec::new();
+        list_files(folder, folder, &mut names)?;
+        names.retain(|name| name != MANIFEST);
+        let entries = names
+            .par_iter()
+            .map(|name| {
+                let path = folder.join(name);
+                let bytes =
+                    path.metadata().map_err(|source| Error::io("read", &path, source))?.len();
+                Ok(FileEntry { hash: hash_file(&path)?, bytes })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let manifest = Self {
+            stage: header.stage,
+            format_version: header.format_version,
+            fingerprint: header.fingerprint,
+            instruction_set: instruction_set().to_string(),
+            inputs: header.inputs,
+            files: names.into_iter().zip(entries).collect(),
+        };
+        let mut text = serde_json::to_vec_pretty(&manifest).map_err(|error| Error::Json {
+            what: "a manifest".into(),
+            message: error.to_string(),
+        })?;
+        text.push(b'\n');
+        write_atomic(&folder.join(MANIFEST), &text)?;
+        Ok(manifest)
+    }
+
+    /// Reads the manifest of `folder`.
+    ///
+    /// # Errors
+    /// [`Error::NoManifest`] when there is none, [`Error::BadManifest`] when it is not one, or names
+    /// a file outside the folder.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoManifest { path: folder.to_path_buf() });
+            }
+            Err(source) => return Err(Error::io("read", path, source)),
+        };
+        let bad = |message: String| Error::BadManifest { path: path.clone(), message };
+        let manifest: Self =
+            serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+        for name in manifest.files.keys() {
+            safe_join(folder, name).map_err(|error| bad(error.to_string()))?;
+        }
+        Ok(manifest)
+    }
+
+    /// Hashes every file and compares.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] names the first file that differs or is missing.
+    pub fn verify(&self, folder: &Path) -> Result<()> {
+        self.files.par_iter().try_for_each(|(name, entry)| {
+            let path = self.check_size(folder, name, entry)?;
+            self.check_hash(path, &hash_file(&folder.join(name))?, entry)
+        })
+    }
+
+    /// Like [`verify`](Self::verify), but believes `cache` about files that were not touched.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] names the first file that differs or is missing.
+    pub fn verify_cached(&self, folder: &Path, cache: &mut HashCache) -> Result<()> {
+        for (name, entry) in &self.files {
+            let path = self.check_size(folder, name, entry)?;
+            let hash = cache.hash(&path)?;
+            self.check_hash(path, &hash, entry)?;
+        }
+        Ok(())
+    }
+
+    /// The size of all files together.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|entry| entry.bytes).sum()
+    }
+
+    fn check_size(&self, folder: &Path, name: &str, entry: &FileEntry) -> Result<PathBuf> {
+        let path = safe_join(folder, name)?;
+        match path.metadata() {
+            Ok(metadata) if metadata.len() == entry.bytes => Ok(path),
+            Ok(_) => Err(self.changed(path, "was changed")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(self.changed(path, "is missing"))
+            }
+            Err(source) => Err(Error::io("read", path, source)),
+        }
+    }
+
+    fn check_hash(&self, path: PathBuf, hash: &str, entry: &FileEntry) -> Result<()> {
+        if hash == entry.hash { Ok(()) } else { Err(self.changed(path, "was changed")) }
+    }
+
+    fn changed(&self, path: PathBuf, problem: &'static str) -> Error {
+        Error::Changed { path, problem, stage: self.stage.clone() }
+    }
+}
+
+/// The widest vector instructions that this machine offers to the kernels that choose at run time.
+/// Results are bit-identical between machines that agree on it, for one binary.
+pub fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            "x86_64 avx512f"
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            "x86_64 avx2 fma"
+        } else {
+            "x86_64"
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        std::env::consts::ARCH
+    }
+}
+
+/// Every file under `folder`, by its name relative to `base`, sorted.
+fn list_files(base: &Path, folder: &Path, names: &mut Vec<String>) -> Result<()> {
+    let read = |source| Error::io("read", folder, source);
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(read)?;
+        if kind.is_dir() {
+            list_files(base, &path, names)?;
+            continue;
+        }
+        let relative = path.strip_prefix(base).unwrap_or(&path);
+        let parts: Option<Vec<_>> = relative.iter().map(|part| part.to_str()).collect();
+        match parts {
+            Some(parts) if kind.is_file() => names.push(parts.join("/")),
+            _ => {
+                return Err(Error::Escapes {
+                    base: base.to_path_buf(),
+                    name: relative.to_string_lossy().into_owned(),
+                });
+            }
+        }
+    }
+    names.sort();
+    Ok(())
+}
