@@ -1,0 +1,121 @@
+//! The `checkpoints` folder: which there are, which one is the latest, and how one gets there.
+//!
+//! A checkpoint is written beside and published whole; then the small file `latest` names it. So
+//! at every moment `latest` names a complete checkpoint or is not there at all.
+
+use std::path::{Path, PathBuf};
+
+use textgan_artifact::{publish, write_atomic};
+
+use crate::error::io;
+use crate::state::{State, VERSION};
+use crate::{Error, Result};
+
+/// The file that names the latest checkpoint.
+pub(crate) const LATEST: &str = "latest";
+const STATE: &str = "state.json";
+const PARTIAL: &str = ".partial";
+
+/// The `checkpoints` folder of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// The checkpoints of the run in `out`.
+    pub fn of(out: &Path) -> Result<Self> {
+        let folder = out.join("checkpoints");
+        std::fs::create_dir_all(&folder).map_err(io(&folder))?;
+        Ok(Self { folder })
+    }
+
+    /// The folder of checkpoint `name`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The latest checkpoint's name and state, if there is one.
+    pub fn latest(&self) -> Result<Option<(String, State)>> {
+        let path = self.path(LATEST);
+        let name = match std::fs::read_to_string(&path) {
+            Ok(name) => name.trim().to_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(path)(error)),
+        };
+        Ok(Some((name.clone(), self.state(&name)?)))
+    }
+
+    /// Every complete checkpoint and its state, in no order; those without a state are weights only.
+    pub fn all(&self) -> Result<Vec<(String, State)>> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(io(&self.folder))? {
+            let name = entry.map_err(io(&self.folder))?.file_name().to_string_lossy().into_owned();
+            if !name.ends_with(PARTIAL) && self.path(&name).join(STATE).exists() {
+                all.push((name.clone(), self.state(&name)?));
+            }
+        }
+        Ok(all)
+    }
+
+    fn state(&self, name: &str) -> Result<State> {
+        let path = self.path(name).join(STATE);
+        let bytes = std::fs::read(&path).map_err(io(&path))?;
+        let broken = |problem: String| Error::Checkpoint { path: path.clone(), problem };
+        let state: State = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+        if state.version != VERSION {
+            return Err(broken(format!("its layout is version {}, this program's is {VERSION}", state.version)));
+        }
+        Ok(state)
+    }
+
+    /// Writes checkpoint `name`: `contents` fills its folder, `state` is added if given.
+    pub fn write(
+        &self,
+        name: &str,
+        state: Option<&State>,
+        contents: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let partial = self.path(&format!("{name}{PARTIAL}"));
+        if partial.exists() {
+            std::fs::remove_dir_all(&partial).map_err(io(&partial))?;
+        }
+        std::fs::create_dir_all(&partial).map_err(io(&partial))?;
+        contents(&partial)?;
+        if let Some(state) = state {
+            let path = partial.join(STATE);
+            let json = serde_json::to_vec_pretty(state).map_err(|error| io(&path)(error.into()))?;
+            std::fs::write(&path, json).map_err(io(&path))?;
+        }
+        Ok(publish(&partial, &self.path(name))?)
+    }
+
+    /// Makes `name` the latest, and then removes what neither it nor `state` needs.
+    pub fn set_latest(&self, name: &str, state: &State) -> Result<()> {
+        write_atomic(&self.path(LATEST), name.as_bytes())?;
+        self.prune(name, state)
+    }
+
+    /// Removes every checkpoint that neither `latest` nor `state` names.
+    ///
+    /// What stays is decided by the state alone, so an interrupted run ends with the same folders
+    /// as one that was not.
+    pub fn prune(&self, latest: &str, state: &State) -> Result<()> {
+        let kept = |name: &str| {
+            name == LATEST
+                || name == latest
+                || state.checkpoints.iter().any(|kept| kept == name)
+                || [&state.beginning, &state.best].iter().any(|kept| kept.as_deref() == Some(name))
+        };
+        for entry in std::fs::read_dir(&self.folder).map_err(io(&self.folder))? {
+            let entry = entry.map_err(io(&self.folder))?;
+            let path = entry.path();
+            if kept(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.map_err(io(path))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use textgan_nn::ops::Relaxation;
+
+use super::{Keep, LatentConfig, OptimizerConfig, ScheduleConfig};
+use crate::divergence::Divergence;
+
+/// `kind = "adversarial"`: in each step the discriminator is updated `discriminator_steps` times,
+/// then the generator `generator_steps` times, each time on fresh samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adversarial {
+    /// Length of the phase in steps, where it does not end earlier.
+    pub steps: u64,
+    /// Updates of the discriminator a step.
+    pub discriminator_steps: u64,
+    /// Updates of the generator a step.
+    pub generator_steps: u64,
+    /// Full learning rate of the generator.
+    pub learning_rate: f64,
+    /// The generator's optimizer.
+    pub optimizer: OptimizerConfig,
+    /// Full learning rate of the discriminator.
+    pub discriminator_learning_rate: f64,
+    /// The discriminator's optimizer.
+    pub discriminator_optimizer: OptimizerConfig,
+    /// How both learning rates move.
+    pub schedule: ScheduleConfig,
+    /// How the discriminator's opinion becomes a gradient of the generator.
+    pub estimator: Estimator,
+    /// The two losses. REINFORCE uses it for the discriminator only.
+    pub divergence: Divergence,
+    /// Whether whole sentences are judged or each of their prefixes.
+    pub judged: Judged,
+    /// Keeps every weight of the discriminator within this distance of 0 (Arjovsky et al., 2017);
+    /// 0 does not. The Wasserstein divergence needs it.
+    pub weight_clip: f32,
+    /// Weight of the likelihood of real text (nats per token) in the generator's loss; it keeps
+    /// the generator from drifting away from language. 0 leaves it out.
+    pub anchor: f32,
+    /// The latent objective of that likelihood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latent: Option<LatentConfig>,
+    /// Gives the two networks disjoint halves of the training text: a discriminator that sees the
+    /// generator's own training text learns what was memorised rather than what is real.
+    pub cross_fit: bool,
+    /// When the phase has converged, and how often that is asked.
+    pub convergence: ConvergenceConfig,
+    /// What is watched for at each of those times.
+    pub alarms: Alarms,
+    /// Which weights the phase hands on.
+    pub keep: Keep,
+}
+
+impl Default for Adversarial {
+    fn default() -> Self {
+        Self {
+            steps: 500,
+            discriminator_steps: 1,
+            generator_steps: 1,
+            learning_rate: 1e-4,
+            optimizer: OptimizerConfig::default(),
+            discriminator_learning_rate: 1e-4,
+            discriminator_optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+            estimator: Estimator::default(),
+            divergence: Divergence::default(),
+            judged: Judged::default(),
+            weight_clip: 0.0,
+            anchor: 0.0,
+            latent: None,
+            cross_fit: false,
+            convergence: ConvergenceConfig::default(),
+            alarms: Alarms::default(),
+            keep: Keep::default(),
+        }
+    }
+}
+
+/// Words are discrete, so the discriminator's gradient does not reach the generator by itself;
+/// these are two ways round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Estimator {
+    /// The sampled words are relaxed with Gumbel noise (Jang et al., 2017; Nie et al., 2019), drawn
+    /// on the condition that they were sampled.
+    Gumbel {
+        /// What the discriminator reads: `straight-through` reads the words and pretends that they
+        /// were soft when the gradient comes back; `soft` reads mixtures of words.
+        #[serde(default = "straight_through")]
+        relaxation: Relaxation,
+        /// Temperature of the relaxation over the phase.
+        #[serde(default)]
+        temperature: Temperature,
+    },
+    /// Policy gradient (Williams, 1992): words that the discriminator liked become likelier.
+    Reinforce {
+        /// What the discriminator's opinion is worth.
+        #[serde(default)]
+        reward: Reward,
+        /// What is subtracted from a reward to calm the gradient.
+        #[serde(default)]
+        baseline: Baseline,
+        /// Weight of the generator's own entropy, summed over the words of a sentence (nats), which
+        /// is maximised along with the reward.
+        #[serde(default)]
+        entropy: f32,
+    },
+}
+
+fn straight_through() -> Relaxation {
+    Relaxation::StraightThrough
+}
+
+impl Default for Estimator {
+    fn default() -> Self {
+        Self::Gumbel { relaxation: straight_through(), temperature: Temperature::default() }
+    }
+}
+
+/// Temperature of the Gumbel relaxation: from `start` to `end`, geometrically over the phase.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Temperature {
+    /// At the first step.
+    pub start: f32,
+    /// At the last step.
+    pub end: f32,
+}
+
+impl Default for Temperature {
+    fn default() -> Self {
+        Self { start: 1.0, end: 1.0 }
+    }
+}
+
+/// What a sampled sentence earns for its words.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reward {
+    /// What a realness logit is worth.
+    pub score: RewardScore,
+    /// How much of a later word's reward an earlier word gets per word between them. Only where
+    /// prefixes are judged: a whole sentence's reward goes to all of its words alike.
+    pub discount: f32,
+}
+
+impl Default for Reward {
+    fn default() -> Self {
+        Self { score: RewardScore::default(), discount: 1.0 }
+    }
+}
+
+/// What a realness logit `r` is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RewardScore {
+    /// `2 sigmoid(r) - 1`, in (-1, 1) (d'Autume et al., 2019).
+    #[default]
+    Probability,
+    /// `ln sigmoid(r)`: the non-saturating loss as a reward.
+    LogSigmoid,
+    /// `r` itself: the log ratio of densities under an ideal discriminator.
+    Logit,
+}
+
+/// What is subtracted from a return before it weighs a gradient. None of them biases it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Baseline {
+    /// The mean return of the batch's other sentences at the same word.
+    #[default]
+    LeaveOneOut,
+    /// A slow average of past returns.
+    MovingAverage,
+    /// Nothing.
+    None,
+}
+
+/// What the discriminator judges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judged {
+    /// Whole sentences.
+    #[default]
+    Whole,
+    /// Every prefix of every sentence, each alike (d'Autume et al., 2019).
+    Prefixes,
+}
+
+/// When adversarial training has converged: its score no longer improves.
+///
+/// The score is `BLEU-4 of samples against validation text - diversity_weight * Self-BLEU-4 of
+/// the samples`: quality counts only as far as it is not bought with repetition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConvergenceConfig {
+    /// Steps between two evaluations; 0 evaluates only at the beginning and at the end.
+    pub every: u64,
+    /// Evaluations without improvement after which the phase ends; 0 runs to the step limit.
+    pub patience: u32,
+    /// By how much the score must rise to count as an improvement.
+    pub min_improvement: f64,
+    /// What a point of Self-BLEU-4 costs in points of BLEU-4.
+    pub diversity_weight: f64,
+    /// Samples drawn for an evaluation.
+    pub samples: usize,
+}
+
+impl Default for ConvergenceConfig {
+    fn default() -> Self {
+        Self { every: 100, patience: 0, min_improvement: 0.0, diversity_weight: 0.5, samples: 500 }
+    }
+}
+
+/// What is watched for at each evaluation of an adversarial phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alarms {
+    /// The generator repeats itself.
+    pub collapse: CollapseAlarm,
+    /// The discriminator has nothing left to teach.
+    pub discriminator_won: WonAlarm,
+}
+
+/// Rings when distinct bigrams of the samples become rare.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CollapseAlarm {
+    /// Rings below this fraction of what the phase began with.
+    pub distinct_bigrams_below: f64,
+    /// What happens then.
+    pub action: AlarmAction,
+}
+
+impl Default for CollapseAlarm {
+    fn default() -> Self {
+        Self { distinct_bigrams_below: 0.5, action: AlarmAction::Report }
+    }
+}
+
+/// Rings when the discriminator is right about nearly everything for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WonAlarm {
+    /// Rings above this accuracy (mean of real and generated, averaged over recent updates) ...
+    pub accuracy_above: f64,
+    /// ... at this many evaluations in a row.
+    pub for_evaluations: u32,
+    /// What happens then.
+    pub action: AlarmAction,
+}
+
+impl Default for WonAlarm {
+    fn default() -> Self {
+        Self { accuracy_above: 0.98, for_evaluations: 3, action: AlarmAction::Report }
+    }
+}
+
+/// What an alarm does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlarmAction {
+    /// Says so, in the terminal and in `metrics.jsonl`.
+    #[default]
+    Report,
+    /// Says so and ends the phase, which then hands on what `keep` asks for.
+    Stop,
+    /// Says so, puts the weights of the best evaluation (or of the phase's beginning) back, and
+    /// goes on with half the learning rates; the third time it ends the phase.
+    RollBack,
+}

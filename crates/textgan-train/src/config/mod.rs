@@ -1,0 +1,137 @@
+//! What a training run is told: `[train]` for the whole of it, then a list of `[[phase]]`.
+
+mod adversarial;
+mod check;
+mod phase;
+
+pub use adversarial::{
+    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Estimator, Judged, Reward,
+    RewardScore, Temperature, WonAlarm,
+};
+pub use phase::{DiscriminatorOnly, Keep, LatentConfig, MaximumLikelihood, Phase};
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use textgan_nn::AdamConfig;
+
+/// The `[train]` table: what all phases share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Sentences in a batch; the batches of an epoch differ in size by at most one.
+    pub batch_size: usize,
+    /// Batches whose sentences are sorted by length before they are cut, so that a batch holds
+    /// sentences of like length and little padding. 1 does not sort.
+    pub length_window: usize,
+    /// Steps between two lines of `metrics.jsonl`; a line holds the mean since the one before.
+    pub log_every: u64,
+    /// Steps between two checkpoints. One is also written where a phase begins, and on Ctrl-C.
+    pub checkpoint_every: u64,
+    /// How many of those checkpoints stay; the best one and the phase's first stay besides.
+    pub keep_checkpoints: usize,
+    /// Steps between two rounds of samples from the fixed noise vectors; 0 writes none.
+    pub sample_every: u64,
+    /// How many fixed noise vectors are sampled in each round.
+    pub fixed_samples: usize,
+    /// How many of those samples are shown while training.
+    pub samples_shown: usize,
+    /// Noise vectors K of the validation loss `-log(1/K sum_k p(x | z_k))`.
+    pub validation_noise: usize,
+    /// Validation sentences read for the validation loss; the first ones of the split.
+    pub validation_sentences: usize,
+    /// Model folder of another run whose generator weights this run begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
+    /// Discriminator folder of another run whose weights this run begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_discriminator_from: Option<PathBuf>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 64,
+            length_window: 8,
+            log_every: 10,
+            checkpoint_every: 200,
+            keep_checkpoints: 1,
+            sample_every: 200,
+            fixed_samples: 8,
+            samples_shown: 3,
+            validation_noise: 8,
+            validation_sentences: 1000,
+            init_from: None,
+            init_discriminator_from: None,
+        }
+    }
+}
+
+/// Adam with decoupled weight decay and a bound on the gradient's norm; the learning rate is
+/// given beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Decoupled weight decay (AdamW); 0 is plain Adam.
+    pub weight_decay: f32,
+    /// Largest norm of the whole gradient, in its own units; 0 does not clip.
+    pub clip_norm: f32,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, clip_norm: 1.0 }
+    }
+}
+
+impl OptimizerConfig {
+    /// The optimizer's own form of this, with the learning rate that it belongs to.
+    pub fn adam(&self, learning_rate: f64) -> AdamConfig {
+        AdamConfig {
+            learning_rate: learning_rate as f32,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            weight_decay: self.weight_decay,
+            clip_norm: (self.clip_norm > 0.0).then_some(self.clip_norm),
+        }
+    }
+}
+
+/// How the learning rate moves over a phase: up in a line, then down to a fraction of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// Steps over which the rate rises from near 0 to its full value.
+    pub warmup_steps: u64,
+    /// The shape of the way down.
+    pub decay: Decay,
+    /// What is left of the rate at the last step, as a fraction of the full one.
+    pub final_fraction: f64,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self { warmup_steps: 0, decay: Decay::Constant, final_fraction: 0.1 }
+    }
+}
+
+/// The shape of a learning rate's way down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// No way down.
+    #[default]
+    Constant,
+    /// Half a cosine wave.
+    Cosine,
+    /// A straight line.
+    Linear,
+}

@@ -1,0 +1,111 @@
+//! What a run reads: tokenized sentences and what is known about them.
+
+use std::path::Path;
+
+use textgan_artifact::table::TokenRow;
+use textgan_models::Sequences;
+
+use crate::{Error, Result};
+
+/// Tokenized text with its vocabulary.
+///
+/// Rows hold content tokens only; the models add the beginning and the end.
+pub struct TrainData<'a> {
+    /// Sentences to learn from.
+    pub train: &'a [TokenRow],
+    /// Held-out sentences, for the validation loss and the quality of samples.
+    pub valid: &'a [TokenRow],
+    /// Names of the labels, by number; empty for text without labels.
+    pub labels: &'a [String],
+    /// Entries of the vocabulary, the four special ones included.
+    pub vocab_size: usize,
+    /// Most content tokens of a sentence.
+    pub max_length: usize,
+    /// Turns content tokens back into text.
+    pub decode: &'a (dyn Fn(&[u32]) -> String + Sync),
+    /// The tokenizer's file, to be kept in model folders.
+    pub tokenizer: Option<&'a Path>,
+}
+
+impl TrainData<'_> {
+    /// Refuses what the models could not read.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (split, rows) in [("train", self.train), ("valid", self.valid)] {
+            if rows.is_empty() {
+                return Err(Error::EmptySplit { split });
+            }
+            for (row, tokens) in rows.iter().enumerate() {
+                let problem = if let Some(token) = tokens.tokens.iter().find(|&&t| t as usize >= self.vocab_size) {
+                    format!("token {token} is outside the vocabulary of {}", self.vocab_size)
+                } else if tokens.tokens.len() > self.max_length {
+                    format!("{} tokens are more than max_length {}", tokens.tokens.len(), self.max_length)
+                } else if tokens.label.is_some_and(|label| label as usize >= self.labels.len()) {
+                    format!("label {:?} is not one of the {} labels", tokens.label, self.labels.len())
+                } else if !self.labels.is_empty() && tokens.label.is_none() {
+                    "it has no label, while other rows have".to_owned()
+                } else {
+                    continue;
+                };
+                return Err(Error::Row { split, row, problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// The chosen `rows` as the models read them; labels only where the models are conditional.
+    pub(crate) fn sequences<'r>(&self, rows: impl Iterator<Item = &'r TokenRow> + Clone) -> Result<Sequences> {
+        let tokens: Vec<&[u32]> = rows.clone().map(|row| row.tokens.as_slice()).collect();
+        let labels = (!self.labels.is_empty()).then(|| rows.map(|row| row.label.unwrap_or_default()).collect());
+        Ok(Sequences::from_rows(&tokens, labels, self.max_length)?)
+    }
+}
+
+/// Which rows of the training split a network reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// Every row.
+    All,
+    /// Rows 0, 2, 4, ...: the generator's, where the networks are cross-fitted.
+    Even,
+    /// Rows 1, 3, 5, ...: the discriminator's.
+    Odd,
+}
+
+impl Half {
+    /// The generator's part.
+    pub fn of_generator(cross_fit: bool) -> Self {
+        if cross_fit { Self::Even } else { Self::All }
+    }
+
+    /// The discriminator's part.
+    pub fn of_discriminator(cross_fit: bool) -> Self {
+        if cross_fit { Self::Odd } else { Self::All }
+    }
+
+    /// The rows' numbers, of a split of `rows`.
+    pub fn rows(self, rows: usize) -> Vec<usize> {
+        match self {
+            Self::All => (0..rows).collect(),
+            Self::Even => (0..rows).step_by(2).collect(),
+            Self::Odd => (1..rows).step_by(2).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_fitted_halves_are_disjoint_and_complete() {
+        for rows in [1, 2, 9] {
+            let generator = Half::of_generator(true).rows(rows);
+            let discriminator = Half::of_discriminator(true).rows(rows);
+            assert!(generator.iter().all(|row| !discriminator.contains(row)));
+            let mut all = [generator, discriminator].concat();
+            all.sort_unstable();
+            assert_eq!(all, Half::All.rows(rows));
+        }
+        assert_eq!(Half::of_generator(false), Half::of_discriminator(false));
+    }
+}

@@ -1,0 +1,119 @@
+//! The likelihood of real text, with noise from its prior or from an encoder.
+
+use candle_core::{D, Device, Tensor};
+use textgan_models::{Context, Sequences, token_log_probs};
+use textgan_nn::{Mode, ops};
+use textgan_random::Key;
+
+use crate::Result;
+use crate::config::LatentConfig;
+use crate::game::{Game, Turn};
+
+/// The likelihood of a batch.
+pub(crate) struct Likelihood {
+    /// Nats per token with the latent charge: a scalar with its graph.
+    pub loss: Tensor,
+    /// Negative log-likelihood given the noise, nats per token.
+    pub nll: f64,
+    /// What the noise knew of the sentence, nats per sentence.
+    pub kl: Option<f64>,
+}
+
+impl Likelihood {
+    /// What is worth writing down.
+    pub fn facts(&self) -> Vec<(&'static str, f64)> {
+        let mut facts = vec![("nll", self.nll)];
+        facts.extend(self.kl.map(|kl| ("kl", kl)));
+        facts
+    }
+}
+
+impl Game<'_> {
+    /// The loss of `turn`'s real text. With a latent objective, the evidence bound with free bits
+    /// (Kingma et al., 2016): `E_q[-ln p(x | z)] + max(KL(q(z | x) || p(z)), rate)`, over tokens.
+    pub fn likelihood(&self, turn: &Turn, latent: Option<&LatentConfig>) -> Result<Likelihood> {
+        let real = &turn.real;
+        let tokens = real.tokens() as f64;
+        let dropout = turn.key.child("dropout");
+        let draws = self.noise(&turn.key.child("noise"), 0, real.batch())?;
+        let (noise, charge) = match (latent, &self.encoder) {
+            (Some(latent), Some(encoder)) => {
+                let (mean, log_variance) = encoder.posterior(real, Mode::Train(&dropout.child("encoder")))?;
+                let noise = (&mean + (draws * (&log_variance * 0.5)?.exp()?)?)?;
+                (noise, Some((divergence_from_prior(&mean, &log_variance)?, latent.rate)))
+            }
+            _ => (draws, None),
+        };
+        let context = Context { noise: &noise, labels: real.labels() };
+        let weights: Vec<f32> = real.weights().into_iter().map(|weight| weight / tokens as f32).collect();
+        let hidden = self.generator.hidden(&context, real, Mode::Train(&dropout.child("generator")))?.flatten_to(1)?;
+        let head = ops::head_cross_entropy(&hidden, self.generator.head(), real.targets(), &weights)?;
+        let nll = f64::from(head.loss.to_scalar::<f32>()?);
+        match charge {
+            None => Ok(Likelihood { loss: head.loss, nll, kl: None }),
+            Some((kl, rate)) => {
+                let mean_kl = f64::from(kl.mean_all()?.to_scalar::<f32>()?);
+                let charged = kl.affine(1.0, -f64::from(rate))?.relu()?.affine(1.0, f64::from(rate))?;
+                let loss = (head.loss + (charged.sum_all()? / tokens)?)?;
+                Ok(Likelihood { loss, nll, kl: Some(mean_kl) })
+            }
+        }
+    }
+
+    /// `-ln(1/K sum_k p(x | z_k))` of every sentence in nats, with `K` noise vectors named by
+    /// `key`; `None` if `stop` says so in between.
+    pub fn marginal_nll(
+        &self,
+        sequences: &Sequences,
+        key: &Key,
+        noise_vectors: usize,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f64>>> {
+        let batch = sequences.batch();
+        let mut log_probs: Vec<Vec<f64>> = vec![Vec::with_capacity(noise_vectors); batch];
+        for k in 0..noise_vectors as u64 {
+            if stop() {
+                return Ok(None);
+            }
+            let noise = self.noise(key, k, 1)?.broadcast_as((batch, self.noise.dimension))?.contiguous()?;
+            let context = Context { noise: &noise, labels: sequences.labels() };
+            let tokens = token_log_probs(self.generator.as_ref(), &context, sequences)?;
+            for (row, tokens) in log_probs.iter_mut().zip(tokens.chunks_exact(sequences.time())) {
+                row.push(tokens.iter().map(|&log_prob| f64::from(log_prob)).sum());
+            }
+        }
+        Ok(Some(log_probs.iter().map(|row| (noise_vectors as f64).ln() - log_sum_exp(row)).collect()))
+    }
+}
+
+/// `KL(N(mean, exp(log_variance)) || N(0, 1))` of every row of `[batch, noise]`: `[batch]`, nats.
+fn divergence_from_prior(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor> {
+    let terms = ((mean.sqr()? + log_variance.exp()?)? - log_variance)?.affine(1.0, -1.0)?;
+    Ok((terms.sum(D::Minus1)? * 0.5)?)
+}
+
+fn log_sum_exp(x: &[f64]) -> f64 {
+    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    max + x.iter().map(|x| (x - max).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kl_is_zero_at_the_prior_and_right_elsewhere() -> Result<()> {
+        let device = &Device::Cpu;
+        let mean = Tensor::new(&[[0.0f32, 0.0], [1.0, -2.0]], device)?;
+        let log_variance = Tensor::new(&[[0.0f32, 0.0], [0.5, -1.0]], device)?;
+        let kl = divergence_from_prior(&mean, &log_variance)?.to_vec1::<f32>()?;
+        let by_hand = 0.5 * (1.0 + 0.5f32.exp() - 1.0 - 0.5 + 4.0 + (-1.0f32).exp() - 1.0 + 1.0);
+        assert!(kl[0].abs() < 1e-6 && (kl[1] - by_hand).abs() < 1e-5, "{kl:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn log_sum_exp_does_not_underflow() {
+        assert!((log_sum_exp(&[-1000.0, -1000.0]) - (-1000.0 + 2f64.ln())).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,67 @@
+//! Whether a run fits the machine, asked before its tensors exist.
+
+use textgan_artifact::Progress;
+
+use crate::config::Phase;
+use crate::data::TrainData;
+use crate::run::Recipe;
+use crate::{Error, Result};
+
+const MIB: u64 = 1 << 20;
+
+/// Says how much memory a run needs, and refuses one that needs more than the machine has.
+pub(crate) fn check(recipe: &Recipe<'_>, data: &TrainData<'_>, progress: &dyn Progress) -> Result<()> {
+    let needed = estimate(recipe, data)?;
+    progress.message(&format!("training needs about {} MiB of memory", needed.div_ceil(MIB)));
+    match machine() {
+        Some(machine) if needed > machine => {
+            Err(Error::Memory { needed_mib: needed.div_ceil(MIB), machine_mib: machine / MIB })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes: of each parameter its weight, gradient and two moments; and what a step of the largest
+/// batch keeps for its backward pass.
+fn estimate(recipe: &Recipe<'_>, data: &TrainData<'_>) -> Result<u64> {
+    let sizes = recipe.sizes(data);
+    let tokens = (recipe.train.batch_size as u64).saturating_mul(data.max_length as u64 + 1);
+    let generator = recipe.generator.parameter_count(recipe.noise, &sizes)?;
+    let generator_activations = recipe.generator.activation_floats(&sizes, tokens);
+    let (discriminator, discriminator_activations) = match recipe.discriminator {
+        // Real and generated text are read in the same graph.
+        Some(config) => (config.parameter_count(&sizes)?, config.activation_floats(&sizes, tokens).saturating_mul(2)),
+        None => (0, 0),
+    };
+    let encoder = match recipe.phases.iter().find_map(Phase::latent) {
+        Some(latent) => latent.encoder.parameter_count(recipe.noise, &sizes)?,
+        None => 0,
+    };
+    let parameters = generator.saturating_add(discriminator).saturating_add(encoder);
+    let activations = generator_activations.saturating_add(discriminator_activations);
+    Ok(parameters.saturating_mul(4).saturating_add(activations).saturating_mul(size_of::<f32>() as u64))
+}
+
+/// Bytes this process may use: the machine's memory, or its control group's if that is less.
+fn machine() -> Option<u64> {
+    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text));
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    [total, group].into_iter().flatten().min()
+}
+
+fn total_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn total_memory_is_read() {
+        assert_eq!(total_memory("MemTotal:       24567 kB\nMemFree:  1 kB\n"), Some(24567 * 1024));
+        assert_eq!(total_memory("nothing"), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! The files that grow while training: `metrics.jsonl`, `samples.jsonl`, and TensorBoard's.
+//!
+//! A checkpoint remembers their lengths, and a resumed run cuts them there: what a killed run had
+//! written past its last checkpoint is written again, the same.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::io;
+use crate::state::Written;
+use crate::{Error, Result, events};
+
+/// The name is TensorBoard's pattern, with a zero where it has the clock.
+const EVENTS: &str = "events.out.tfevents.0.textgan";
+
+/// The names of the growing files.
+pub(crate) const GROWING: [&str; 3] = ["metrics.jsonl", "samples.jsonl", EVENTS];
+
+/// One line of `metrics.jsonl`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line<'a> {
+    /// `begin`, `train`, `evaluation`, `alarm` or `end`.
+    pub event: &'a str,
+    /// The phase, from 0.
+    pub phase: usize,
+    /// Its `kind`.
+    pub kind: &'a str,
+    /// Steps made over all phases.
+    pub step: u64,
+    /// Steps made in this phase.
+    pub phase_step: u64,
+    /// What there is to say in words: an alarm's name and action, a reason to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'a str>,
+    /// The numbers, by name.
+    pub values: &'a BTreeMap<String, f64>,
+}
+
+/// One line of `samples.jsonl`: the texts of a fixed noise vector at a step.
+#[derive(Debug, Serialize)]
+pub(crate) struct SampleLine<'a> {
+    /// The phase, from 0.
+    pub phase: usize,
+    /// Steps made over all phases.
+    pub step: u64,
+    /// Number of the noise vector.
+    pub noise: usize,
+    /// Name of the label, where the model is conditional.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<&'a str>,
+    /// The likeliest word at each place.
+    pub greedy: String,
+    /// Words drawn at temperature 1, by the same random numbers at every step.
+    pub sampled: String,
+}
+
+/// The open files.
+#[derive(Debug)]
+pub(crate) struct Record {
+    metrics: Growing,
+    samples: Growing,
+    events: Growing,
+}
+
+impl Record {
+    /// Opens the files in `folder`, cut to what was `written`.
+    pub fn open(folder: &Path, written: Written) -> Result<Self> {
+        let mut record = Self {
+            metrics: Growing::open(folder.join("metrics.jsonl"), written.metrics)?,
+            samples: Growing::open(folder.join("samples.jsonl"), written.samples)?,
+            events: Growing::open(folder.join(EVENTS), written.events)?,
+        };
+        if record.events.length == 0 {
+            record.events.write(&events::header())?;
+        }
+        Ok(record)
+    }
+
+    /// Appends a line of metrics, and its numbers to TensorBoard's file under `kind/name`.
+    pub fn line(&mut self, line: &Line<'_>) -> Result<()> {
+        self.metrics.json(line)?;
+        if line.values.is_empty() {
+            return Ok(());
+        }
+        let tags: Vec<String> = line.values.keys().map(|name| format!("{}/{name}", line.event)).collect();
+        let values = tags.iter().map(String::as_str).zip(line.values.values().copied());
+        self.events.write(&events::scalars(line.step, values))
+    }
+
+    /// Appends a sample.
+    pub fn sample(&mut self, line: &SampleLine<'_>) -> Result<()> {
+        self.samples.json(line)
+    }
+
+    /// Forces everything to the disk; what a checkpoint may then rely on.
+    pub fn sync(&mut self) -> Result<Written> {
+        for file in [&mut self.metrics, &mut self.samples, &mut self.events] {
+            file.sync()?;
+        }
+        Ok(Written { metrics: self.metrics.length, samples: self.samples.length, events: self.events.length })
+    }
+}
+
+/// A file written at its end only, whose length is known without asking the system.
+#[derive(Debug)]
+struct Growing {
+    path: PathBuf,
+    file: BufWriter<File>,
+    length: u64,
+}
+
+impl Growing {
+    fn open(path: PathBuf, length: u64) -> Result<Self> {
+        let mut file =
+            OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io(&path))?;
+        let found = file.metadata().map_err(io(&path))?.len();
+        if found < length {
+            let problem = format!("it has {found} bytes, and the checkpoint says that it had {length}");
+            return Err(Error::Checkpoint { path, problem });
+        }
+        file.set_len(length).map_err(io(&path))?;
+        file.seek(SeekFrom::End(0)).map_err(io(&path))?;
+        Ok(Self { file: BufWriter::new(file), path, length })
+    }
+
+    fn json(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut bytes = serde_json::to_vec(line).map_err(|error| io(&self.path)(error.into()))?;
+        bytes.push(b'\n');
+        self.write(&bytes)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(io(&self.path))?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.file.flush().and_then(|()| self.file.get_ref().sync_data()).map_err(io(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_after_the_checkpoint_is_cut() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(io("temporary folder"))?;
+        let mut record = Record::open(folder.path(), Written::default())?;
+        let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
+        let line = |step| Line {
+            event: "train",
+            phase: 0,
+            kind: "maximum-likelihood",
+            step,
+            phase_step: step,
+            note: None,
+            values: &values,
+        };
+        record.line(&line(1))?;
+        let at_checkpoint = record.sync()?;
+        record.line(&line(2))?;
+        record.sync()?;
+        drop(record);
+
+        let bytes = |name: &str| std::fs::read(folder.path().join(name)).map_err(io(name));
+        let uninterrupted = (bytes("metrics.jsonl")?, bytes(EVENTS)?);
+        let mut record = Record::open(folder.path(), at_checkpoint)?;
+        assert_eq!(bytes("metrics.jsonl")?.len() as u64, at_checkpoint.metrics);
+        record.line(&line(2))?;
+        record.sync()?;
+        assert_eq!((bytes("metrics.jsonl")?, bytes(EVENTS)?), uninterrupted);
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Which checkpoint a run goes on from, and whether it may.
+
+use std::path::Path;
+
+use serde_json::Value;
+use textgan_artifact::write_atomic;
+
+use crate::checkpoint::{Checkpoints, LATEST};
+use crate::error::io;
+use crate::record::GROWING;
+use crate::state::State;
+use crate::{Error, Result};
+
+/// Keys of a phase that say how long it lasts, and nothing else.
+const LENGTH: [&str; 7] = ["steps", "epochs", "patience", "validate_every", "evaluate_every", "convergence", "keep"];
+
+/// The checkpoint that a run of `phases` goes on from, and its state; `None` if there is none yet.
+///
+/// A checkpoint of other phases serves as long as it is on the way of these: what is done must be
+/// the same, the phase at hand may last longer, and what comes after is free. So a finished run can
+/// be extended by more steps or by more phases.
+pub(super) fn find(checkpoints: &Checkpoints, phases: &[Value], out: &Path) -> Result<Option<(String, State)>> {
+    let Some((name, latest)) = checkpoints.latest()? else { return Ok(None) };
+    if latest.phases == phases {
+        return Ok(Some((name, latest)));
+    }
+    let difference = difference(&latest.phases, phases);
+    let mut all = checkpoints.all()?;
+    all.sort_by_key(|(_, state)| std::cmp::Reverse((state.phase, state.phase_step)));
+    match all.into_iter().find(|(_, state)| is_on_the_way(state, phases)) {
+        Some((name, mut state)) => {
+            state.phases = phases.to_vec();
+            state.convergence.stale = 0;
+            Ok(Some((name, state)))
+        }
+        None => Err(Error::OtherRun { folder: out.to_owned(), difference }),
+    }
+}
+
+fn is_on_the_way(state: &State, phases: &[Value]) -> bool {
+    let at = state.phase;
+    let done_alike = phases.len() >= at && state.phases[..at] == phases[..at];
+    let at_hand_alike = match (state.phases.get(at), phases.get(at)) {
+        _ if state.phase_step == 0 => at > 0,
+        (Some(old), Some(new)) => without_length(old) == without_length(new),
+        _ => false,
+    };
+    done_alike && at_hand_alike
+}
+
+fn without_length(phase: &Value) -> Value {
+    let mut phase = phase.clone();
+    if let Value::Object(table) = &mut phase {
+        table.retain(|key, _| !LENGTH.contains(&key.as_str()));
+    }
+    phase
+}
+
+/// The first difference, for a reader.
+fn difference(old: &[Value], new: &[Value]) -> String {
+    for (number, (old, new)) in old.iter().zip(new).enumerate() {
+        if let (Value::Object(old), Value::Object(new)) = (old, new) {
+            for key in old.keys().chain(new.keys()) {
+                if old.get(key) != new.get(key) {
+                    let show = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
+                    return format!(
+                        "{key} of phase {} was {} and is now {}",
+                        number + 1,
+                        show(old.get(key)),
+                        show(new.get(key))
+                    );
+                }
+            }
+        }
+    }
+    format!("it had {} phases and now there are {}", old.len(), new.len())
+}
+
+/// Prepares `partial` so that [`train`](crate::train) goes on from the finished training in
+/// `finished`, with more steps or more phases.
+///
+/// With a constant learning rate the result has the same bits as if the run had been that long
+/// from the first.
+///
+/// # Errors
+/// If a file cannot be copied.
+pub fn extend(finished: &Path, partial: &Path) -> Result<()> {
+    std::fs::create_dir_all(partial).map_err(io(partial))?;
+    for name in GROWING {
+        let from = finished.join(name);
+        std::fs::copy(&from, partial.join(name)).map_err(io(from))?;
+    }
+    if finished.join("baseline").exists() {
+        copy_folder(&finished.join("baseline"), &partial.join("baseline"))?;
+    }
+    copy_folder(&finished.join("checkpoints"), &partial.join("checkpoints"))?;
+    // Last, since a run goes on as soon as there is one.
+    let latest = finished.join("checkpoints").join(LATEST);
+    let name = std::fs::read(&latest).map_err(io(latest))?;
+    Ok(write_atomic(partial.join("checkpoints").join(LATEST), &name)?)
+}
+
+/// Copies everything but [`LATEST`].
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).map_err(io(to))?;
+    for entry in std::fs::read_dir(from).map_err(io(from))? {
+        let entry = entry.map_err(io(from))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &target)?;
+        } else if entry.file_name() != LATEST {
+            std::fs::copy(&path, &target).map_err(io(path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_longer_run_goes_on_and_another_does_not() {
+        let phases = [json!({"kind": "a", "steps": 10, "rate": 1}), json!({"kind": "b", "steps": 5})];
+        let state = |phase, phase_step| State { phase, phase_step, ..State::new(phases.to_vec()) };
+        let longer = [json!({"kind": "a", "steps": 20, "rate": 1}), phases[1].clone()];
+        let other = [json!({"kind": "a", "steps": 10, "rate": 2}), phases[1].clone()];
+        let third = [phases[0].clone(), json!({"kind": "c"})];
+        for (state, phases, expected) in [
+            (state(0, 10), &longer[..], true),
+            (state(0, 10), &longer[..1], true),
+            (state(0, 10), &other, false),
+            (state(0, 0), &longer, false),
+            (state(1, 0), &longer, false),
+            (state(1, 0), &third, true),
+            (state(1, 3), &third, false),
+            (state(2, 0), &[phases[0].clone(), phases[1].clone(), json!({"kind": "c"})], true),
+            (state(2, 0), &phases[..1], false),
+        ] {
+            assert_eq!(is_on_the_way(&state, phases), expected, "{} {} {phases:?}", state.phase, state.phase_step);
+        }
+        assert_eq!(difference(&phases, &other), "rate of phase 1 was 1 and is now 2");
+        assert_eq!(difference(&phases, &phases[..1]), "it had 2 phases and now there are 1");
+    }
+}

@@ -1,0 +1,147 @@
+//! Where a run is: everything that is not weights, moments, or a function of the step.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alarms::Watch;
+use crate::convergence::Convergence;
+use crate::summary::PhaseSummary;
+
+/// Version of the layout of checkpoints.
+pub(crate) const VERSION: u32 = 1;
+
+/// How fast the average of the accuracy follows, per update.
+const ACCURACY_STEP: f64 = 0.05;
+
+/// `state.json` of a checkpoint. Random streams have no place in it: each is named by the step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The phases this run was told of, as JSON.
+    pub phases: Vec<serde_json::Value>,
+    /// The phase at hand, from 0; as many as there are phases when all are done.
+    pub phase: usize,
+    /// Steps made in it.
+    pub phase_step: u64,
+    /// Steps made over all phases.
+    pub step: u64,
+    /// What remains of the learning rates after roll-backs.
+    pub learning_rate_scale: f64,
+    /// Roll-backs in this phase.
+    pub roll_backs: u32,
+    /// The phase's best evaluation.
+    pub convergence: Convergence,
+    /// What the alarms remember.
+    pub watch: Watch,
+    /// The discriminator's accuracy, averaged over recent updates of this phase.
+    pub accuracy: Option<f64>,
+    /// The moving average of REINFORCE's returns.
+    pub moving_average: Option<f64>,
+    /// Training facts since the last line of the log.
+    pub interval: Facts,
+    /// Generator updates in this phase.
+    pub generator_updates: u64,
+    /// Discriminator updates in this phase.
+    pub discriminator_updates: u64,
+    /// Facts of the last evaluation of this phase.
+    pub evaluation: BTreeMap<String, f64>,
+    /// Names of the checkpoints that stay, oldest first.
+    pub checkpoints: Vec<String>,
+    /// Name of the checkpoint at this phase's beginning.
+    pub beginning: Option<String>,
+    /// Name of the checkpoint of the best evaluation: of this phase if `convergence` has one, else
+    /// of an earlier phase.
+    pub best: Option<String>,
+    /// Lengths of the growing files, in bytes.
+    pub written: Written,
+    /// The phases that are done.
+    pub done: Vec<PhaseSummary>,
+}
+
+/// Lengths of the growing files, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// `metrics.jsonl`.
+    pub metrics: u64,
+    /// `samples.jsonl`.
+    pub samples: u64,
+    /// The TensorBoard file.
+    pub events: u64,
+}
+
+impl State {
+    /// Before the first step.
+    pub fn new(phases: Vec<serde_json::Value>) -> Self {
+        Self {
+            version: VERSION,
+            phases,
+            phase: 0,
+            phase_step: 0,
+            step: 0,
+            learning_rate_scale: 1.0,
+            roll_backs: 0,
+            convergence: Convergence::default(),
+            watch: Watch::default(),
+            accuracy: None,
+            moving_average: None,
+            interval: Facts::default(),
+            generator_updates: 0,
+            discriminator_updates: 0,
+            evaluation: BTreeMap::new(),
+            checkpoints: Vec::new(),
+            beginning: None,
+            best: None,
+            written: Written::default(),
+            done: Vec::new(),
+        }
+    }
+
+    /// Moves to the next phase: what belongs to a phase begins anew.
+    pub fn next_phase(&mut self, summary: PhaseSummary) {
+        let mut done = std::mem::take(&mut self.done);
+        done.push(summary);
+        *self = Self {
+            phase: self.phase + 1,
+            step: self.step,
+            checkpoints: std::mem::take(&mut self.checkpoints),
+            best: self.best.take(),
+            written: self.written,
+            done,
+            ..Self::new(std::mem::take(&mut self.phases))
+        };
+    }
+}
+
+/// Named numbers, summed until they are logged as means.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Facts(BTreeMap<String, (f64, u64)>);
+
+impl State {
+    /// Takes note of what an update said of itself.
+    pub fn note(&mut self, facts: &[(&'static str, f64)]) {
+        let value = |wanted: &str| facts.iter().find(|(name, _)| *name == wanted).map(|&(_, value)| value);
+        if let (Some(real), Some(fake)) = (value("accuracy_real"), value("accuracy_fake")) {
+            let now = 0.5 * (real + fake);
+            self.accuracy = Some(self.accuracy.map_or(now, |before| before + ACCURACY_STEP * (now - before)));
+        }
+        for &(name, value) in facts {
+            self.interval.add(name, value);
+        }
+    }
+}
+
+impl Facts {
+    /// Adds one observation.
+    pub fn add(&mut self, name: &str, value: f64) {
+        let (sum, count) = self.0.entry(name.to_owned()).or_default();
+        *sum += value;
+        *count += 1;
+    }
+
+    /// The means so far.
+    pub fn means(&self) -> BTreeMap<String, f64> {
+        self.0.iter().map(|(name, &(sum, count))| (name.clone(), sum / count as f64)).collect()
+    }
+}

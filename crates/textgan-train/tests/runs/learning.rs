@@ -1,0 +1,204 @@
+//! Runs learn, and write down what they did.
+
+use textgan_artifact::Quiet;
+use textgan_models::{Discriminator, load_discriminator, load_generator};
+use textgan_train::End;
+
+use crate::common::{Setting, events, lines, phases, rows};
+
+#[test]
+fn likelihood_falls_and_the_best_weights_are_kept() {
+    let setting = Setting::new(phases(
+        r#"
+        [[phase]]
+        kind = "maximum-likelihood"
+        epochs = 12
+        learning_rate = 1e-2
+        validate_every = 20
+        schedule = { warmup_steps = 5, decay = "cosine" }
+        "#,
+    ));
+    let out = tempfile::tempdir().expect("a folder");
+    let summary = setting.run(out.path(), &Quiet).expect("training");
+    let phase = &summary.phases[0];
+    assert_eq!((phase.steps, phase.generator_updates, phase.ended), (12 * 7, 12 * 7, End::StepLimit));
+    let train: Vec<f64> = events(out.path(), "train").iter().map(|values| values["nll"]).collect();
+    let (first, last) = (train[0], train[train.len() - 1]);
+    assert!(last < 0.7 * first, "{train:?}");
+    let validation: Vec<f64> = events(out.path(), "evaluation").iter().map(|v| v["validation_loss"]).collect();
+    let best = validation.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(phase.best_score, Some(-best));
+    let model = load_generator(&out.path().join("model"), &candle_core::Device::Cpu).expect("a model");
+    assert_eq!(model.parameters().count() as u64, summary.generator_parameters);
+}
+
+#[test]
+fn patience_ends_a_phase() {
+    let setting = Setting::new(phases(
+        r#"
+        [[phase]]
+        kind = "maximum-likelihood"
+        steps = 400
+        learning_rate = 1e-2
+        validate_every = 5
+        patience = 2
+        min_improvement = 0.5
+        "#,
+    ));
+    let out = tempfile::tempdir().expect("a folder");
+    let summary = setting.run(out.path(), &Quiet).expect("training");
+    assert_eq!(summary.phases[0].ended, End::Converged);
+    assert!(summary.steps < 100);
+}
+
+/// A discriminator tells untrained babble from language at once; with either estimator the
+/// generator then learns from it alone.
+#[test]
+fn both_estimators_teach_a_generator_from_nothing() {
+    for (name, estimator) in [
+        ("straight-through", r#"{ kind = "gumbel" }"#),
+        ("soft", r#"{ kind = "gumbel", relaxation = "soft", temperature = { start = 1.0, end = 0.5 } }"#),
+        ("reinforce", r#"{ kind = "reinforce" }"#),
+    ] {
+        let setting = Setting::new(phases(&format!(
+            r#"
+            [[phase]]
+            kind = "discriminator"
+            steps = 10
+            learning_rate = 5e-3
+
+            [[phase]]
+            kind = "adversarial"
+            steps = 60
+            learning_rate = 1e-2
+            discriminator_learning_rate = 2e-3
+            estimator = {estimator}
+            keep = "last"
+            convergence = {{ every = 30, samples = 60 }}
+            "#
+        )));
+        let out = tempfile::tempdir().expect("a folder");
+        let summary = setting.run(out.path(), &Quiet).expect("training");
+        let phase = &summary.phases[1];
+        assert_eq!((phase.generator_updates, phase.discriminator_updates), (60, 60));
+        let evaluations = events(out.path(), "evaluation");
+        let accuracy = evaluations[0]["held_out_accuracy_real"];
+        assert!(accuracy > 0.8, "{name}: the discriminator is right about {accuracy} of held-out text");
+        let loss: Vec<f64> = evaluations[1..].iter().map(|values| values["validation_loss"]).collect();
+        assert!(loss[loss.len() - 1] < loss[0] - 0.05, "{name}: {loss:?}");
+        let discriminator = load_discriminator(&out.path().join("discriminator"), &candle_core::Device::Cpu);
+        assert_eq!(discriminator.expect("a discriminator").parameters().count() as u64, summary.discriminator_parameters.unwrap_or(0));
+    }
+}
+
+#[test]
+fn every_knob_of_adversarial_training_runs() {
+    for divergence in ["non-saturating", "relativistic", "relativistic-average", "hinge", "least-squares", "wasserstein"] {
+        for (judged, estimator) in [
+            ("whole", r#"{ kind = "gumbel" }"#),
+            ("prefixes", r#"{ kind = "reinforce", reward = { score = "log-sigmoid", discount = 0.9 }, baseline = "moving-average", entropy = 0.01 }"#),
+            ("whole", r#"{ kind = "reinforce", reward = { score = "logit" }, baseline = "none" }"#),
+        ] {
+            if (divergence, judged) == ("relativistic", "prefixes") {
+                continue;
+            }
+            let mut setting = Setting::new(phases(&format!(
+                r#"
+                [[phase]]
+                kind = "adversarial"
+                steps = 2
+                discriminator_steps = 2
+                generator_steps = 2
+                divergence = "{divergence}"
+                judged = "{judged}"
+                estimator = {estimator}
+                weight_clip = 0.1
+                anchor = 0.5
+                latent = {{ rate = 1.0 }}
+                cross_fit = true
+                convergence = {{ samples = 20 }}
+                "#
+            )));
+            setting.labels = vec!["odd".to_owned(), "even".to_owned()];
+            for row in setting.rows.0.iter_mut().chain(&mut setting.rows.1) {
+                row.label = Some((row.id % 2) as u32);
+            }
+            let out = tempfile::tempdir().expect("a folder");
+            let summary = setting.run(out.path(), &Quiet).unwrap_or_else(|error| panic!("{divergence} {estimator}: {error}"));
+            assert_eq!(summary.phases[0].generator_updates, 4);
+            assert_eq!(summary.phases[0].discriminator_updates, 4);
+            let clipped = load_discriminator(&out.path().join("discriminator"), &candle_core::Device::Cpu).expect("weights");
+            for (name, variable) in clipped.parameters().iter() {
+                let weights = variable.flatten_all().and_then(|w| w.to_vec1::<f32>()).expect("weights");
+                assert!(weights.iter().all(|w| w.abs() <= 0.1), "{name} is not clipped");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_latent_objective_makes_noise_matter() {
+    let spread = |latent: &str| {
+        let mut setting = Setting::new(phases(&format!(
+            r#"
+            [[phase]]
+            kind = "maximum-likelihood"
+            steps = 200
+            learning_rate = 1e-2
+            {latent}
+            "#
+        )));
+        setting.train.fixed_samples = 40;
+        setting.train.sample_every = 200;
+        setting.rows = (rows(1, 400), rows(2, 40));
+        let out = tempfile::tempdir().expect("a folder");
+        setting.run(out.path(), &Quiet).expect("training");
+        let samples = std::fs::read_to_string(out.path().join("samples.jsonl")).expect("samples");
+        let mut greedy: Vec<String> = samples
+            .lines()
+            .rev()
+            .take(40)
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["greedy"].to_string())
+            .collect();
+        greedy.sort();
+        greedy.dedup();
+        greedy.len()
+    };
+    let (without, with) = (spread(""), spread("latent = { rate = 1.5 }"));
+    assert!(with >= 2 * without && with >= 6, "{without} greedy sentences without and {with} with");
+}
+
+#[test]
+fn alarms_ring_and_act() {
+    let run = |alarms: &str| {
+        let setting = Setting::new(phases(&format!(
+            r#"
+            [[phase]]
+            kind = "adversarial"
+            steps = 40
+            convergence = {{ every = 5, samples = 20 }}
+            {alarms}
+            "#
+        )));
+        let out = tempfile::tempdir().expect("a folder");
+        let summary = setting.run(out.path(), &Quiet).expect("training");
+        let rung: Vec<String> =
+            lines(out.path()).iter().filter(|line| line["event"] == "alarm").map(|line| line["note"].to_string()).collect();
+        (summary.phases[0].clone(), rung)
+    };
+    // No generator keeps three times the bigrams that it began with: always a collapse.
+    let collapse = |action: &str| run(&format!("alarms.collapse = {{ distinct_bigrams_below = 3.0, action = \"{action}\" }}"));
+    let (phase, rung) = collapse("report");
+    assert_eq!((phase.steps, phase.ended), (40, End::StepLimit));
+    assert_eq!(rung.len(), 9, "at the beginning and every five steps: {rung:?}");
+    let (phase, rung) = collapse("stop");
+    assert_eq!((phase.steps, phase.ended, rung.len()), (0, End::Alarm, 1));
+    let (phase, rung) = collapse("roll-back");
+    assert_eq!((phase.steps, phase.ended, rung.len()), (10, End::Alarm, 3));
+
+    // Any accuracy is too much; the beginning has none.
+    let (phase, rung) =
+        run("alarms.discriminator_won = { accuracy_above = 0.0, for_evaluations = 3, action = \"stop\" }");
+    assert_eq!((phase.steps, phase.ended), (15, End::Alarm));
+    assert_eq!(rung, ["\"discriminator-won: stop\""]);
+}

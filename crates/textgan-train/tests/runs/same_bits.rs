@@ -1,0 +1,124 @@
+//! The same run gives the same bytes, whatever happened to it.
+
+use textgan_artifact::Quiet;
+use textgan_train::{Error, extend};
+
+use crate::common::{Setting, StopAfter, assert_same, files, phases};
+
+/// All kinds of phases, both estimators, moving averages, evaluations, best weights and samples.
+const PHASES: &str = r#"
+    [[phase]]
+    kind = "maximum-likelihood"
+    steps = 12
+    learning_rate = 1e-2
+    validate_every = 5
+    latent = { rate = 0.5 }
+
+    [[phase]]
+    kind = "discriminator"
+    steps = 3
+
+    [[phase]]
+    kind = "adversarial"
+    steps = 7
+    estimator = { kind = "reinforce", baseline = "moving-average" }
+    anchor = 0.1
+    latent = { rate = 0.5 }
+    convergence = { every = 3, samples = 30 }
+
+    [[phase]]
+    kind = "adversarial"
+    steps = 6
+    divergence = "relativistic"
+    keep = "last"
+    convergence = { every = 3, samples = 30 }
+    alarms.collapse = { distinct_bigrams_below = 2.0, action = "roll-back" }
+"#;
+
+#[test]
+fn an_interrupted_run_ends_with_the_same_bytes() {
+    let setting = Setting::new(phases(PHASES));
+    let whole = tempfile::tempdir().expect("a folder");
+    setting.run(whole.path(), &Quiet).expect("training");
+    let expected = files(whole.path());
+    assert!(expected.keys().any(|name| name.starts_with("baseline/")));
+
+    // Stopped once, at any moment, inside evaluations too; then in every attempt, a little later.
+    let once = (1..100).step_by(9).map(|question| (question, false));
+    for (question, always) in once.chain([(9, true), (13, true)]) {
+        let out = tempfile::tempdir().expect("a folder");
+        let mut attempt = setting.run(out.path(), &StopAfter::new(question));
+        let mut stops = 0;
+        while let Err(error) = attempt {
+            let Error::Interrupted { checkpoint, .. } = &error else { panic!("{error}") };
+            assert!(checkpoint.join("state.json").exists());
+            stops += 1;
+            assert!(stops < 100, "no progress in strides of {question}");
+            attempt = setting.run(out.path(), &StopAfter::new(if always { question } else { i64::MAX }));
+        }
+        assert!(stops > 0);
+        assert_same(&expected, &files(out.path()), &format!("stopped {stops} times at question {question}"));
+    }
+}
+
+/// What a killed process leaves: the files of any moment before, and half-written ones.
+#[test]
+fn leftovers_of_a_killed_run_do_no_harm() {
+    let setting = Setting::new(phases(PHASES));
+    let whole = tempfile::tempdir().expect("a folder");
+    setting.run(whole.path(), &Quiet).expect("training");
+    let out = tempfile::tempdir().expect("a folder");
+    setting.run(out.path(), &StopAfter::new(9)).expect_err("stopped");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = out.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, bytes).expect("a file");
+    };
+    write("checkpoints/step-000099.partial/generator.safetensors", b"half");
+    write("checkpoints/step-000098/state.json", b"not named by latest");
+    for name in ["metrics.jsonl", "samples.jsonl"] {
+        let mut bytes = std::fs::read(out.path().join(name)).expect("a file");
+        bytes.extend(b"{\"event\": \"half a li");
+        write(name, &bytes);
+    }
+    setting.run(out.path(), &Quiet).expect("training");
+    assert_same(&files(whole.path()), &files(out.path()), "after leftovers");
+}
+
+#[test]
+fn threads_do_not_matter() {
+    let setting = Setting::new(phases(PHASES));
+    let run = |threads: usize| {
+        let out = tempfile::tempdir().expect("a folder");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| setting.run(out.path(), &Quiet)).expect("training");
+        files(out.path())
+    };
+    assert_same(&run(1), &run(2), "one and two threads");
+}
+
+#[test]
+fn an_extended_run_is_the_longer_run() {
+    let phase = |steps: u64| {
+        phases(&format!(
+            "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = {steps}\nvalidate_every = 5\nkeep = \"last\"\n"
+        ))
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (short, long, straight) =
+        (folder.path().join("short"), folder.path().join("long"), folder.path().join("straight"));
+    Setting::new(phase(10)).run(&short, &Quiet).expect("training");
+    extend(&short, &long).expect("a copy");
+    let summary = Setting::new(phase(23)).run(&long, &Quiet).expect("more training");
+    assert_eq!(summary.steps, 23);
+    Setting::new(phase(23)).run(&straight, &Quiet).expect("training");
+    assert_same(&files(&straight), &files(&long), "extended");
+
+    // More phases can be added, too.
+    let added = folder.path().join("added");
+    extend(&short, &added).expect("a copy");
+    let both = [phase(10), phases("[[phase]]\nkind = \"adversarial\"\nsteps = 2\n")].concat();
+    let summary = Setting::new(both).run(&added, &Quiet).expect("more training");
+    assert_eq!(summary.phases.iter().map(|phase| phase.steps).collect::<Vec<_>>(), [10, 2]);
+    assert!(added.join("baseline/model.safetensors").exists());
+}
