@@ -1,1 +1,47 @@
-//! Model-based evaluation of text generators: perplexity, exact grammar scores, comparisons with intervals.
+//! Model-based evaluation of text generators: quality, diversity, likelihood, exact grammar scores
+//! and comparisons with intervals.
+//!
+//! [`evaluate`] measures a trained generator and, beside it, the maximum-likelihood checkpoint of
+//! the same run. Every number is stored with its protocol, because a BLEU without its number of
+//! references, its smoothing and its temperature compares with nothing:
+//!
+//! ```
+//! use textgan_evaluate::{Better, Measure};
+//!
+//! let text = r#"{
+//!     "name": "bleu-4", "value": 0.365, "better": "higher", "note": null,
+//!     "protocol": "bleu|n:4|samples:10000|references:test-10000|smoothing:nltk-1|weights:uniform|tokens:word-4704|temperature:1"
+//! }"#;
+//! let measure: Measure = serde_json::from_str(text)?;
+//! assert_eq!(measure.value, Some(0.365));
+//! assert_eq!(measure.better, Better::Higher);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
+//! - **Quality and diversity**: BLEU and Self-BLEU of 2 to 5 tokens, distinct n-grams, exact copies
+//!   of training text.
+//! - **Likelihood**: `-ln(1/K sum_k p(x | z_k))` of held-out text over `K` named noise vectors.
+//! - **Exactly**, where a grammar made the corpus: the share of grammatical samples, how much of the
+//!   distribution they cover, and the model's likelihood as a multiple of the grammar's own.
+//! - **Whether the noise matters**: how many of the most probable texts of many noise vectors are
+//!   distinct.
+//!
+//! Temperatures are chosen on the validation split by a stated rule, never on the test split.
+//! Changes come with a 95 % interval (Student's t over disjoint batches), whichever their sign.
+
+mod change;
+mod config;
+mod error;
+mod evaluate;
+mod evaluation;
+mod exact;
+mod likelihood;
+mod quality;
+mod series;
+mod summary;
+mod temperature;
+
+pub use config::EvaluateConfig;
+pub use error::{Error, Result};
+pub use evaluate::{Inputs, evaluate};
+pub use evaluation::{Better, Candidate, Change, Choice, Evaluation, Measure, Scores};

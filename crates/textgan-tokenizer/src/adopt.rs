@@ -17,9 +17,9 @@ pub(crate) fn renumber(json: &[u8]) -> Result<String> {
         return Err(bad("there is no model.vocab in it".into()));
     };
 
-    let scores: Option<HashMap<String, Value>> = vocabulary.as_array().map(|pieces| {
-        pieces.iter().map(|piece| (name_of(&piece[0]), piece[1].clone())).collect()
-    });
+    let scores: Option<HashMap<String, Value>> = vocabulary
+        .as_array()
+        .map(|pieces| pieces.iter().map(|piece| (name_of(&piece[0]), piece[1].clone())).collect());
     let mut tokens: Vec<(u64, String)> = match vocabulary {
         Value::Array(pieces) => {
             (0..).zip(pieces).map(|(id, piece)| (id, name_of(&piece[0]))).collect()
@@ -161,7 +161,9 @@ mod tests {
 
     #[test]
     fn what_is_no_tokenizer_says_so() {
-        for bad in ["", "{}", "[1]", r#"{"model": {"vocab": 3}}"#, r#"{"model": {"vocab": {"a": -1}}}"#] {
+        for bad in
+            ["", "{}", "[1]", r#"{"model": {"vocab": 3}}"#, r#"{"model": {"vocab": {"a": -1}}}"#]
+        {
             let message = renumber(bad.as_bytes()).unwrap_err().to_string();
             assert!(message.starts_with("not a tokenizer.json"), "{bad}: {message}");
         }

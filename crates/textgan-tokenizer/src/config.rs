@@ -1,4 +1,5 @@
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,19 @@ pub enum Kind {
     File,
 }
 
+/// The name that the configuration uses.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Word => "word",
+            Self::ByteBpe => "byte-bpe",
+            Self::Unigram => "unigram",
+            Self::Character => "character",
+            Self::File => "file",
+        })
+    }
+}
+
 /// What becomes of a text that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -70,6 +84,18 @@ impl Default for TokenizerConfig {
 impl TokenizerConfig {
     /// The size that `byte-bpe` and `unigram` aim at when none is asked for.
     pub(crate) const UNASKED_SIZE: usize = 4_000;
+
+    /// The local files that decide the result besides the texts.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        self.path.iter().cloned().collect()
+    }
+
+    /// Makes a relative path relative to `folder`, that of the configuration file.
+    pub fn rebase(&mut self, folder: &Path) {
+        if let Some(path) = &mut self.path {
+            *path = folder.join(&path);
+        }
+    }
 
     /// Refuses what cannot work before any text is read.
     ///

@@ -14,7 +14,7 @@ const MOST_UNITS: usize = 2_000_000;
 const LONGEST_WORD: usize = 512;
 
 /// Texts that one task counts; large enough to hide the merge of its table.
-const TEXTS_A_TASK: usize = 512;
+const TEXTS_A_TASK: usize = 128;
 
 /// How often each unit (a word, a character) occurs, in bounded memory.
 ///
@@ -60,8 +60,10 @@ impl Counts {
     /// Counts the units of `texts`.
     pub(crate) fn add<T: AsRef<str> + Sync>(&mut self, texts: &[T]) -> Result<()> {
         let splitter = &self.splitter;
-        let tables: Vec<HashMap<String, u64>> =
-            texts.par_chunks(TEXTS_A_TASK).map(|texts| count(splitter, texts)).collect::<Result<_>>()?;
+        let tables: Vec<HashMap<String, u64>> = texts
+            .par_chunks(TEXTS_A_TASK)
+            .map(|texts| count(splitter, texts))
+            .collect::<Result<_>>()?;
         for table in tables {
             for (unit, count) in table {
                 self.total += count;

@@ -119,6 +119,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the user asked to stop, rather than something having failed.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted)
+    }
+
     /// Wraps an error of the `tokenizers` crate, which are boxed and untyped.
     pub(crate) fn tokenizers(
         action: &'static str,

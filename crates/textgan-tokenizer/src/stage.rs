@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
-use textgan_artifact::table::{self, Document, ShardedWriter, TableReader, TokenRow};
+use textgan_artifact::table::{Document, ShardedWriter, SplitReader, TokenRow};
 use textgan_artifact::{Progress, write_atomic};
 
 use crate::{
@@ -12,6 +12,8 @@ use crate::{
 
 const SPLITS: [&str; 3] = ["train", "valid", "test"];
 
+const ROWS_PER_SHARD: u64 = 1 << 20;
+
 /// More labels than this are identifiers, not categories.
 const MOST_LABELS: usize = 10_000;
 
@@ -20,7 +22,7 @@ const MOST_LABELS: usize = 10_000;
 /// The vocabulary is learned from the train split alone. Writes into `out`, a folder that exists:
 /// `{train,valid,test}-*.parquet` of [`TokenRow`]s in the order of the documents,
 /// `tokenizer.json`, `labels.json` (the label names in sorted order; a row's label is its place in
-/// it) and `stats.json`. A split without files is skipped, unless it is `train`.
+/// it) and `stats.json`.
 ///
 /// Memory holds a batch of documents and the table of distinct words, whatever the size of the
 /// corpus.
@@ -36,24 +38,24 @@ pub fn tokenize(
 ) -> Result<Statistics> {
     let mut trainer = Trainer::new(config)?;
     let mut labels = BTreeSet::new();
-    progress.begin("learning the vocabulary", None);
-    for split in SPLITS {
-        each_batch(documents, split, progress, |batch| {
-            for label in batch.iter().filter_map(|document| document.label.as_ref()) {
-                if labels.insert(label.clone()) && labels.len() > MOST_LABELS {
-                    return Err(Error::TooManyLabels {
-                        limit: MOST_LABELS,
-                        example: label.clone(),
-                    });
-                }
-            }
+    let [train, valid, test] = SPLITS.map(|split| SplitReader::open(documents, split));
+    let splits = [train?, valid?, test?];
+    let total: u64 = splits.iter().map(SplitReader::rows).sum();
+
+    progress.begin("reading words and labels", Some(total));
+    for (split, reader) in SPLITS.into_iter().zip(splits) {
+        each_batch(reader, progress, |batch| {
+            note_labels(&mut labels, &batch)?;
             if split == "train" {
-                let texts: Vec<&str> = batch.iter().map(|document| document.text.as_str()).collect();
+                let texts: Vec<&str> =
+                    batch.iter().map(|document| document.text.as_str()).collect();
                 trainer.feed(&texts)?;
             }
             Ok(())
         })?;
     }
+    progress.finish();
+    progress.begin("learning the vocabulary", None);
     let (tokenizer, vocabulary) = trainer.finish()?;
     progress.finish();
     if let Some(note) = &vocabulary.note {
@@ -62,15 +64,17 @@ pub fn tokenize(
 
     let labels: Vec<String> = labels.into_iter().collect();
     let label_ids: BTreeMap<&str, u32> = labels.iter().map(String::as_str).zip(0..).collect();
-    progress.begin("encoding", None);
+    progress.begin("encoding", Some(total));
     let mut splits = BTreeMap::new();
     for split in SPLITS {
-        if table::shards(documents, split)?.is_empty() && split != "train" {
-            continue;
-        }
         let mut encoder = Encoder::new(config, &tokenizer, &label_ids);
-        let mut writer = ShardedWriter::create(out, split)?;
-        each_batch(documents, split, progress, |batch| Ok(writer.write(&encoder.encode(&batch)?)?))?;
+        let mut writer = ShardedWriter::create(out, split, ROWS_PER_SHARD)?;
+        each_batch(SplitReader::open(documents, split)?, progress, |batch| {
+            for row in encoder.encode(&batch)? {
+                writer.push(row)?;
+            }
+            Ok(())
+        })?;
         writer.finish()?;
         let statistics = encoder.finish();
         if statistics.sequences == 0 {
@@ -93,19 +97,28 @@ pub fn tokenize(
 }
 
 fn each_batch(
-    folder: &Path,
-    split: &str,
+    reader: SplitReader<Document>,
     progress: &dyn Progress,
     mut visit: impl FnMut(Vec<Document>) -> Result<()>,
 ) -> Result<()> {
-    for shard in table::shards(folder, split)? {
-        for batch in TableReader::<Document>::open(&shard)? {
-            if progress.stop_requested() {
-                return Err(Error::Interrupted);
-            }
-            let batch = batch?;
-            progress.advance(batch.len() as u64);
-            visit(batch)?;
+    for batch in reader {
+        if progress.stop_requested() {
+            return Err(Error::Interrupted);
+        }
+        let batch = batch?;
+        progress.advance(batch.len() as u64);
+        visit(batch)?;
+    }
+    Ok(())
+}
+
+fn note_labels(labels: &mut BTreeSet<String>, documents: &[Document]) -> Result<()> {
+    for label in documents.iter().filter_map(|document| document.label.as_ref()) {
+        if !labels.contains(label) {
+            labels.insert(label.clone());
+        }
+        if labels.len() > MOST_LABELS {
+            return Err(Error::TooManyLabels { limit: MOST_LABELS, example: label.clone() });
         }
     }
     Ok(())

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
-use crate::{Kind, TokenizerConfig};
+use crate::{Error, Kind, Result, TokenizerConfig};
 
 /// What `stats.json` of the tokenize stage holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +73,20 @@ pub struct LengthHistogram {
     pub percentile_95: usize,
     /// `counts[n]`: sequences of `n` tokens.
     pub counts: Vec<u64>,
+}
+
+impl Statistics {
+    /// Reads `stats.json` of a folder that [`tokenize`](crate::tokenize) wrote.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be read, [`Error::Format`] when it is something else.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join("stats.json");
+        let bytes =
+            std::fs::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::Format { path, message: error.to_string() })
+    }
 }
 
 impl Vocabulary {

@@ -1,10 +1,10 @@
 use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
+use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::models::unigram::{Unigram, UnigramTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::AddedToken;
 
 use crate::counts::Counts;
 use crate::layout;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use textgan_artifact::Quiet;
-use textgan_artifact::table::{self, Document, ShardedWriter, TableReader, TokenRow};
+use textgan_artifact::table::{Document, ShardedWriter, TokenRow, read_split};
 use textgan_tokenizer::{Error, Kind, Overlong, Tokenizer, TokenizerConfig, tokenize};
 
 fn write_documents(folder: &Path, split: &str, texts: &[(&str, Option<&str>)]) {
@@ -17,14 +17,13 @@ fn write_documents(folder: &Path, split: &str, texts: &[(&str, Option<&str>)]) {
             metadata: None,
         })
         .collect();
-    let mut writer = ShardedWriter::create(folder, split).unwrap();
+    let mut writer = ShardedWriter::create(folder, split, 2).unwrap();
     writer.write(&documents).unwrap();
     writer.finish().unwrap();
 }
 
 fn read_rows(folder: &Path, split: &str) -> Vec<TokenRow> {
-    let shards = table::shards(folder, split).unwrap();
-    shards.iter().flat_map(|shard| TableReader::open(shard).unwrap()).flat_map(Result::unwrap).collect()
+    read_split(folder, split).unwrap()
 }
 
 struct Folders {
@@ -40,7 +39,11 @@ impl Folders {
         write_documents(
             documents,
             "train",
-            &[("a dog runs", Some("outdoors")), ("a cat sleeps on a bed", Some("indoors")), (" ", None)],
+            &[
+                ("a dog runs", Some("outdoors")),
+                ("a cat sleeps on a bed", Some("indoors")),
+                (" ", None),
+            ],
         );
         write_documents(documents, "valid", &[("a bird sings", Some("outdoors"))]);
         write_documents(documents, "test", &[("a cat runs", None)]);
@@ -60,10 +63,10 @@ fn every_split_is_encoded_in_order_and_counted() {
     let tokenizer = Tokenizer::load(folders.out.path().join("tokenizer.json")).unwrap();
 
     let train = read_rows(folders.out.path(), "train");
-    assert_eq!(train.iter().map(|row| (row.id, row.label)).collect::<Vec<_>>(), [
-        (0, Some(1)),
-        (1, Some(0))
-    ]);
+    assert_eq!(
+        train.iter().map(|row| (row.id, row.label)).collect::<Vec<_>>(),
+        [(0, Some(1)), (1, Some(0))]
+    );
     assert_eq!(tokenizer.decode(&train[1].tokens).unwrap(), "a cat sleeps on");
 
     assert_eq!(statistics.labels, ["indoors", "outdoors"]);
@@ -74,13 +77,19 @@ fn every_split_is_encoded_in_order_and_counted() {
     assert_eq!((train.documents, train.sequences, train.empty, train.truncated), (3, 2, 1, 1));
     assert_eq!((train.longest, train.tokens, train.unknown), (6, 7, 0));
     assert_eq!(train.lengths.counts, [0, 0, 0, 1, 1]);
-    assert_eq!((train.lengths.mean, train.lengths.median, train.lengths.percentile_95), (3.5, 3, 4));
+    assert_eq!(
+        (train.lengths.mean, train.lengths.median, train.lengths.percentile_95),
+        (3.5, 3, 4)
+    );
 
     // "bird" and "sings" are not in the train split.
     let valid = &statistics.splits["valid"];
     assert_eq!((valid.tokens, valid.unknown), (3, 2));
     let stored = std::fs::read(folders.out.path().join("stats.json")).unwrap();
-    assert_eq!(serde_json::from_slice::<textgan_tokenizer::Statistics>(&stored).unwrap(), statistics);
+    assert_eq!(
+        serde_json::from_slice::<textgan_tokenizer::Statistics>(&stored).unwrap(),
+        statistics
+    );
 }
 
 #[test]
@@ -102,6 +111,7 @@ fn a_split_with_nothing_left_is_an_error_that_names_it() {
     assert!(message.contains("the train split"), "{message}");
     assert!(message.contains("3 documents, 3 dropped"), "{message}");
 
+    let folders = Folders::new();
     write_documents(folders.documents.path(), "valid", &[]);
     let message = folders.tokenize(&TokenizerConfig::default()).unwrap_err().to_string();
     assert!(message.contains("the valid split"), "{message}");
@@ -120,7 +130,10 @@ fn an_adopted_tokenizer_gives_the_same_rows() {
     again.tokenize(&config).unwrap();
     for split in ["train", "valid", "test"] {
         let rows = |folders: &Folders| {
-            read_rows(folders.out.path(), split).into_iter().map(|row| row.tokens).collect::<Vec<_>>()
+            read_rows(folders.out.path(), split)
+                .into_iter()
+                .map(|row| row.tokens)
+                .collect::<Vec<_>>()
         };
         assert_eq!(rows(&again), rows(&folders));
     }

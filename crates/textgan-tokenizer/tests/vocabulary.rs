@@ -9,7 +9,8 @@ const KINDS: [Kind; 4] = [Kind::Word, Kind::ByteBpe, Kind::Unigram, Kind::Charac
 fn sentences() -> Vec<String> {
     let mut state = 12_345_u64;
     let mut below = move |bound: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % bound
     };
     let syllables = ["ba", "ke", "mo", "tra", "in", "st", "er", "lu", "qu", "ix"];

@@ -1,0 +1,95 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The `[evaluate]` table: how much is measured, and how finely.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateConfig {
+    /// Texts that are sampled from each model. BLEU does not depend on it but for noise; Self-BLEU
+    /// rises with it, so compare only equal numbers.
+    pub samples: usize,
+    /// Temperatures to choose from. With several, the choice is made on the validation split: the
+    /// highest BLEU-4 among those whose Self-BLEU-4 is at most `self_bleu_bound`, or, when there is
+    /// none, the lowest Self-BLEU-4.
+    pub temperatures: Vec<f32>,
+    /// The greatest Self-BLEU-4 that a chosen temperature may have; needed with several
+    /// temperatures.
+    pub self_bleu_bound: Option<f64>,
+    /// Noise vectors that the probability of a text is averaged over.
+    pub noise_vectors: usize,
+    /// Texts of the validation split, and of the test split, whose likelihood is measured. Unset:
+    /// all.
+    pub likelihood_texts: Option<usize>,
+    /// Noise vectors whose most probable texts are compared: how much the noise matters.
+    pub greedy_texts: usize,
+    /// Disjoint batches that the samples and texts are cut into; their spread gives the intervals.
+    pub batches: usize,
+    /// Texts that a network reads at once.
+    pub batch_size: usize,
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self {
+            samples: 2_000,
+            temperatures: vec![1.0],
+            self_bleu_bound: None,
+            noise_vectors: 64,
+            likelihood_texts: None,
+            greedy_texts: 1_000,
+            batches: 10,
+            batch_size: 64,
+        }
+    }
+}
+
+impl EvaluateConfig {
+    /// Refuses what cannot work before anything is read.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the key and the fix.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |key, message: String| Err(Error::Config { key, message });
+        if self.temperatures.is_empty() {
+            return refuse("temperatures", "give at least one, such as [1.0]".into());
+        }
+        if let Some(bad) = self.temperatures.iter().find(|t| !(t.is_finite() && **t > 0.0)) {
+            return refuse("temperatures", format!("{bad} is not a positive number"));
+        }
+        if self.temperatures.len() > 1 && self.self_bleu_bound.is_none() {
+            return refuse(
+                "self_bleu_bound",
+                "several temperatures need a bound to choose by; without one the coldest would \
+                 always win"
+                    .into(),
+            );
+        }
+        if self.batches < 2 {
+            return refuse("batches", format!("{} gives no spread; give at least 2", self.batches));
+        }
+        if self.samples < 2 * self.batches {
+            return refuse(
+                "samples",
+                format!(
+                    "{} are too few for {} batches of at least two; give at least {}",
+                    self.samples,
+                    self.batches,
+                    2 * self.batches
+                ),
+            );
+        }
+        for (key, number) in [
+            ("noise_vectors", self.noise_vectors),
+            ("greedy_texts", self.greedy_texts),
+            ("batch_size", self.batch_size),
+            ("likelihood_texts", self.likelihood_texts.unwrap_or(1)),
+        ] {
+            if number == 0 {
+                return refuse(key, "0 measures nothing; give at least 1".into());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+use std::path::PathBuf;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong; every message names the file or key, and the fix.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A key of the configuration cannot work.
+    #[error("[evaluate] {key}: {message}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What is wrong, and the fix.
+        message: String,
+    },
+    /// A split without sequences.
+    #[error("{folder}: the {split} split has no sequences; evaluation needs all three splits")]
+    EmptySplit {
+        /// The folder of the token tables.
+        folder: PathBuf,
+        /// `train`, `valid` or `test`.
+        split: &'static str,
+    },
+    /// A model that does not fit the data.
+    #[error(
+        "{folder}: the model has {model} tokens, the data up to id {data}; they belong to different \
+         runs"
+    )]
+    Vocabulary {
+        /// The model folder.
+        folder: PathBuf,
+        /// Tokens of the model.
+        model: usize,
+        /// The greatest token id of the data.
+        data: u32,
+    },
+    /// A model that gives probabilities that are no numbers.
+    #[error("{folder}: the model gives a probability that is not a number for {text:?}")]
+    NotANumber {
+        /// The model folder.
+        folder: PathBuf,
+        /// The text.
+        text: String,
+    },
+    /// Loading a model or sampling from it failed.
+    #[error(transparent)]
+    Generate(#[from] textgan_generate::Error),
+    /// A model failed.
+    #[error(transparent)]
+    Model(#[from] textgan_models::Error),
+    /// The tokenizer failed.
+    #[error(transparent)]
+    Tokenizer(#[from] textgan_tokenizer::Error),
+    /// A metric refused.
+    #[error(transparent)]
+    Metrics(#[from] textgan_metrics::Error),
+    /// The grammar refused.
+    #[error(transparent)]
+    Grammar(#[from] textgan_synthetic::Error),
+    /// The artifact floor failed.
+    #[error(transparent)]
+    Artifact(#[from] textgan_artifact::Error),
+    /// candle failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// The evaluation could not be written as JSON.
+    #[error("evaluation.json: {0}")]
+    Json(serde_json::Error),
+    /// The user asked to stop.
+    #[error("interrupted while evaluating")]
+    Interrupted,
+}
+
+impl Error {
+    /// Whether the user asked to stop, rather than something having failed.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted)
+    }
+}

@@ -1,0 +1,283 @@
+use std::collections::HashSet;
+use std::path::Path;
+
+use textgan_artifact::table::{TokenRow, read_split};
+use textgan_artifact::{Progress, write_atomic};
+use textgan_generate::{Labels, Model, Options};
+use textgan_metrics::References;
+use textgan_random::Key;
+use textgan_synthetic::Grammar;
+use textgan_tokenizer::Statistics;
+
+use crate::evaluation::{Better, Evaluation, Measure, Scores};
+use crate::likelihood::Likelihoods;
+use crate::quality::{self, MOST_TOKENS, Protocol, Real};
+use crate::series::{Series, changes};
+use crate::{Error, EvaluateConfig, Result, exact, summary, temperature};
+
+/// Version of the layout of `evaluation.json`.
+const FORMAT: u32 = 1;
+
+/// What is evaluated, and against what.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Folder of the trained model.
+    pub model: &'a Path,
+    /// Folder of the maximum-likelihood checkpoint to compare with.
+    pub baseline: Option<&'a Path>,
+    /// Folder of the tokenize stage: the three splits and `stats.json`.
+    pub tokens: &'a Path,
+    /// The grammar that made the corpus, when one did.
+    pub grammar: Option<&'a Grammar>,
+}
+
+/// Measures `inputs` and writes `evaluation.json` into `out`, a folder that exists; a table of the
+/// main numbers goes to `progress`.
+///
+/// Both models are measured with the same noise vectors and random streams, all named by `key`.
+///
+/// # Errors
+/// [`Error::Config`] when the configuration cannot work, [`Error::Vocabulary`] when model and data
+/// do not belong together, [`Error::Interrupted`] when `progress` asks to stop, and those of
+/// reading, sampling and writing.
+pub fn evaluate(
+    inputs: &Inputs<'_>,
+    config: &EvaluateConfig,
+    key: &Key,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<Evaluation> {
+    config.validate()?;
+    let data = Data::read(inputs.tokens)?;
+    let bench = Bench {
+        config,
+        key,
+        progress,
+        grammar: inputs.grammar,
+        tokens: &data.tokens,
+        train: &data.train,
+        valid: &data.valid,
+        test: &data.test,
+        real: Real {
+            references: References::new(&sentences(&data.test), MOST_TOKENS),
+            reference_count: data.test.len(),
+            train: data.train.iter().map(|row| row.tokens.as_slice()).collect(),
+        },
+        validation: sentences(&data.valid),
+        labels: data.train.iter().filter_map(|row| row.label).collect(),
+    };
+
+    let (choice, model) = bench.measure("the trained model", inputs.model)?;
+    let baseline = match inputs.baseline {
+        Some(folder) => Some(bench.measure("the maximum-likelihood checkpoint", folder)?),
+        None => None,
+    };
+    let evaluation = Evaluation {
+        format: FORMAT,
+        tokens: data.tokens.clone(),
+        changes: match &baseline {
+            Some((_, baseline)) => changes(&model, baseline)?,
+            None => Vec::new(),
+        },
+        model: Scores { temperature: choice, measures: measures(model) },
+        baseline: baseline
+            .map(|(choice, series)| Scores { temperature: choice, measures: measures(series) }),
+        training_text: measures(bench.training_text()?),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&evaluation).map_err(Error::Json)?;
+    bytes.push(b'\n');
+    write_atomic(&out.join("evaluation.json"), &bytes)?;
+    for line in summary::table(&evaluation) {
+        progress.message(&line);
+    }
+    Ok(evaluation)
+}
+
+/// The splits of a tokenize stage.
+struct Data {
+    train: Vec<TokenRow>,
+    valid: Vec<TokenRow>,
+    test: Vec<TokenRow>,
+    /// What a token is, such as `word-4704`.
+    tokens: String,
+}
+
+impl Data {
+    fn read(folder: &Path) -> Result<Self> {
+        let split = |split| {
+            let rows: Vec<TokenRow> = read_split(folder, split)?;
+            if rows.is_empty() {
+                return Err(Error::EmptySplit { folder: folder.to_owned(), split });
+            }
+            Ok(rows)
+        };
+        let statistics = Statistics::load(folder)?;
+        Ok(Self {
+            train: split("train")?,
+            valid: split("valid")?,
+            test: split("test")?,
+            tokens: format!("{}-{}", statistics.vocabulary.kind, statistics.vocabulary.size),
+        })
+    }
+}
+
+fn sentences(rows: &[TokenRow]) -> Vec<Vec<u32>> {
+    rows.iter().map(|row| row.tokens.clone()).collect()
+}
+
+fn measures(series: Vec<Series>) -> Vec<Measure> {
+    series.into_iter().map(|series| series.measure).collect()
+}
+
+/// Everything that each model is measured with.
+struct Bench<'a> {
+    config: &'a EvaluateConfig,
+    key: &'a Key,
+    progress: &'a dyn Progress,
+    grammar: Option<&'a Grammar>,
+    tokens: &'a str,
+    train: &'a [TokenRow],
+    valid: &'a [TokenRow],
+    test: &'a [TokenRow],
+    real: Real<'a>,
+    validation: Vec<Vec<u32>>,
+    /// Labels of the train split: samples get the same mixture.
+    labels: Vec<u32>,
+}
+
+impl Bench<'_> {
+    fn measure(
+        &self,
+        name: &str,
+        folder: &Path,
+    ) -> Result<(crate::evaluation::Choice, Vec<Series>)> {
+        let Self { config, key, progress, .. } = *self;
+        progress.begin(&format!("evaluating {name}"), None);
+        let model = Model::load(folder)?;
+        self.check(&model)?;
+        let labels = match (model.labels(), &self.labels[..]) {
+            ([], _) => Labels::None,
+            (_, []) => Labels::Uniform,
+            (_, labels) => Labels::Rows(labels),
+        };
+
+        progress.status("choosing the temperature");
+        let choice =
+            temperature::choose(&model, labels, &self.validation, config, &key.child("tuning"))?;
+        self.go_on()?;
+
+        progress.status("sampling");
+        let temperature = choice.temperature;
+        let options = Options { temperature, batch_size: config.batch_size, ..Options::default() };
+        let samples = model.draw(&options, labels, &key.child("samples"), config.samples)?;
+        self.go_on()?;
+
+        progress.status("BLEU and diversity");
+        let drawn = format!("temperature:{temperature}");
+        let protocol = Protocol { tokens: self.tokens.to_owned(), drawn: drawn.clone() };
+        let mut series = quality::measure(&samples.tokens, &self.real, &protocol, config.batches)?;
+        if let Some(grammar) = self.grammar {
+            series.extend(exact::of_samples(grammar, &model, &samples, &drawn, config.batches)?);
+        }
+        self.go_on()?;
+
+        progress.status("greedy texts");
+        series.extend(self.greedy(&model, labels)?);
+        self.go_on()?;
+
+        progress.status("likelihood");
+        for (split, rows) in [("validation", self.valid), ("test", self.test)] {
+            series.extend(self.likelihood(&model, split, rows)?);
+        }
+        progress.finish();
+        Ok((choice, series))
+    }
+
+    fn check(&self, model: &Model) -> Result<()> {
+        let size = model.generator().sizes().vocab;
+        let rows = self.train.iter().chain(self.valid).chain(self.test);
+        match rows.flat_map(|row| &row.tokens).max() {
+            Some(&data) if data as usize >= size => {
+                Err(Error::Vocabulary { folder: model.folder().to_owned(), model: size, data })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The most probable text of each of many noise vectors: whether the noise matters.
+    fn greedy(&self, model: &Model, labels: Labels) -> Result<Vec<Series>> {
+        let config = self.config;
+        let options = Options { greedy: true, batch_size: config.batch_size, ..Options::default() };
+        let drawn = model.draw(&options, labels, &self.key.child("greedy"), config.greedy_texts)?;
+        let distinct: HashSet<&[u32]> = drawn.tokens.iter().map(Vec::as_slice).collect();
+        let share = distinct.len() as f64 / drawn.tokens.len() as f64;
+        let protocol =
+            format!("distinct-greedy|noise-vectors:{}|tokens:{}", config.greedy_texts, self.tokens);
+        let mut series =
+            vec![Series::single(Measure::new("distinct-greedy", share, Better::Higher, &protocol))];
+        if let Some(grammar) = self.grammar {
+            let values = exact::grammatical(grammar, model, &drawn)?;
+            let protocol = format!(
+                "grammatical-greedy|grammar:{}|noise-vectors:{}",
+                grammar.name(),
+                config.greedy_texts
+            );
+            series.push(Series::mean_of(
+                "grammatical-greedy",
+                &values,
+                Better::Higher,
+                &protocol,
+                config.batches,
+            ));
+        }
+        Ok(series)
+    }
+
+    fn likelihood(&self, model: &Model, split: &str, rows: &[TokenRow]) -> Result<Vec<Series>> {
+        let config = self.config;
+        let rows = &rows[..rows.len().min(config.likelihood_texts.unwrap_or(usize::MAX))];
+        let likelihoods = Likelihoods {
+            model,
+            key: self.key.child("likelihood"),
+            noise_vectors: config.noise_vectors,
+            batch_size: config.batch_size,
+            progress: self.progress,
+        };
+        let likelihood = likelihoods.of(rows)?;
+        let vectors = likelihoods.vectors();
+        let protocol = format!(
+            "nll|nats-a-token|texts:{split}-{}|end-token:counted|noise-vectors:{vectors}|tokens:{}",
+            rows.len(),
+            self.tokens
+        );
+        let nll = likelihood.per_token();
+        let nll_name = format!("{split}-nll");
+        let mut series = vec![
+            likelihood.series(&nll_name, &protocol, config.batches),
+            Series::single(Measure::new(
+                format!("{split}-perplexity"),
+                nll.exp(),
+                Better::Lower,
+                &format!("exp({protocol})"),
+            )),
+        ];
+        if let Some(grammar) = self.grammar {
+            series.push(exact::ratio(grammar, model, rows, &likelihood, split, vectors)?);
+        }
+        Ok(series)
+    }
+
+    /// As many sentences of the train split as there are samples, spread over it.
+    fn training_text(&self) -> Result<Vec<Series>> {
+        let count = self.config.samples.min(self.train.len());
+        let rows: Vec<Vec<u32>> =
+            (0..count).map(|i| self.train[i * self.train.len() / count].tokens.clone()).collect();
+        let protocol =
+            Protocol { tokens: self.tokens.to_owned(), drawn: "from:train-split".to_owned() };
+        quality::measure(&rows, &self.real, &protocol, self.config.batches)
+    }
+
+    fn go_on(&self) -> Result<()> {
+        if self.progress.stop_requested() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,98 @@
+//! Quality and diversity of samples against real text, in tokens.
+
+use std::collections::HashSet;
+
+use textgan_metrics::{References, distinct_n, self_bleu};
+
+use crate::Result;
+use crate::change::batches;
+use crate::evaluation::{Better, Measure};
+use crate::series::Series;
+
+/// BLEU is reported from two tokens up to this many.
+pub(crate) const MOST_TOKENS: usize = 5;
+
+/// Distinct n-grams are reported up to this many tokens.
+const MOST_DISTINCT: usize = 4;
+
+/// Real text that samples are compared with.
+pub(crate) struct Real<'a> {
+    /// The test split, prepared for BLEU.
+    pub references: References,
+    /// Sentences in it.
+    pub reference_count: usize,
+    /// The sentences of the train split.
+    pub train: HashSet<&'a [u32]>,
+}
+
+/// How samples were drawn and are compared: a part of every protocol.
+pub(crate) struct Protocol {
+    /// What a token is, such as `word-4704`.
+    pub tokens: String,
+    /// How they were drawn, such as `temperature:1`.
+    pub drawn: String,
+}
+
+/// Everything that needs no more than token ids.
+pub(crate) fn measure(
+    samples: &[Vec<u32>],
+    real: &Real<'_>,
+    protocol: &Protocol,
+    batch_count: usize,
+) -> Result<Vec<Series>> {
+    let Protocol { tokens, drawn } = protocol;
+    let count = samples.len();
+    let ranges = batches(count, batch_count);
+    let size = ranges.first().map_or(0, ExactSizeIterator::len);
+    let mut series = Vec::new();
+
+    let by_sentence = real.references.sentence_bleu(samples);
+    for n in 2..=MOST_TOKENS {
+        let protocol = format!(
+            "bleu|n:{n}|samples:{count}|references:test-{}|smoothing:nltk-1|weights:uniform|\
+             tokens:{tokens}|{drawn}",
+            real.reference_count
+        );
+        let values: Vec<f64> = by_sentence.iter().map(|scores| scores[n - 1]).collect();
+        let name = format!("bleu-{n}");
+        series.push(Series::mean_of(&name, &values, Better::Higher, &protocol, batch_count));
+    }
+
+    let whole = self_bleu(samples, MOST_TOKENS);
+    let parts: Vec<Vec<f64>> =
+        ranges.iter().map(|range| self_bleu(&samples[range.clone()], MOST_TOKENS)).collect();
+    for n in 2..=MOST_TOKENS {
+        let protocol = format!(
+            "self-bleu|n:{n}|samples:{count}|references:all-others|smoothing:nltk-1|\
+             weights:uniform|tokens:{tokens}|{drawn}"
+        );
+        let measure =
+            Measure::new(format!("self-bleu-{n}"), whole[n - 1], Better::Lower, &protocol);
+        let values = parts.iter().map(|scores| scores[n - 1]).collect();
+        series.push(Series::batched(measure, size, values));
+    }
+
+    for n in 1..=MOST_DISTINCT {
+        let protocol = format!("distinct|n:{n}|samples:{count}|tokens:{tokens}|{drawn}");
+        let measure = Measure::new(
+            format!("distinct-{n}"),
+            distinct_n(samples, n),
+            Better::Higher,
+            &protocol,
+        );
+        let values = ranges.iter().map(|range| distinct_n(&samples[range.clone()], n)).collect();
+        series.push(Series::batched(measure, size, values));
+    }
+
+    let copies: Vec<f64> = samples
+        .iter()
+        .map(|sample| f64::from(u8::from(real.train.contains(sample.as_slice()))))
+        .collect();
+    let protocol = format!("exact-copies|samples:{count}|of:train|tokens:{tokens}|{drawn}");
+    series.push(Series::mean_of("exact-copies", &copies, Better::Lower, &protocol, batch_count));
+
+    let lengths: Vec<f64> = samples.iter().map(|sample| sample.len() as f64).collect();
+    let protocol = format!("mean-length|samples:{count}|tokens:{tokens}|{drawn}");
+    series.push(Series::mean_of("mean-length", &lengths, Better::Neither, &protocol, batch_count));
+    Ok(series)
+}

@@ -1,0 +1,60 @@
+use crate::Result;
+use crate::change::{batches, change};
+use crate::evaluation::{Better, Change, Measure};
+
+/// A measure together with its value on each of some disjoint batches, where that makes sense.
+pub(crate) struct Series {
+    pub measure: Measure,
+    batches: Vec<f64>,
+    /// What the batches add to the protocol.
+    batch_protocol: String,
+}
+
+impl Series {
+    /// A measure whose change is not looked at.
+    pub fn single(measure: Measure) -> Self {
+        Self { measure, batches: Vec::new(), batch_protocol: String::new() }
+    }
+
+    /// A measure with its values on `batches` batches of `size` items each.
+    pub fn batched(measure: Measure, size: usize, batches: Vec<f64>) -> Self {
+        let batch_protocol = format!("|batches:{}x{size}", batches.len());
+        Self { measure, batches, batch_protocol }
+    }
+
+    /// The mean of a value of each item, whole and by batch.
+    pub fn mean_of(
+        name: &str,
+        values: &[f64],
+        better: Better,
+        protocol: &str,
+        count: usize,
+    ) -> Self {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let ranges = batches(values.len(), count);
+        let size = ranges.first().map_or(0, ExactSizeIterator::len);
+        let measure = Measure::new(name, mean(values), better, protocol);
+        if size == 0 {
+            return Self::single(measure);
+        }
+        Self::batched(measure, size, ranges.into_iter().map(|range| mean(&values[range])).collect())
+    }
+}
+
+/// The change of every series that both models have by batch.
+pub(crate) fn changes(model: &[Series], baseline: &[Series]) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    for now in model {
+        let before = baseline.iter().find(|before| before.measure.name == now.measure.name);
+        let Some(before) = before.filter(|before| before.batches.len() == now.batches.len()) else {
+            continue;
+        };
+        if now.batches.len() < 2 {
+            continue;
+        }
+        let protocol = format!("{}{}", now.measure.protocol, now.batch_protocol);
+        let Measure { name, better, .. } = &now.measure;
+        changes.extend(change(name, *better, &protocol, &now.batches, &before.batches)?);
+    }
+    Ok(changes)
+}

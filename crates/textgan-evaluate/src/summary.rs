@@ -1,0 +1,56 @@
+//! The main numbers as a table for a terminal.
+
+use crate::evaluation::{Better, Change, Evaluation, Measure};
+
+/// One line a measure: name, baseline, model, and the change with its interval.
+pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {
+    let model = &evaluation.model;
+    let width = model.measures.iter().map(|measure| measure.name.len()).max().unwrap_or(0);
+    let mut lines = vec![match &evaluation.baseline {
+        Some(baseline) => format!(
+            "{:width$}  {:>10}  {:>10}  change over disjoint batches, 95 % (temperatures {} and {})",
+            "measure",
+            "baseline",
+            "model",
+            baseline.temperature.temperature,
+            model.temperature.temperature,
+        ),
+        None => format!(
+            "{:width$}  {:>10}  (temperature {})",
+            "measure", "model", model.temperature.temperature
+        ),
+    }];
+    for measure in &model.measures {
+        let name = &measure.name;
+        let mut line = format!("{name:width$}");
+        if let Some(baseline) = &evaluation.baseline {
+            line += &format!("  {:>10}", number(baseline.get(name)));
+        }
+        line += &format!("  {:>10}", number(Some(measure)));
+        if let Some(change) = evaluation.changes.iter().find(|change| change.name == *name) {
+            line += &format!("  {}", verdict(change));
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+fn number(measure: Option<&Measure>) -> String {
+    match measure.and_then(|measure| measure.value) {
+        Some(value) if value.abs() >= 1_000.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.4}"),
+        None => "-".to_owned(),
+    }
+}
+
+fn verdict(change: &Change) -> String {
+    let Change { change: mean, low, high, better, .. } = change;
+    let word = match better {
+        _ if *low <= 0.0 && *high >= 0.0 => "",
+        Better::Neither => "",
+        Better::Higher if *mean > 0.0 => "  better",
+        Better::Lower if *mean < 0.0 => "  better",
+        _ => "  worse",
+    };
+    format!("{mean:+.4} [{low:+.4}, {high:+.4}]{word}")
+}
