@@ -1,0 +1,201 @@
+//! Generators: the differentiable face and what makes one.
+
+mod conditioning;
+mod lstm;
+mod score;
+mod size;
+mod transformer;
+
+pub use lstm::LstmConfig;
+pub use score::token_log_probs;
+pub use transformer::TransformerConfig;
+
+use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use textgan_nn::{Mode, Parameters, ops};
+use textgan_random::Key;
+
+use crate::special::SPECIALS;
+use crate::{Context, Error, NoiseConfig, Result, Sampler, Sequences};
+pub(crate) use conditioning::Conditioning;
+pub(crate) use lstm::LstmGenerator;
+pub(crate) use transformer::TransformerGenerator;
+
+/// A model that turns noise, and a label where it has labels, into text, token by token.
+///
+/// It has two faces over the same parameters. This trait is the differentiable one: teacher-forced,
+/// over whole sequences. [`sampler`](Self::sampler) gives the other, without a graph.
+///
+/// Logits are those of the whole vocabulary; nothing is masked. The sampler alone refuses
+/// [`PAD`](crate::PAD) and [`BOS`](crate::BOS), which are never targets, so that the logits of a
+/// saved folder are the same wherever it is loaded.
+pub trait Generator: Send + Sync {
+    /// The architecture.
+    fn config(&self) -> &GeneratorConfig;
+
+    /// The noise it takes.
+    fn noise(&self) -> &NoiseConfig;
+
+    /// The sizes that the data decided.
+    fn sizes(&self) -> &Sizes;
+
+    /// The variables, by name.
+    fn parameters(&self) -> &Parameters;
+
+    /// The state before the head for every position, teacher-forced: `[batch, time, width]`.
+    /// Position `t` has read the noise, the label and the tokens before `t`.
+    ///
+    /// # Errors
+    /// When noise, labels or sequences do not fit the model or each other.
+    fn hidden(
+        &self,
+        context: &Context<'_>,
+        sequences: &Sequences,
+        mode: Mode<'_>,
+    ) -> Result<Tensor>;
+
+    /// The weights of the head, `[vocab, width]`: logits are their products with a hidden state.
+    fn head(&self) -> &Tensor;
+
+    /// A snapshot of the current weights that samples.
+    ///
+    /// # Errors
+    /// When the weights cannot be read from their device.
+    fn sampler(&self) -> Result<Box<dyn Sampler>>;
+
+    /// The logits of every position, teacher-forced: `[batch, time, vocab]`. A loss should not
+    /// need them: [`ops::head_cross_entropy`] takes [`hidden`](Self::hidden) and
+    /// [`head`](Self::head) and never stores them whole.
+    ///
+    /// # Errors
+    /// As [`hidden`](Self::hidden).
+    fn logits(
+        &self,
+        context: &Context<'_>,
+        sequences: &Sequences,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        Ok(ops::linear(&self.hidden(context, sequences, mode)?, self.head(), None)?)
+    }
+}
+
+/// The sizes that data decides, not taste.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sizes {
+    /// The size of the vocabulary, the four special tokens included.
+    pub vocab: usize,
+    /// The number of labels; 0 for a generator without.
+    pub labels: usize,
+    /// The most content tokens in a text.
+    pub max_length: usize,
+}
+
+/// The architecture of a generator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum GeneratorConfig {
+    /// A decoder-only transformer in the layout of Llama.
+    Transformer(TransformerConfig),
+    /// A recurrent network, the classic generator of text GANs.
+    Lstm(LstmConfig),
+}
+
+impl Default for GeneratorConfig {
+    fn default() -> Self {
+        Self::Transformer(TransformerConfig::default())
+    }
+}
+
+/// Makes a generator with fresh weights: each drawn from a stream of `key` named as the weight.
+///
+/// # Errors
+/// When the configuration describes no model; the message names the key.
+///
+/// ```
+/// use candle_core::Device;
+/// use textgan_models::{GeneratorConfig, NoiseConfig, Sizes, build_generator};
+/// use textgan_random::Key;
+///
+/// let generator = build_generator(
+///     &GeneratorConfig::default(),
+///     &NoiseConfig::default(),
+///     &Sizes { vocab: 100, labels: 0, max_length: 16 },
+///     &Key::root(1),
+///     &Device::Cpu,
+/// )?;
+/// assert_eq!(generator.head().dims(), [100, 64]);
+/// # Ok::<(), textgan_models::Error>(())
+/// ```
+pub fn build_generator(
+    config: &GeneratorConfig,
+    noise: &NoiseConfig,
+    sizes: &Sizes,
+    key: &Key,
+    device: &Device,
+) -> Result<Box<dyn Generator>> {
+    if sizes.vocab <= SPECIALS as usize {
+        let message = format!("{} leaves none beside the {SPECIALS} special ones", sizes.vocab);
+        return Err(Error::config("vocabulary size", message));
+    }
+    if sizes.max_length == 0 {
+        return Err(Error::config("max_length", "0 leaves no room for a token"));
+    }
+    Ok(match config {
+        GeneratorConfig::Transformer(config) => {
+            Box::new(TransformerGenerator::new(config, noise, sizes, key, device)?)
+        }
+        GeneratorConfig::Lstm(config) => {
+            Box::new(LstmGenerator::new(config, noise, sizes, key, device)?)
+        }
+    })
+}
+
+/// Refuses a batch that the generator cannot read.
+fn check_batch(sizes: &Sizes, sequences: &Sequences) -> Result<()> {
+    if sequences.time() > sizes.max_length + 1 {
+        let message = format!(
+            "{} tokens, and this generator has room for {} and the end",
+            sequences.time(),
+            sizes.max_length
+        );
+        return Err(Error::argument("sequences", message));
+    }
+    match sequences.targets().iter().find(|&&id| id as usize >= sizes.vocab) {
+        Some(id) => {
+            let message = format!("token {id} is outside a vocabulary of {}", sizes.vocab);
+            Err(Error::argument("sequences", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a size of zero.
+fn at_least_one(sizes: &[(&str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some((key, _)) => Err(Error::config(format!("generator.{key}"), "must be at least 1")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what is not a positive number.
+fn positive(values: &[(&str, f32)]) -> Result<()> {
+    match values.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+        Some((key, value)) => {
+            let message = format!("{value} is not a positive number");
+            Err(Error::config(format!("generator.{key}"), message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a rate of dropout that leaves nothing or is no rate.
+fn check_dropout(rates: &[(&str, f32)]) -> Result<()> {
+    match rates.iter().find(|(_, rate)| !(0.0..1.0).contains(rate)) {
+        Some((key, rate)) => {
+            Err(Error::config(format!("generator.{key}"), format!("{rate} is outside [0, 1)")))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,273 @@
+use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use textgan_nn::kernels::Rotary;
+use textgan_nn::{Builder, Init, Mode, Parameters, ops};
+use textgan_random::Key;
+
+use super::conditioning::{self, Conditioning};
+use super::{GeneratorConfig, Sizes, at_least_one, check_batch, check_dropout, positive};
+use crate::sampler::{TiledSampler, TransformerWeights};
+use crate::{Context, Error, Generator, NoiseConfig, Result, Sampler, Sequences};
+
+/// A decoder-only transformer in the layout of Llama (Touvron et al., 2023): RMSNorm before each
+/// block, rotary positions (Su et al., 2021), SwiGLU (Shazeer, 2020), no biases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransformerConfig {
+    /// Width of the residual stream; a multiple of twice `heads`.
+    pub width: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of the SwiGLU layer; when absent, 8/3 of `width` rounded up to a multiple of 16.
+    pub feed_forward: Option<usize>,
+    /// Whether the head shares the embedding's weights.
+    pub tied: bool,
+    /// Dropout of what attention and SwiGLU add to the residual stream.
+    pub dropout: f32,
+    /// Dropout of the embeddings, noise and label included.
+    pub embedding_dropout: f32,
+    /// Dropout of the final state, before the head.
+    pub head_dropout: f32,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f32,
+    /// Added to the mean square in RMSNorm.
+    pub norm_epsilon: f32,
+    /// Standard deviation of the initial embeddings.
+    pub embedding_std: f32,
+}
+
+impl Default for TransformerConfig {
+    fn default() -> Self {
+        Self {
+            width: 64,
+            layers: 2,
+            heads: 4,
+            feed_forward: None,
+            tied: true,
+            dropout: 0.0,
+            embedding_dropout: 0.0,
+            head_dropout: 0.0,
+            rope_theta: 10_000.0,
+            norm_epsilon: 1e-5,
+            embedding_std: 0.02,
+        }
+    }
+}
+
+impl TransformerConfig {
+    /// The width of the SwiGLU layer.
+    pub fn feed_forward_width(&self) -> usize {
+        let default = || self.width.saturating_mul(8).div_ceil(3).div_ceil(16).saturating_mul(16);
+        self.feed_forward.unwrap_or_else(default)
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        at_least_one(&[
+            ("width", self.width),
+            ("layers", self.layers),
+            ("heads", self.heads),
+            ("feed_forward", self.feed_forward_width()),
+        ])?;
+        if !self.width.is_multiple_of(2 * self.heads) {
+            let message = format!(
+                "{} is not a multiple of {}: rotary positions turn pairs in each of the {} heads",
+                self.width,
+                2 * self.heads,
+                self.heads
+            );
+            return Err(Error::config("generator.width", message));
+        }
+        positive(&[
+            ("rope_theta", self.rope_theta),
+            ("norm_epsilon", self.norm_epsilon),
+            ("embedding_std", self.embedding_std),
+        ])?;
+        check_dropout(&[
+            ("dropout", self.dropout),
+            ("embedding_dropout", self.embedding_dropout),
+            ("head_dropout", self.head_dropout),
+        ])
+    }
+}
+
+/// The differentiable face; weights are named as Hugging Face names Llama's.
+pub(crate) struct TransformerGenerator {
+    config: GeneratorConfig,
+    pub(crate) noise: NoiseConfig,
+    pub(crate) sizes: Sizes,
+    parameters: Parameters,
+    pub(crate) layout: TransformerConfig,
+    pub(crate) embedding: Tensor,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) norm: Tensor,
+    pub(crate) head: Tensor,
+    pub(crate) conditioning: Conditioning,
+    pub(crate) rotary: Rotary,
+}
+
+/// The weights of one block; products are `[out, in]`.
+pub(crate) struct Block {
+    pub(crate) attention_norm: Tensor,
+    pub(crate) query: Tensor,
+    pub(crate) key: Tensor,
+    pub(crate) value: Tensor,
+    pub(crate) output: Tensor,
+    pub(crate) feed_forward_norm: Tensor,
+    pub(crate) gate: Tensor,
+    pub(crate) up: Tensor,
+    pub(crate) down: Tensor,
+}
+
+impl Block {
+    fn new(builder: &mut Builder<'_>, config: &TransformerConfig) -> Result<Self> {
+        let (width, inner) = (config.width, config.feed_forward_width());
+        let inward = |fan_in: usize| Init::Normal { std: (1.0 / (3.0 * fan_in as f32)).sqrt() };
+        // What 2 `layers` sums add to the residual stream keeps one scale (Radford et al., 2019).
+        let outward = |fan_in: usize| Init::Normal {
+            std: (1.0 / (6.0 * fan_in as f32 * config.layers as f32)).sqrt(),
+        };
+        let mut get = |name: &str, shape: &[usize], init| builder.child(name).get("weight", shape, init);
+        Ok(Self {
+            attention_norm: get("input_layernorm", &[width], Init::Ones)?,
+            query: get("self_attn.q_proj", &[width, width], inward(width))?,
+            key: get("self_attn.k_proj", &[width, width], inward(width))?,
+            value: get("self_attn.v_proj", &[width, width], inward(width))?,
+            output: get("self_attn.o_proj", &[width, width], outward(width))?,
+            feed_forward_norm: get("post_attention_layernorm", &[width], Init::Ones)?,
+            gate: get("mlp.gate_proj", &[inner, width], inward(width))?,
+            up: get("mlp.up_proj", &[inner, width], inward(width))?,
+            down: get("mlp.down_proj", &[width, inner], outward(inner))?,
+        })
+    }
+
+    fn forward(
+        &self,
+        stream: &Tensor,
+        config: &TransformerConfig,
+        rotary: &Rotary,
+        mode: Mode<'_>,
+        name: &str,
+    ) -> Result<Tensor> {
+        let normed = ops::rms_norm(stream, &self.attention_norm, config.norm_epsilon)?;
+        let attended = ops::causal_attention(
+            &ops::linear(&normed, &self.query, None)?,
+            &ops::linear(&normed, &self.key, None)?,
+            &ops::linear(&normed, &self.value, None)?,
+            config.heads,
+            rotary,
+        )?;
+        let added = ops::linear(&attended, &self.output, None)?;
+        let added = ops::dropout(&added, config.dropout, mode, &format!("{name}.attention"))?;
+        let stream = (stream + added)?;
+
+        let normed = ops::rms_norm(&stream, &self.feed_forward_norm, config.norm_epsilon)?;
+        let gated = ops::swiglu(
+            &ops::linear(&normed, &self.gate, None)?,
+            &ops::linear(&normed, &self.up, None)?,
+        )?;
+        let added = ops::linear(&gated, &self.down, None)?;
+        let added = ops::dropout(&added, config.dropout, mode, &format!("{name}.mlp"))?;
+        Ok((stream + added)?)
+    }
+}
+
+impl TransformerGenerator {
+    pub(crate) fn new(
+        layout: &TransformerConfig,
+        noise: &NoiseConfig,
+        sizes: &Sizes,
+        key: &Key,
+        device: &Device,
+    ) -> Result<Self> {
+        layout.validate()?;
+        let mut parameters = Parameters::new();
+        let mut builder = Builder::new(&mut parameters, *key, device);
+        let (shape, std) = ((sizes.vocab, layout.width), layout.embedding_std);
+        let embedding =
+            builder.child("model.embed_tokens").get("weight", shape, Init::Normal { std })?;
+        let blocks = (0..layout.layers)
+            .map(|index| Block::new(&mut builder.child(&format!("model.layers.{index}")), layout))
+            .collect::<Result<_>>()?;
+        let norm = builder.child("model.norm").get("weight", layout.width, Init::Ones)?;
+        let head = if layout.tied {
+            embedding.clone()
+        } else {
+            let std = (1.0 / (3.0 * layout.width as f32)).sqrt();
+            builder.child("lm_head").get("weight", shape, Init::Normal { std })?
+        };
+        let conditioning = Conditioning::new(
+            &mut builder,
+            layout.width,
+            noise.dimension,
+            sizes.labels,
+            layout.embedding_std,
+        )?;
+        Ok(Self {
+            config: GeneratorConfig::Transformer(layout.clone()),
+            noise: noise.clone(),
+            sizes: *sizes,
+            parameters,
+            layout: layout.clone(),
+            embedding,
+            blocks,
+            norm,
+            head,
+            conditioning,
+            rotary: Rotary::new(
+                layout.width / layout.heads,
+                sizes.max_length + 1,
+                layout.rope_theta,
+            ),
+        })
+    }
+}
+
+impl Generator for TransformerGenerator {
+    fn config(&self) -> &GeneratorConfig {
+        &self.config
+    }
+
+    fn noise(&self) -> &NoiseConfig {
+        &self.noise
+    }
+
+    fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn hidden(
+        &self,
+        context: &Context<'_>,
+        sequences: &Sequences,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        check_batch(&self.sizes, sequences)?;
+        let (batch, time) = (sequences.batch(), sequences.time());
+        let mut stream = ops::embedding(&self.embedding, &sequences.inputs(), (batch, time))?;
+        if let Some(vector) = self.conditioning.vector(context, batch)? {
+            stream = conditioning::add(&stream, &vector, self.noise.placement)?;
+        }
+        stream = ops::dropout(&stream, self.layout.embedding_dropout, mode, "embedding")?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            let name = format!("layers.{index}");
+            stream = block.forward(&stream, &self.layout, &self.rotary, mode, &name)?;
+        }
+        let hidden = ops::rms_norm(&stream, &self.norm, self.layout.norm_epsilon)?;
+        Ok(ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)
+    }
+
+    fn head(&self) -> &Tensor {
+        &self.head
+    }
+
+    fn sampler(&self) -> Result<Box<dyn Sampler>> {
+        Ok(Box::new(TiledSampler::new(TransformerWeights::new(self)?)))
+    }
+}

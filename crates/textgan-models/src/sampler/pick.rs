@@ -1,0 +1,211 @@
+//! Choosing one token from one row of logits.
+
+use textgan_nn::kernels::{self, row_max};
+use textgan_random::Stream;
+
+use super::SamplingOptions;
+use crate::special::SPECIALS;
+use crate::{BOS, PAD, UNK};
+
+/// A chosen token and its log-probability (nats) under the generator's own distribution: at
+/// temperature 1, nothing refused or cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pick {
+    pub token: u32,
+    pub log_prob: f32,
+}
+
+/// Room that [`pick`] works in; one a row, so that rows are independent.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    weights: Vec<f32>,
+    order: Vec<u32>,
+}
+
+impl Room {
+    pub fn new(vocab: usize) -> Self {
+        Self { weights: vec![0.0; vocab], order: Vec::new() }
+    }
+}
+
+/// The log-probability (nats) of `token`; `None` when the logits are not finite.
+pub(super) fn log_prob(logits: &[f32], token: u32, room: &mut Room) -> Option<f32> {
+    let max = row_max(logits);
+    let log_sum = max + weigh(logits, max, 1.0, &[], &mut room.weights).ln();
+    log_sum.is_finite().then(|| logits[token as usize] - log_sum)
+}
+
+/// Chooses a token; `None` when the logits are not finite. One uniform draw, or none if greedy.
+pub(super) fn pick(
+    logits: &[f32],
+    options: &SamplingOptions,
+    stream: &mut Stream,
+    room: &mut Room,
+) -> Option<Pick> {
+    let Room { weights, order } = room;
+    let max = row_max(logits);
+    let log_sum = max + weigh(logits, max, 1.0, &[], weights).ln();
+    if !log_sum.is_finite() {
+        return None;
+    }
+    let refused: &[u32] = if options.forbid_unknown { &[PAD, UNK, BOS] } else { &[PAD, BOS] };
+    // Shifted by the largest logit that may be chosen, so that neither a cold temperature nor a
+    // likely refused token can make every weight vanish.
+    let max = (0..SPECIALS)
+        .filter(|id| !refused.contains(id))
+        .map(|id| logits[id as usize])
+        .fold(row_max(&logits[SPECIALS as usize..]), f32::max);
+    let token = if options.greedy {
+        logits
+            .iter()
+            .enumerate()
+            .position(|(id, &logit)| logit == max && !refused.contains(&(id as u32)))?
+    } else {
+        let sum = weigh(logits, max, 1.0 / options.temperature, refused, weights);
+        let sum = truncate(weights, options, order).unwrap_or(sum);
+        kernels::pick(weights, stream.uniform() * sum)
+    };
+    Some(Pick { token: token as u32, log_prob: logits[token] - log_sum })
+}
+
+/// Writes `exp(scale (logit - max))`, 0 for what is refused, and returns the sum.
+fn weigh(logits: &[f32], max: f32, scale: f32, refused: &[u32], weights: &mut [f32]) -> f32 {
+    let (special_logits, content_logits) = logits.split_at(SPECIALS as usize);
+    let (special, content) = weights.split_at_mut(SPECIALS as usize);
+    let mut sum = kernels::exp_sum(content_logits, max, scale, content);
+    for (id, (weight, logit)) in (0..).zip(special.iter_mut().zip(special_logits)) {
+        *weight = if refused.contains(&id) { 0.0 } else { (scale * (logit - max)).exp() };
+        sum += *weight;
+    }
+    sum
+}
+
+/// Sets the weights that `top_k` and `top_p` cut to zero, and returns the sum of the others; `None`
+/// when nothing is to be cut. Of equal weights the lower ids stay.
+fn truncate(weights: &mut [f32], options: &SamplingOptions, order: &mut Vec<u32>) -> Option<f32> {
+    let keep = options.top_k.unwrap_or(usize::MAX).min(weights.len());
+    if keep == weights.len() && options.top_p.is_none_or(|p| p >= 1.0) {
+        return None;
+    }
+    let by_weight = |a: &u32, b: &u32| {
+        weights[*b as usize].total_cmp(&weights[*a as usize]).then_with(|| a.cmp(b))
+    };
+    order.clear();
+    order.extend(0..weights.len() as u32);
+    if keep < order.len() {
+        order.select_nth_unstable_by(keep - 1, by_weight);
+    }
+    let mut kept = keep;
+    if let Some(p) = options.top_p {
+        order[..keep].sort_unstable_by(by_weight);
+        let enough = p * sum_of(weights, &order[..keep]);
+        let mut sum = 0.0;
+        let reaches = |id: &u32| {
+            sum += weights[*id as usize];
+            sum >= enough
+        };
+        kept = order[..keep].iter().position(reaches).map_or(keep, |last| last + 1);
+    }
+    let (kept, cut) = order.split_at_mut(kept);
+    for &id in cut.iter() {
+        weights[id as usize] = 0.0;
+    }
+    // In a constant order, whatever order the selection left.
+    kept.sort_unstable();
+    Some(sum_of(weights, kept))
+}
+
+fn sum_of(weights: &[f32], ids: &[u32]) -> f32 {
+    ids.iter().map(|&id| weights[id as usize]).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use textgan_random::Key;
+
+    /// Frequencies of 40,000 picks from `logits`.
+    fn frequencies(logits: &[f32], options: &SamplingOptions) -> Vec<f64> {
+        let (mut stream, mut room) = (Key::root(5).stream(), Room::new(logits.len()));
+        let mut counts = vec![0.0; logits.len()];
+        for _ in 0..40_000 {
+            let pick = pick(logits, options, &mut stream, &mut room).unwrap();
+            counts[pick.token as usize] += 1.0 / 40_000.0;
+        }
+        counts
+    }
+
+    fn check(options: SamplingOptions, expected: [f64; 8]) {
+        // Probabilities 0.5, 0.2, 0.15, 0.1, 0.05 of ids 3 to 7; the refused ones are the likeliest.
+        let logits = [2.0, f32::NEG_INFINITY, 1.0, 0.5f32.ln(), 0.2f32.ln(), 0.15f32.ln()]
+            .into_iter()
+            .chain([0.1f32.ln(), 0.05f32.ln()])
+            .collect::<Vec<_>>();
+        let found = frequencies(&logits, &options);
+        for (id, (found, expected)) in found.iter().zip(expected).enumerate() {
+            assert!((found - expected).abs() < 0.01, "{options:?}: id {id}: {found}, {expected}");
+            assert!(expected > 0.0 || *found == 0.0, "{options:?}: id {id} was chosen");
+        }
+    }
+
+    #[test]
+    fn frequencies_follow_the_distribution() {
+        let all = SamplingOptions::default;
+        check(all(), [0., 0., 0., 0.5, 0.2, 0.15, 0.1, 0.05]);
+        let z = 0.5f64.sqrt() + 0.2f64.sqrt() + 0.15f64.sqrt() + 0.1f64.sqrt() + 0.05f64.sqrt();
+        let warm = |p: f64| p.sqrt() / z;
+        check(
+            SamplingOptions { temperature: 2.0, ..all() },
+            [0., 0., 0., warm(0.5), warm(0.2), warm(0.15), warm(0.1), warm(0.05)],
+        );
+        let half = 0.7 / 1.0;
+        check(
+            SamplingOptions { top_k: Some(2), ..all() },
+            [0., 0., 0., 0.5 / half, 0.2 / half, 0., 0., 0.],
+        );
+        check(
+            SamplingOptions { top_p: Some(0.8), ..all() },
+            [0., 0., 0., 0.5 / 0.85, 0.2 / 0.85, 0.15 / 0.85, 0., 0.],
+        );
+        check(
+            SamplingOptions { top_k: Some(2), top_p: Some(0.5), ..all() },
+            [0., 0., 0., 1., 0., 0., 0., 0.],
+        );
+        check(SamplingOptions::greedy(), [0., 0., 0., 1., 0., 0., 0., 0.]);
+        check(SamplingOptions { temperature: 1e-3, ..all() }, [0., 0., 0., 1., 0., 0., 0., 0.]);
+    }
+
+    #[test]
+    fn the_unknown_word_can_be_refused() {
+        let logits = [0., 9., 0., 0., 1.];
+        let options = SamplingOptions { forbid_unknown: true, ..SamplingOptions::greedy() };
+        let (mut stream, mut room) = (Key::root(5).stream(), Room::new(5));
+        assert_eq!(pick(&logits, &options, &mut stream, &mut room).unwrap().token, 4);
+        let options = SamplingOptions::greedy();
+        assert_eq!(pick(&logits, &options, &mut stream, &mut room).unwrap().token, UNK);
+    }
+
+    #[test]
+    fn log_probabilities_are_those_of_the_whole_distribution() {
+        let logits: Vec<f32> = (0..300).map(|id| (id as f32 * 0.7).sin() * 3.0).collect();
+        let options = SamplingOptions { temperature: 0.5, top_k: Some(10), ..Default::default() };
+        let (mut stream, mut room) = (Key::root(5).stream(), Room::new(300));
+        let sum: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
+        for _ in 0..50 {
+            let pick = pick(&logits, &options, &mut stream, &mut room).unwrap();
+            let expected = f64::from(logits[pick.token as usize]) - sum.ln();
+            assert!((f64::from(pick.log_prob) - expected).abs() < 1e-5);
+            assert_eq!(log_prob(&logits, pick.token, &mut room), Some(pick.log_prob));
+        }
+    }
+
+    #[test]
+    fn logits_that_are_not_numbers_are_noticed() {
+        let (mut stream, mut room) = (Key::root(5).stream(), Room::new(6));
+        for bad in [f32::NAN, f32::INFINITY] {
+            let logits = [0., 0., 0., 0., bad, 1.];
+            let picked = pick(&logits, &SamplingOptions::default(), &mut stream, &mut room);
+            assert_eq!(picked, None);
+        }
+    }
+}

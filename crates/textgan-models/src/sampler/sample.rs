@@ -1,0 +1,185 @@
+use rayon::prelude::*;
+use textgan_random::{Key, Stream};
+
+use super::pick::{self, Room};
+use super::{Conditions, Prefix, Sampler, SamplingOptions};
+use crate::special::SPECIALS;
+use crate::{BOS, EOS, Error, Result, Sequences, UNK};
+
+/// Sampled texts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Samples {
+    /// The content tokens of each row, the prompt included, `EOS` not.
+    pub tokens: Vec<Vec<u32>>,
+    /// Whether a row ended by itself; otherwise it was cut at the maximum length.
+    pub ended: Vec<bool>,
+    /// The log-probability (nats) of each content token, and of `EOS` where the row ended, under
+    /// the generator's own distribution: temperature 1, nothing refused or cut. It is what
+    /// [`token_log_probs`](crate::token_log_probs) gives for the same sequence.
+    pub log_probs: Vec<Vec<f32>>,
+}
+
+impl Samples {
+    /// The batch of these rows, as a generator scores it and a discriminator reads it.
+    ///
+    /// # Errors
+    /// When there are no rows or not one label a row.
+    pub fn sequences(&self, labels: Option<&[u32]>) -> Result<Sequences> {
+        Sequences::from_samples(&self.tokens, &self.ended, labels)
+    }
+
+    /// The log-probability (nats) of the whole of row `index`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn log_prob(&self, index: usize) -> f32 {
+        self.log_probs[index].iter().map(|&p| f64::from(p)).sum::<f64>() as f32
+    }
+}
+
+/// Samples one text a row, each beginning with `prompt` (content tokens; may be empty).
+///
+/// Row `r` draws from `key.index(first_row + r)`: the same text whatever batch it is sampled in.
+/// [`PAD`] and [`BOS`] are never chosen. A row that has `max_length` tokens may still end there
+/// with `EOS`, as a real text of that length does; if it does not, it is cut.
+///
+/// # Errors
+/// When sizes, prompt or options do not fit, or when the logits are not finite.
+pub fn sample(
+    sampler: &mut dyn Sampler,
+    conditions: &Conditions<'_>,
+    prompt: &[u32],
+    options: &SamplingOptions,
+    key: &Key,
+    first_row: u64,
+) -> Result<Samples> {
+    options.validate()?;
+    let vocab = sampler.vocab_size();
+    let max_length = options.max_length.unwrap_or(usize::MAX).min(sampler.max_length());
+    check_prompt(prompt, vocab, max_length)?;
+    sampler.begin(conditions)?;
+
+    let mut rows: Vec<Row> = (first_row..)
+        .take(conditions.rows)
+        .enumerate()
+        .map(|(index, number)| Row {
+            index,
+            stream: key.index(number).stream(),
+            room: Room::new(vocab),
+            next: BOS,
+            tokens: Vec::with_capacity(max_length),
+            log_probs: Vec::with_capacity(max_length + 1),
+            state: State::Open,
+        })
+        .collect();
+    let mut finished = Vec::with_capacity(rows.len());
+    let mut logits = vec![0.0; rows.len() * vocab];
+    let mut tokens: Vec<u32> = Vec::with_capacity(rows.len());
+
+    for time in 0.. {
+        tokens.clear();
+        tokens.extend(rows.iter().map(|row| row.next));
+        sampler.step(&tokens, &mut logits)?;
+        let forced = prompt.get(time).copied();
+        rows.par_iter_mut()
+            .zip(logits.par_chunks_exact(vocab))
+            .for_each(|(row, logits)| row.advance(logits, forced, options, max_length));
+        if let Some(row) = rows.iter().find(|row| matches!(row.state, State::Failed)) {
+            let message = format!("row {}, token {time}: not finite", row.index);
+            return Err(Error::argument("logits", message));
+        }
+        let open = rows.iter().filter(|row| matches!(row.state, State::Open)).count();
+        if open == 0 {
+            break;
+        }
+        // Dropping rows copies the state of those that stay: worth it now and then.
+        if open * 4 <= rows.len() * 3 {
+            let prefixes: Vec<Prefix> = (0..rows.len())
+                .filter(|&row| matches!(rows[row].state, State::Open))
+                .map(|row| Prefix { row, tokens: time + 1 })
+                .collect();
+            sampler.fork(&prefixes)?;
+            finished.extend(rows.extract_if(.., |row| !matches!(row.state, State::Open)));
+            logits.truncate(rows.len() * vocab);
+        }
+    }
+    finished.append(&mut rows);
+    finished.sort_unstable_by_key(|row| row.index);
+    let mut samples = Samples::default();
+    for row in finished {
+        samples.ended.push(matches!(row.state, State::Ended));
+        samples.tokens.push(row.tokens);
+        samples.log_probs.push(row.log_probs);
+    }
+    Ok(samples)
+}
+
+fn check_prompt(prompt: &[u32], vocab: usize, max_length: usize) -> Result<()> {
+    if prompt.len() > max_length {
+        let message = format!("{} tokens, and a text has at most {max_length}", prompt.len());
+        return Err(Error::argument("prompt", message));
+    }
+    let content = |id: u32| id == UNK || (SPECIALS..vocab as u32).contains(&id);
+    match prompt.iter().find(|&&id| !content(id)) {
+        Some(id) => {
+            let message = format!("{id} is not a content token of a vocabulary of {vocab}");
+            Err(Error::argument("prompt", message))
+        }
+        None => Ok(()),
+    }
+}
+
+struct Row {
+    /// Its place in the result.
+    index: usize,
+    stream: Stream,
+    room: Room,
+    /// The token to be fed.
+    next: u32,
+    tokens: Vec<u32>,
+    log_probs: Vec<f32>,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Open,
+    Ended,
+    Cut,
+    Failed,
+}
+
+impl Row {
+    /// Takes the next token: `forced` while the prompt lasts, then a chosen one.
+    fn advance(
+        &mut self,
+        logits: &[f32],
+        forced: Option<u32>,
+        options: &SamplingOptions,
+        max_length: usize,
+    ) {
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        let picked = match forced {
+            Some(token) => pick::log_prob(logits, token, &mut self.room).map(|p| (token, p)),
+            None => pick::pick(logits, options, &mut self.stream, &mut self.room)
+                .map(|pick| (pick.token, pick.log_prob)),
+        };
+        let Some((token, log_prob)) = picked else {
+            self.state = State::Failed;
+            return;
+        };
+        if token != EOS && self.tokens.len() == max_length {
+            self.state = State::Cut;
+        } else {
+            self.log_probs.push(log_prob);
+            self.next = token;
+            if token == EOS {
+                self.state = State::Ended;
+            } else {
+                self.tokens.push(token);
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A batch of rows cut into tiles of constant size, each one job.
+
+use rayon::prelude::*;
+
+use super::{Conditions, Prefix, Sampler};
+use crate::{Error, Result};
+
+/// Rows of a tile: enough to use a weight often once it is near, few enough to have many tiles. A
+/// row's bits do not depend on it: nothing in a step looks beyond its row.
+pub(crate) const TILE: usize = 16;
+
+/// What a generator's inference face has to tell: how a tile of rows takes one step.
+pub(crate) trait StepModel: Send + Sync {
+    /// Buffers for one tile, reused from step to step.
+    type Scratch: Send;
+
+    fn vocab_size(&self) -> usize;
+    fn noise_dimension(&self) -> usize;
+    fn label_count(&self) -> usize;
+    fn max_length(&self) -> usize;
+
+    fn scratch(&self) -> Self::Scratch;
+
+    /// Numbers that a row's condition (noise and label, projected) takes.
+    fn condition_size(&self) -> usize;
+
+    /// Numbers that a row remembers of the tokens it was fed.
+    fn state_size(&self) -> usize;
+
+    /// Projects noise and label into `condition`, which is zero.
+    fn condition(&self, noise: &[f32], label: Option<u32>, condition: &mut [f32]);
+
+    /// Prepares the zeroed state of a row that was fed nothing.
+    fn start(&self, condition: &[f32], state: &mut [f32]);
+
+    /// Feeds one token a row.
+    fn step(&self, tile: Tile<'_>, scratch: &mut Self::Scratch);
+}
+
+/// Up to [`TILE`] rows. Slices of several numbers a row hold row after row.
+pub(crate) struct Tile<'a> {
+    pub tokens: &'a [u32],
+    /// Tokens fed before, a row.
+    pub positions: &'a [usize],
+    pub conditions: &'a [f32],
+    pub states: &'a mut [f32],
+    pub logits: &'a mut [f32],
+}
+
+/// The sampler of any [`StepModel`].
+pub(crate) struct TiledSampler<M: StepModel> {
+    model: M,
+    positions: Vec<usize>,
+    conditions: Vec<f32>,
+    states: Vec<f32>,
+    scratch: Vec<M::Scratch>,
+}
+
+impl<M: StepModel> TiledSampler<M> {
+    pub fn new(model: M) -> Self {
+        Self {
+            model,
+            positions: Vec::new(),
+            conditions: Vec::new(),
+            states: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    fn check_conditions(&self, conditions: &Conditions<'_>) -> Result<()> {
+        let Conditions { rows, noise, labels } = *conditions;
+        if rows == 0 {
+            return Err(Error::argument("rows", "a batch needs at least one row"));
+        }
+        let dimension = self.model.noise_dimension();
+        if noise.len() != rows * dimension {
+            let message =
+                format!("{} numbers for {rows} rows of dimension {dimension}", noise.len());
+            return Err(Error::argument("noise", message));
+        }
+        check_labels(labels, rows, self.model.label_count())
+    }
+}
+
+/// One known label a row, or none at all.
+pub(crate) fn check_labels(labels: Option<&[u32]>, rows: usize, count: usize) -> Result<()> {
+    let Some(labels) = labels else { return Ok(()) };
+    if labels.len() != rows {
+        return Err(Error::argument("labels", format!("{} for {rows} rows", labels.len())));
+    }
+    match labels.iter().find(|&&label| label as usize >= count) {
+        Some(label) => {
+            let message = format!("{label} is unknown to a generator of {count} labels");
+            Err(Error::argument("labels", message))
+        }
+        None => Ok(()),
+    }
+}
+
+impl<M: StepModel> Sampler for TiledSampler<M> {
+    fn vocab_size(&self) -> usize {
+        self.model.vocab_size()
+    }
+
+    fn noise_dimension(&self) -> usize {
+        self.model.noise_dimension()
+    }
+
+    fn max_length(&self) -> usize {
+        self.model.max_length()
+    }
+
+    fn rows(&self) -> usize {
+        self.positions.len()
+    }
+
+    fn begin(&mut self, conditions: &Conditions<'_>) -> Result<()> {
+        self.check_conditions(conditions)?;
+        let model = &self.model;
+        let Conditions { rows, noise, labels } = *conditions;
+        let (condition_size, state_size) = (model.condition_size(), model.state_size());
+        refill(&mut self.positions, rows, 0);
+        refill(&mut self.conditions, rows * condition_size, 0.0);
+        refill(&mut self.states, rows * state_size, 0.0);
+        self.conditions
+            .par_chunks_exact_mut(condition_size)
+            .zip(self.states.par_chunks_exact_mut(state_size))
+            .enumerate()
+            .for_each(|(row, (condition, state))| {
+                let dimension = model.noise_dimension();
+                let noise = &noise[row * dimension..][..dimension];
+                model.condition(noise, labels.map(|labels| labels[row]), condition);
+                model.start(condition, state);
+            });
+        self.scratch.truncate(rows.div_ceil(TILE));
+        self.scratch.resize_with(rows.div_ceil(TILE), || model.scratch());
+        Ok(())
+    }
+
+    fn step(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
+        let (rows, vocab) = (self.rows(), self.vocab_size());
+        if rows == 0 {
+            return Err(Error::argument("rows", "there are none: call `begin` before `step`"));
+        }
+        if tokens.len() != rows {
+            return Err(Error::argument("tokens", format!("{} for {rows} rows", tokens.len())));
+        }
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocab) {
+            let message = format!("{token} is outside a vocabulary of {vocab}");
+            return Err(Error::argument("tokens", message));
+        }
+        if logits.len() != rows * vocab {
+            let message = format!("room for {}, not {rows} rows of {vocab}", logits.len());
+            return Err(Error::argument("logits", message));
+        }
+        let max_length = self.max_length();
+        if let Some(row) = self.positions.iter().position(|&fed| fed > max_length) {
+            let message = format!("row {row} is full: it has {max_length} tokens");
+            return Err(Error::argument("tokens", message));
+        }
+        let model = &self.model;
+        tokens
+            .par_chunks(TILE)
+            .zip(self.positions.par_chunks(TILE))
+            .zip(self.conditions.par_chunks(TILE * model.condition_size()))
+            .zip(self.states.par_chunks_mut(TILE * model.state_size()))
+            .zip(logits.par_chunks_mut(TILE * vocab))
+            .zip(self.scratch.par_iter_mut())
+            .for_each(|(((((tokens, positions), conditions), states), logits), scratch)| {
+                model.step(Tile { tokens, positions, conditions, states, logits }, scratch);
+            });
+        self.positions.iter_mut().for_each(|fed| *fed += 1);
+        Ok(())
+    }
+
+    fn fork(&mut self, prefixes: &[Prefix]) -> Result<()> {
+        for prefix in prefixes {
+            match self.positions.get(prefix.row) {
+                None => {
+                    let message = format!("no row {} among {}", prefix.row, self.rows());
+                    return Err(Error::argument("prefixes", message));
+                }
+                Some(&fed) if prefix.tokens > fed => {
+                    let message = format!(
+                        "row {} was fed {fed} tokens, not {}",
+                        prefix.row, prefix.tokens
+                    );
+                    return Err(Error::argument("prefixes", message));
+                }
+                Some(_) => {}
+            }
+        }
+        let (condition_size, state_size) = (self.model.condition_size(), self.model.state_size());
+        gather(&mut self.conditions, condition_size, prefixes);
+        gather(&mut self.states, state_size, prefixes);
+        self.positions = prefixes.iter().map(|prefix| prefix.tokens).collect();
+        let tiles = prefixes.len().div_ceil(TILE);
+        self.scratch.truncate(tiles);
+        self.scratch.resize_with(tiles, || self.model.scratch());
+        Ok(())
+    }
+}
+
+fn refill<T: Clone>(buffer: &mut Vec<T>, length: usize, value: T) {
+    buffer.clear();
+    buffer.resize(length, value);
+}
+
+/// Row `i` becomes row `prefixes[i].row`; in place when rows are only dropped.
+fn gather(buffer: &mut Vec<f32>, size: usize, prefixes: &[Prefix]) {
+    if prefixes.is_sorted_by(|a, b| a.row < b.row) {
+        for (to, prefix) in prefixes.iter().enumerate() {
+            buffer.copy_within(prefix.row * size..(prefix.row + 1) * size, to * size);
+        }
+        buffer.truncate(prefixes.len() * size);
+    } else {
+        let mut gathered = Vec::with_capacity(prefixes.len() * size);
+        for prefix in prefixes {
+            gathered.extend_from_slice(&buffer[prefix.row * size..][..size]);
+        }
+        *buffer = gathered;
+    }
+}

@@ -1,0 +1,203 @@
+//! One step of the transformer with a cache of keys and values.
+
+use candle_core::Tensor;
+use textgan_nn::kernels::{self, Left, Packed, Rotary, Start};
+
+use super::tiled::{StepModel, TILE, Tile};
+use super::weights::{ConditionWeights, pack, values};
+use crate::generator::{Sizes, TransformerConfig, TransformerGenerator};
+use crate::{Placement, Result};
+
+/// A snapshot of the weights.
+pub(crate) struct TransformerWeights {
+    config: TransformerConfig,
+    sizes: Sizes,
+    condition: ConditionWeights,
+    rotary: Rotary,
+    embedding: Vec<f32>,
+    blocks: Vec<BlockWeights>,
+    norm: Vec<f32>,
+    head: Packed,
+}
+
+struct BlockWeights {
+    attention_norm: Vec<f32>,
+    /// Query, key and value side by side: `[width, 3 width]`.
+    query_key_value: Packed,
+    output: Packed,
+    feed_forward_norm: Vec<f32>,
+    /// Gate and up side by side: `[width, 2 inner]`.
+    gate_up: Packed,
+    down: Packed,
+}
+
+/// Buffers of a tile; each begins with its rows of what the name says.
+pub(crate) struct Scratch {
+    stream: Vec<f32>,
+    normed: Vec<f32>,
+    query_key_value: Vec<f32>,
+    attended: Vec<f32>,
+    gate_up: Vec<f32>,
+    gated: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+impl TransformerWeights {
+    pub fn new(generator: &TransformerGenerator) -> Result<Self> {
+        let blocks = generator
+            .blocks
+            .iter()
+            .map(|block| {
+                Ok(BlockWeights {
+                    attention_norm: values(&block.attention_norm)?,
+                    query_key_value: pack(&[&block.query, &block.key, &block.value])?,
+                    output: pack(&[&block.output])?,
+                    feed_forward_norm: values(&block.feed_forward_norm)?,
+                    gate_up: pack(&[&block.gate, &block.up])?,
+                    down: pack(&[&block.down])?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let config = generator.layout.clone();
+        Ok(Self {
+            condition: ConditionWeights::new(&generator.conditioning, generator.noise.placement)?,
+            rotary: generator.rotary.clone(),
+            embedding: values(&generator.embedding)?,
+            blocks,
+            norm: values(&generator.norm)?,
+            head: pack(&[&generator.head])?,
+            sizes: generator.sizes,
+            config,
+        })
+    }
+
+    /// The keys of `layer` in a row's state begin here, `[positions, width]`; the values follow.
+    fn keys(&self, layer: usize) -> usize {
+        2 * layer * self.cached()
+    }
+
+    /// Numbers in the keys of one layer.
+    fn cached(&self) -> usize {
+        (self.sizes.max_length + 1) * self.config.width
+    }
+
+    /// Attention of the newest position of one row over its past.
+    fn attend(
+        &self,
+        layer: usize,
+        position: usize,
+        query_key_value: &mut [f32],
+        state: &mut [f32],
+        scores: &mut [f32],
+        attended: &mut [f32],
+    ) {
+        let width = self.config.width;
+        let (query_key, value) = query_key_value.split_at_mut(2 * width);
+        self.rotary.turn(query_key, position);
+        let (query, key) = query_key.split_at(width);
+        let cached = self.cached();
+        let (keys, values) = state[self.keys(layer)..][..2 * cached].split_at_mut(cached);
+        keys[position * width..][..width].copy_from_slice(key);
+        values[position * width..][..width].copy_from_slice(value);
+
+        let head_width = width / self.config.heads;
+        let heads = query.chunks_exact(head_width).zip(attended.chunks_exact_mut(head_width));
+        for (head, (query, attended)) in heads.enumerate() {
+            let (keys, values) = (&keys[head * head_width..], &values[head * head_width..]);
+            kernels::attend(query, keys, values, width, &mut scores[..=position], attended);
+        }
+    }
+}
+
+impl StepModel for TransformerWeights {
+    type Scratch = Scratch;
+
+    fn vocab_size(&self) -> usize {
+        self.sizes.vocab
+    }
+
+    fn noise_dimension(&self) -> usize {
+        self.condition.noise_dimension()
+    }
+
+    fn label_count(&self) -> usize {
+        self.sizes.labels
+    }
+
+    fn max_length(&self) -> usize {
+        self.sizes.max_length
+    }
+
+    fn scratch(&self) -> Scratch {
+        let (width, inner) = (self.config.width, self.config.feed_forward_width());
+        let rows = |numbers: usize| vec![0.0; TILE * numbers];
+        Scratch {
+            stream: rows(width),
+            normed: rows(width),
+            query_key_value: rows(3 * width),
+            attended: rows(width),
+            gate_up: rows(2 * inner),
+            gated: rows(inner),
+            scores: vec![0.0; self.sizes.max_length + 1],
+        }
+    }
+
+    fn condition_size(&self) -> usize {
+        self.config.width
+    }
+
+    fn state_size(&self) -> usize {
+        self.keys(self.config.layers)
+    }
+
+    fn condition(&self, noise: &[f32], label: Option<u32>, condition: &mut [f32]) {
+        self.condition.project(noise, label, condition);
+    }
+
+    fn start(&self, _condition: &[f32], _state: &mut [f32]) {}
+
+    fn step(&self, tile: Tile<'_>, scratch: &mut Scratch) {
+        let (width, inner) = (self.config.width, self.config.feed_forward_width());
+        let (rows, epsilon) = (tile.tokens.len(), self.config.norm_epsilon);
+        let Scratch { stream, normed, query_key_value, attended, gate_up, gated, scores } = scratch;
+        let inputs = tile.tokens.iter().zip(tile.positions).zip(tile.conditions.chunks_exact(width));
+        for (((token, position), condition), stream) in inputs.zip(stream.chunks_exact_mut(width)) {
+            stream.copy_from_slice(&self.embedding[*token as usize * width..][..width]);
+            if self.condition.placement() == Placement::Every || *position == 0 {
+                stream.iter_mut().zip(condition).for_each(|(x, c)| *x += c);
+            }
+        }
+        let states = tile.states;
+        let state_size = self.state_size();
+        for (layer, block) in self.blocks.iter().enumerate() {
+            kernels::rms_norm(stream, &block.attention_norm, epsilon, normed);
+            multiply(rows, normed, &block.query_key_value, Start::Zero, query_key_value);
+            for (((position, qkv), state), attended) in tile
+                .positions
+                .iter()
+                .zip(query_key_value.chunks_exact_mut(3 * width))
+                .zip(states.chunks_exact_mut(state_size))
+                .zip(attended.chunks_exact_mut(width))
+            {
+                self.attend(layer, *position, qkv, state, scores, attended);
+            }
+            multiply(rows, attended, &block.output, Start::Output, stream);
+
+            kernels::rms_norm(stream, &block.feed_forward_norm, epsilon, normed);
+            multiply(rows, normed, &block.gate_up, Start::Zero, gate_up);
+            for (both, gated) in gate_up.chunks_exact(2 * inner).zip(gated.chunks_exact_mut(inner))
+            {
+                let (gate, up) = both.split_at(inner);
+                kernels::swiglu(gate, up, gated);
+            }
+            multiply(rows, gated, &block.down, Start::Output, stream);
+        }
+        kernels::rms_norm(stream, &self.norm, epsilon, normed);
+        multiply(rows, normed, &self.head, Start::Zero, tile.logits);
+    }
+}
+
+/// `y = start + x W` over the first `rows` rows.
+fn multiply(rows: usize, x: &[f32], weights: &Packed, start: Start<'_>, y: &mut [f32]) {
+    weights.multiply(rows, Left::rows(x, weights.depth()), start, y, weights.columns());
+}

@@ -1,0 +1,100 @@
+//! The two faces of a generator are one model.
+
+use textgan_models::{Conditions, Context, Generator, Sequences};
+use textgan_nn::Mode;
+
+use crate::{SIZES, all_generators, draw_noise, largest_difference, sequences};
+
+/// The logits of the sampler, fed with the inputs of `sequences`: `[batch, time, vocab]`.
+fn stepped(
+    generator: &dyn Generator,
+    noise: &[f32],
+    labels: Option<&[u32]>,
+    sequences: &Sequences,
+) -> Vec<f32> {
+    let (batch, time, vocab) = (sequences.batch(), sequences.time(), SIZES.vocab);
+    let mut sampler = generator.sampler().unwrap();
+    sampler.begin(&Conditions { rows: batch, noise, labels }).unwrap();
+    let inputs = sequences.inputs();
+    let mut all = vec![0.0; batch * time * vocab];
+    let mut logits = vec![0.0; batch * vocab];
+    for t in 0..time {
+        let tokens: Vec<u32> = (0..batch).map(|row| inputs[row * time + t]).collect();
+        sampler.step(&tokens, &mut logits).unwrap();
+        for row in 0..batch {
+            let at = (row * time + t) * vocab;
+            all[at..at + vocab].copy_from_slice(&logits[row * vocab..][..vocab]);
+        }
+    }
+    all
+}
+
+#[test]
+fn logits_are_equal_at_every_prefix() {
+    let sequences = sequences();
+    let (z, noise) = draw_noise(sequences.batch());
+    for (name, generator) in all_generators() {
+        for labels in [None, sequences.labels()] {
+            let context = Context { noise: &noise, labels };
+            let logits = generator.logits(&context, &sequences, Mode::Evaluate).unwrap();
+            assert_eq!(logits.dims(), [sequences.batch(), sequences.time(), SIZES.vocab]);
+            let logits = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let stepped = stepped(generator.as_ref(), &z, labels, &sequences);
+            let spread = logits.iter().fold(0f32, |most, logit| most.max(logit.abs()));
+            assert!(spread > 0.5, "{name}: the logits are all near zero, which proves nothing");
+            let rows = logits.chunks(sequences.time() * SIZES.vocab);
+            let stepped = stepped.chunks(sequences.time() * SIZES.vocab);
+            for ((logits, stepped), length) in rows.zip(stepped).zip(sequences.lengths()) {
+                let tokens = length * SIZES.vocab;
+                let difference = largest_difference(&logits[..tokens], &stepped[..tokens]);
+                assert!(difference < 1e-4, "{name}, labels {labels:?}: {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn noise_and_label_reach_every_position() {
+    let sequences = sequences();
+    let (_, noise) = draw_noise(sequences.batch());
+    let other = (&noise * -1.0).unwrap();
+    for (name, generator) in all_generators() {
+        let logits = |noise, labels| {
+            let context = Context { noise, labels };
+            let logits = generator.logits(&context, &sequences, Mode::Evaluate).unwrap();
+            logits.to_vec3::<f32>().unwrap()
+        };
+        let plain = logits(&noise, None);
+        for changed in [logits(&other, None), logits(&noise, sequences.labels())] {
+            for (row, (plain, changed)) in plain.iter().zip(&changed).enumerate() {
+                let length = sequences.lengths()[row];
+                for (t, (plain, changed)) in plain.iter().zip(changed).take(length).enumerate() {
+                    let difference = largest_difference(plain, changed);
+                    assert!(difference > 1e-5, "{name}, row {row}, position {t}: {difference}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_refused() {
+    let sequences = sequences();
+    let (_, noise) = draw_noise(sequences.batch());
+    let (_, short) = draw_noise(2);
+    let rows: Vec<u32> = (0..12).map(|_| 5).collect();
+    let long = Sequences::from_rows(&[&rows], None, 12).unwrap();
+    let outside = Sequences::from_rows(&[&[23]], None, 12).unwrap();
+    for (_, generator) in all_generators() {
+        let refused = |noise, labels: Option<&[u32]>, sequences: &Sequences| {
+            generator.hidden(&Context { noise, labels }, sequences, Mode::Evaluate).is_err()
+        };
+        assert!(!refused(&noise, None, &sequences));
+        assert!(refused(&short, None, &sequences));
+        assert!(refused(&noise, Some(&[0]), &sequences));
+        assert!(refused(&noise, Some(&[3; 6]), &sequences));
+        let (_, one) = draw_noise(1);
+        assert!(refused(&one, None, &long));
+        assert!(refused(&one, None, &outside));
+    }
+}
