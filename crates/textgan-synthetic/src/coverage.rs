@@ -99,32 +99,48 @@ impl Grammar {
             .map(|word| self.word_id(word))
             .collect::<Option<Vec<u32>>>()?;
         let automaton = &self.automaton;
-        // Per word, the best way into each state: (state, log-probability, index of the way before, choices).
+        // After each word, the best way into each state.
         let starts = automaton.starts.iter().zip(self.priors());
-        let mut ways: Vec<Vec<(u32, f64, usize, &[u32])>> =
-            vec![starts.map(|(&state, prior)| (state, prior.ln(), 0, [].as_slice())).collect()];
+        let first = starts.map(|(&state, prior)| Way {
+            state,
+            log_prob: prior.ln(),
+            before: 0,
+            choices: &[],
+        });
+        let mut ways: Vec<Vec<Way>> = vec![first.collect()];
         for &word in words.iter().chain([&END]) {
-            let mut next: Vec<(u32, f64, usize, &[u32])> = Vec::new();
-            for (i, &(state, log_prob, ..)) in ways[ways.len() - 1].iter().enumerate() {
-                for arc in automaton.saying(state, word) {
-                    let log_prob = log_prob + arc.probability.ln();
-                    next.push((arc.next, log_prob, i, automaton.choices(arc)));
-                }
+            let mut next: Vec<Way> = Vec::new();
+            for (before, way) in ways[ways.len() - 1].iter().enumerate() {
+                next.extend(automaton.saying(way.state, word).iter().map(|arc| Way {
+                    state: arc.next,
+                    log_prob: way.log_prob + arc.probability.ln(),
+                    before,
+                    choices: automaton.choices(arc),
+                }));
             }
-            next.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
-            next.dedup_by_key(|way| way.0);
+            next.sort_by(|a, b| a.state.cmp(&b.state).then(b.log_prob.total_cmp(&a.log_prob)));
+            next.dedup_by_key(|way| way.state);
             ways.push(next);
         }
         let mut choices = Vec::new();
         let mut at = 0;
         ways.last()?.first()?;
         for step in ways.iter().rev() {
-            let (_, _, before, made) = step[at];
-            choices.extend_from_slice(made);
-            at = before;
+            choices.extend_from_slice(step[at].choices);
+            at = step[at].before;
         }
         Some(Derivation { words, choices })
     }
+}
+
+/// The best way into a state.
+struct Way<'a> {
+    state: u32,
+    log_prob: f64,
+    /// Index of the way it continues, among those after the word before.
+    before: usize,
+    /// The alternatives chosen for its last word.
+    choices: &'a [u32],
 }
 
 struct Derivation {

@@ -14,7 +14,9 @@ pub enum Error {
         message: String,
     },
     /// A symbol leads back to itself: its sentences have no longest one, and nothing here is exact then.
-    #[error("`{cycle}` is recursive: a grammar must be finite; write the depth you want as separate rules")]
+    #[error(
+        "`{cycle}` is recursive: a grammar must be finite; write the depth you want as separate rules"
+    )]
     Recursive {
         /// The symbols of the loop, joined by arrows.
         cycle: String,

@@ -58,7 +58,11 @@ impl Grammar {
                     next.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
                     return Err(Fault {
                         position,
-                        before: sentence.split_whitespace().take(position).collect::<Vec<_>>().join(" "),
+                        before: sentence
+                            .split_whitespace()
+                            .take(position)
+                            .collect::<Vec<_>>()
+                            .join(" "),
                         found: word.map(str::to_owned),
                         known: word.is_some() && id.is_some(),
                         expected: next

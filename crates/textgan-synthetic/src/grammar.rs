@@ -12,7 +12,8 @@ use textgan_random::Stream;
 pub(crate) const CAPTIONS: &str = include_str!("../captions.toml");
 
 static EMBEDDED: LazyLock<Grammar> = LazyLock::new(|| {
-    Grammar::from_toml(CAPTIONS).expect("the embedded grammar is valid: `tests/captions.rs` loads it")
+    Grammar::from_toml(CAPTIONS)
+        .expect("the embedded grammar is valid: `tests/captions.rs` loads it")
 });
 
 /// A probabilistic grammar of finitely many sentences, about which everything is known exactly.
@@ -59,7 +60,16 @@ impl Grammar {
         let statistics = Statistics::new(&automaton, &priors, words.len(), choices);
         let ids = words.iter().enumerate().map(|(i, word)| (word.clone(), i as u32)).collect();
         let labels = starts.into_iter().filter_map(|s| s.label).collect();
-        Ok(Self { name: source.name, words, ids, labels, priors, alternatives, automaton, statistics })
+        Ok(Self {
+            name: source.name,
+            words,
+            ids,
+            labels,
+            priors,
+            alternatives,
+            automaton,
+            statistics,
+        })
     }
 
     /// The grammar's name.
@@ -79,8 +89,12 @@ impl Grammar {
 
     /// Every word with the number of times it is expected in a sentence, most frequent first.
     pub fn vocabulary(&self) -> Vec<(&str, f64)> {
-        let mut words: Vec<(&str, f64)> =
-            self.words.iter().map(String::as_str).zip(self.statistics.word_counts.iter().copied()).collect();
+        let mut words: Vec<(&str, f64)> = self
+            .words
+            .iter()
+            .map(String::as_str)
+            .zip(self.statistics.word_counts.iter().copied())
+            .collect();
         words.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
         words
     }
@@ -180,7 +194,8 @@ impl Grammar {
         match crate::ambiguity::witness(&self.automaton) {
             None => Ok(self.statistics.derivation_entropy),
             Some(words) => {
-                let sentence = words.iter().filter_map(|&w| self.word(w)).collect::<Vec<_>>().join(" ");
+                let sentence =
+                    words.iter().filter_map(|&w| self.word(w)).collect::<Vec<_>>().join(" ");
                 Err(Error::Ambiguous { sentence })
             }
         }
@@ -194,8 +209,10 @@ impl Grammar {
         if samples < 2 {
             return Err(Error::NoSamples);
         }
-        let losses: Vec<f64> =
-            (0..samples).filter_map(|_| self.log_prob(&self.sample(stream).0)).map(|l| -l).collect();
+        let losses: Vec<f64> = (0..samples)
+            .filter_map(|_| self.log_prob(&self.sample(stream).0))
+            .map(|l| -l)
+            .collect();
         let n = losses.len() as f64;
         let mean = losses.iter().sum::<f64>() / n;
         let variance = losses.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / (n - 1.0);

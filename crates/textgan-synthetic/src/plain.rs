@@ -202,7 +202,9 @@ impl Binder<'_> {
             .iter()
             .map(|item| match item {
                 source::Item::Word(word) => Ok(Item::Word(self.word(word))),
-                source::Item::Symbol(reference) => self.instance(key, reference, bindings).map(Item::Symbol),
+                source::Item::Symbol(reference) => {
+                    self.instance(key, reference, bindings).map(Item::Symbol)
+                }
             })
             .collect::<Result<Vec<_>, Error>>()?;
         out.push(Alternative { probability: weight, items });
@@ -227,7 +229,10 @@ impl Binder<'_> {
             if self.source.feature_of(value).is_none() {
                 return Err(Error::entry(
                     key,
-                    format!("`{argument}` in `<{}>` is neither a feature nor a value", reference.name),
+                    format!(
+                        "`{argument}` in `<{}>` is neither a feature nor a value",
+                        reference.name
+                    ),
                 ));
             }
             values.push(value.clone());
@@ -237,7 +242,8 @@ impl Binder<'_> {
             return Ok(id);
         }
         let id = self.symbols.len() as u32;
-        let name = std::iter::once(&identity.0).chain(&identity.1).cloned().collect::<Vec<_>>().join(" ");
+        let name =
+            std::iter::once(&identity.0).chain(&identity.1).cloned().collect::<Vec<_>>().join(" ");
         self.symbols.push(Symbol { name, alternatives: Vec::new() });
         self.pending.push(id);
         self.instances.insert(identity, id);

@@ -159,13 +159,19 @@ fn word_list(
         if forms.len() != wanted || forms.iter().any(|f| f.is_empty()) {
             return Err(Error::entry(
                 key,
-                format!("`{text}` has {} of the {wanted} form(s) it needs, separated by `/`", forms.len()),
+                format!(
+                    "`{text}` has {} of the {wanted} form(s) it needs, separated by `/`",
+                    forms.len()
+                ),
             ));
         }
         for (i, form) in forms.iter().enumerate() {
             let items = items(form, key)?;
             if items.iter().any(|item| matches!(item, Item::Symbol(_))) {
-                return Err(Error::entry(key, format!("`{text}`: a word list holds words, not `<...>`")));
+                return Err(Error::entry(
+                    key,
+                    format!("`{text}`: a word list holds words, not `<...>`"),
+                ));
             }
             let only = variable.map(|(name, values)| (name.clone(), values[i].name.clone()));
             alternatives.push(Alternative { weight, items, only });
@@ -174,7 +180,11 @@ fn word_list(
     finish(key, name, parameters, alternatives)
 }
 
-fn rule(key: &str, list: &[String], features: &BTreeMap<String, Vec<Value>>) -> Result<Entry, Error> {
+fn rule(
+    key: &str,
+    list: &[String],
+    features: &BTreeMap<String, Vec<Value>>,
+) -> Result<Entry, Error> {
     let (name, parameters) = head(key)?;
     if features.contains_key(&name) {
         return Err(Error::entry(key, format!("`{name}` is a feature: name the rule otherwise")));

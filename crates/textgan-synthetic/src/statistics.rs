@@ -34,7 +34,11 @@ impl Statistics {
                     ends.add(here.first, &here.probabilities, arc.probability);
                 } else {
                     word_counts[arc.word as usize] += taken;
-                    visits[arc.next as usize].add(here.first + 1, &here.probabilities, arc.probability);
+                    visits[arc.next as usize].add(
+                        here.first + 1,
+                        &here.probabilities,
+                        arc.probability,
+                    );
                 }
             }
         }

@@ -70,8 +70,14 @@ fn several_words_are_nearly_tied_at_most_places() {
 fn agreement_reaches_across_what_stands_between() {
     let grammar = Grammar::embedded();
     for (good, bad) in [
-        ("two men in a red shirt are sitting near the lake", "two men in a red shirt is sitting near the lake"),
-        ("the woman who is eating three cakes sits by the sink", "the woman who is eating three cakes sit by the sink"),
+        (
+            "two men in a red shirt are sitting near the lake",
+            "two men in a red shirt is sitting near the lake",
+        ),
+        (
+            "the woman who is eating three cakes sits by the sink",
+            "the woman who is eating three cakes sit by the sink",
+        ),
         ("in the park , one boy with two bags", ""),
         ("a farmer is feeding the cow", "a farmer is feeding the plate"),
         ("a man is reading a book in the kitchen", "a man is reading a book in the park"),
@@ -91,7 +97,11 @@ fn a_fault_names_the_word_and_what_could_have_stood_there() {
     assert_eq!((fault.position, fault.found.as_deref(), fault.known), (2, Some("is"), true));
     assert_eq!(fault.before, "three dogs");
     assert_eq!(fault.expected[0].as_deref(), Some("that"));
-    assert!(fault.to_string().starts_with("word 3, `is`, cannot come here after `three dogs`: expected `that`"));
+    assert!(
+        fault
+            .to_string()
+            .starts_with("word 3, `is`, cannot come here after `three dogs`: expected `that`")
+    );
 
     let fault = grammar.explain("three zebras").unwrap_err();
     assert!(!fault.known);
@@ -99,7 +109,13 @@ fn a_fault_names_the_word_and_what_could_have_stood_there() {
 
     let fault = grammar.explain("a man is").unwrap_err();
     assert_eq!((fault.position, fault.found.as_deref()), (3, None));
-    assert!(grammar.explain("").unwrap_err().to_string().starts_with("it ends too early: expected `there`"));
+    assert!(
+        grammar
+            .explain("")
+            .unwrap_err()
+            .to_string()
+            .starts_with("it ends too early: expected `there`")
+    );
 }
 
 #[test]
@@ -118,7 +134,8 @@ fn coverage_tells_a_faithful_sample_from_a_narrow_one() {
     };
     assert!((good.mass - mass).abs() < 1e-12);
 
-    let narrow: Vec<&str> = faithful.iter().map(String::as_str).filter(|s| s.starts_with("there")).collect();
+    let narrow: Vec<&str> =
+        faithful.iter().map(String::as_str).filter(|s| s.starts_with("there")).collect();
     let bad = grammar.coverage(&narrow).unwrap();
     assert!(bad.divergence > good.divergence + 1.0, "{bad:?}");
     assert!(bad.choices < 0.99);

@@ -39,7 +39,9 @@ fn enumerate(grammar: &Grammar) -> BTreeMap<String, f64> {
         for (word, p) in grammar.next_words(&prefix).unwrap() {
             match word {
                 None => *sentences.entry(prefix.clone()).or_insert(0.0) += probability * p,
-                Some(word) => open.push((format!("{prefix} {word}").trim().to_owned(), probability * p)),
+                Some(word) => {
+                    open.push((format!("{prefix} {word}").trim().to_owned(), probability * p))
+                }
             }
         }
     }
@@ -69,7 +71,9 @@ fn probabilities_sum_to_one_and_agree_with_log_prob() {
 #[test]
 fn an_ambiguous_grammar_says_which_sentence_and_offers_an_estimate() {
     let grammar = Grammar::from_toml(SMALL).unwrap();
-    let Err(Error::Ambiguous { sentence }) = grammar.entropy() else { panic!("two ways to say nothing") };
+    let Err(Error::Ambiguous { sentence }) = grammar.entropy() else {
+        panic!("two ways to say nothing")
+    };
     assert!(["dog sleeps", "dogs sleep"].contains(&sentence.as_str()), "{sentence}");
     let exact: f64 = enumerate(&grammar).values().map(|p| -p * p.ln()).sum();
     let estimate = grammar.estimate_entropy(20_000, &mut Key::root(4).stream()).unwrap();
@@ -109,7 +113,9 @@ fn a_sentence_of_two_labels_is_an_ambiguity_too() {
         "s right" = ["a b", "d"]
     "#;
     let grammar = Grammar::from_toml(text).unwrap();
-    let Err(Error::Ambiguous { sentence }) = grammar.entropy() else { panic!("`a b` has two labels") };
+    let Err(Error::Ambiguous { sentence }) = grammar.entropy() else {
+        panic!("`a b` has two labels")
+    };
     assert_eq!(sentence, "a b");
     assert_eq!(grammar.label_posterior("a b"), Some(vec![0.5, 0.5]));
     assert!((grammar.log_prob("a b").unwrap().exp() - 0.5).abs() < 1e-12);
@@ -146,7 +152,11 @@ fn mistakes_are_named() {
         ("<adverb mood>", "<adverb mood number>", "in `adverb calm`: has 1 argument(s)"),
         ("<adverb mood>", "<adverb moody>", "`moody` in `<adverb>` is neither"),
         ("<adverb mood>", "<adverb mood", "a `<` is never closed"),
-        ("\"verb many loud\"", "\"verb many calm \"", "no rule or word list gives `<verb many loud>`"),
+        (
+            "\"verb many loud\"",
+            "\"verb many calm \"",
+            "no rule or word list gives `<verb many loud>`",
+        ),
         ("label = \"mood\"", "label = \"number\"", "in `label`"),
         ("[\"one\", \"many\"]", "[\"one\", \"calm\"]", "`calm` is already in use"),
         ("name = \"small\"", "name = \"small\"\nrank = 3", "unknown field `rank`"),
@@ -157,14 +167,19 @@ fn mistakes_are_named() {
         let error = Grammar::from_toml(&SMALL.replacen(from, to, 1)).expect_err(to).to_string();
         assert!(error.contains(message), "{to}: {error}");
     }
-    let error = Grammar::from_toml(SMALL).unwrap().sample_with_label("sad", &mut Key::root(0).stream());
-    assert_eq!(error.unwrap_err().to_string(), "there is no label `sad`: the labels are calm, loud");
+    let error =
+        Grammar::from_toml(SMALL).unwrap().sample_with_label("sad", &mut Key::root(0).stream());
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "there is no label `sad`: the labels are calm, loud"
+    );
 }
 
 #[test]
 fn a_grammar_that_explodes_is_refused_before_memory_is() {
     // 40 doublings: 2^40 words.
-    let mut text = String::from("format = 1\nname = \"big\"\nstart = \"s40\"\n[rules]\ns0 = [\"a\", \"b\"]\n");
+    let mut text =
+        String::from("format = 1\nname = \"big\"\nstart = \"s40\"\n[rules]\ns0 = [\"a\", \"b\"]\n");
     for n in 1..=40 {
         text += &format!("s{n} = [\"<s{0}> <s{0}>\"]\n", n - 1);
     }

@@ -1,0 +1,90 @@
+/// Why a metric has no value.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A set without sentences.
+    #[error("there are no {set}: a score needs at least one")]
+    Nothing {
+        /// Which set: samples, references, training sentences.
+        set: &'static str,
+    },
+    /// A set whose sentences are all empty.
+    #[error("all {count} {set} are empty sentences: there is nothing to score")]
+    AllEmpty {
+        /// Which set.
+        set: &'static str,
+        /// How many there are.
+        count: usize,
+    },
+    /// One sentence is empty, where the caller asked to refuse that.
+    #[error("{set} number {index} (counted from 0) is an empty sentence")]
+    EmptySentence {
+        /// Which set.
+        set: &'static str,
+        /// Its position in the set.
+        index: usize,
+    },
+    /// Self-BLEU of a single sample: there is no other to compare it with.
+    #[error("Self-BLEU compares samples with each other: one sample is not enough")]
+    OneSample,
+    /// An n-gram order of zero.
+    #[error("n-grams need at least one token: n must be 1 or more")]
+    Order,
+    /// More sentences or distinct n-grams than fit 32-bit counters.
+    #[error("more than {} sentences or distinct n-grams: split the set", u32::MAX - 1)]
+    TooMany,
+    /// A spread needs two values.
+    #[error("an interval needs at least two batches, there {}", are(*batches))]
+    Batches {
+        /// How many there were.
+        batches: usize,
+    },
+    /// More batches than samples to fill them.
+    #[error("{samples} samples do not fill {batches} batches")]
+    Samples {
+        /// How many samples there are.
+        samples: usize,
+        /// How many batches were asked for.
+        batches: usize,
+    },
+    /// A value that is infinite or not a number.
+    #[error("batch {batch} (counted from 0) has the value {value}, which is no number to average")]
+    NotFinite {
+        /// Which batch.
+        batch: usize,
+        /// Its value.
+        value: String,
+    },
+}
+
+fn are(batches: usize) -> String {
+    if batches == 1 { "is 1".to_owned() } else { format!("are {batches}") }
+}
+
+/// Refuses a set with an empty sentence.
+///
+/// The metrics themselves accept one: a model that says nothing is a bad model, and an empty
+/// sample scores 0. In a file that a person wrote, an empty line is a mistake to point at.
+///
+/// # Errors
+/// The first empty sentence.
+pub fn refuse_empty<S: AsRef<[u32]>>(set: &'static str, sentences: &[S]) -> Result<(), Error> {
+    match sentences.iter().position(|s| s.as_ref().is_empty()) {
+        Some(index) => Err(Error::EmptySentence { set, index }),
+        None => Ok(()),
+    }
+}
+
+/// A set with at least one sentence, of which at least one says something.
+pub(crate) fn check<S: AsRef<[u32]>>(set: &'static str, sentences: &[S]) -> Result<(), Error> {
+    if sentences.is_empty() {
+        return Err(Error::Nothing { set });
+    }
+    if sentences.iter().all(|s| s.as_ref().is_empty()) {
+        return Err(Error::AllEmpty { set, count: sentences.len() });
+    }
+    if sentences.len() >= u32::MAX as usize {
+        return Err(Error::TooMany);
+    }
+    Ok(())
+}
