@@ -56,7 +56,10 @@ impl ModelCard {
         if !self.labels.is_empty() {
             body += "\nLabels:";
             for (id, label) in self.labels.iter().enumerate() {
-                body += &format!(" {id} `{label}`{}", if id + 1 < self.labels.len() { "," } else { ".\n" });
+                body += &format!(
+                    " {id} `{label}`{}",
+                    if id + 1 < self.labels.len() { "," } else { ".\n" }
+                );
             }
         }
         body

@@ -104,7 +104,9 @@ pub(super) fn readme(generator: &dyn Generator, card: &ModelCard) -> String {
     let conditions = match (dimension, labels) {
         (0, 0) => "It takes neither noise nor labels: a plain language model.".to_owned(),
         (0, labels) => format!("It takes one of {labels} labels, and no noise."),
-        (dimension, 0) => format!("Its noise is a standard Gaussian vector of {dimension} numbers."),
+        (dimension, 0) => {
+            format!("Its noise is a standard Gaussian vector of {dimension} numbers.")
+        }
         (dimension, labels) => format!(
             "Its noise is a standard Gaussian vector of {dimension} numbers; beside it, it takes one of {labels} labels."
         ),

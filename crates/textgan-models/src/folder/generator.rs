@@ -8,9 +8,7 @@ use textgan_random::Key;
 
 use super::describe::{self, LLAMA_TYPE, LSTM_TYPE};
 use super::{Draft, ModelCard, read_json};
-use crate::{
-    Error, Generator, GeneratorConfig, NoiseConfig, Result, Sizes, build_generator,
-};
+use crate::{Error, Generator, GeneratorConfig, NoiseConfig, Result, Sizes, build_generator};
 
 const FORMAT_VERSION: u32 = 1;
 const CONFIG: &str = "config.json";

@@ -25,7 +25,8 @@ impl Draft {
             hidden.push(mark);
             target.with_file_name(hidden)
         };
-        let draft = Self { target: target.into(), partial: beside(".partial"), old: beside(".old") };
+        let draft =
+            Self { target: target.into(), partial: beside(".partial"), old: beside(".old") };
         // Killed between the two renames of `publish`: the older folder is the valid one.
         if draft.old.exists() && !target.exists() {
             fs::rename(&draft.old, target).map_err(Error::io(&draft.old))?;

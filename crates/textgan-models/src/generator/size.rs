@@ -57,9 +57,10 @@ impl GeneratorConfig {
                     + config.heads.saturating_mul(time);
                 block.saturating_mul(config.layers).saturating_add(4 * config.width)
             }
-            Self::Lstm(config) => {
-                config.hidden.saturating_mul(16 * config.layers).saturating_add(2 * config.embedding)
-            }
+            Self::Lstm(config) => config
+                .hidden
+                .saturating_mul(16 * config.layers)
+                .saturating_add(2 * config.embedding),
         };
         (per_token as u64).saturating_mul(batch as u64).saturating_mul(time as u64)
     }

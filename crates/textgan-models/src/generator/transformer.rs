@@ -129,7 +129,8 @@ impl Block {
         let outward = |fan_in: usize| Init::Normal {
             std: (1.0 / (6.0 * fan_in as f32 * config.layers as f32)).sqrt(),
         };
-        let mut get = |name: &str, shape: &[usize], init| builder.child(name).get("weight", shape, init);
+        let mut get =
+            |name: &str, shape: &[usize], init| builder.child(name).get("weight", shape, init);
         Ok(Self {
             attention_norm: get("input_layernorm", &[width], Init::Ones)?,
             query: get("self_attn.q_proj", &[width, width], inward(width))?,

@@ -98,7 +98,7 @@ impl StepModel for LstmWeights {
     }
 
     fn step(&self, tile: Tile<'_>, scratch: &mut Scratch) {
-        let (embedding, hidden) = (self.config.embedding, self.config.hidden);
+        let embedding = self.config.embedding;
         let (rows, moment, state_size) = (tile.tokens.len(), self.moment(), self.state_size());
         let Scratch { input, states, gates } = scratch;
 

@@ -8,9 +8,9 @@ mod tiled;
 mod transformer;
 mod weights;
 
+pub(crate) use lstm::LstmWeights;
 pub use options::SamplingOptions;
 pub use sample::{Samples, sample};
-pub(crate) use lstm::LstmWeights;
 pub(crate) use tiled::{TiledSampler, check_labels};
 pub(crate) use transformer::TransformerWeights;
 

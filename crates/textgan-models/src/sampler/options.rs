@@ -55,7 +55,10 @@ impl SamplingOptions {
             return Err(Error::config("temperature", message));
         }
         if self.top_k == Some(0) {
-            return Err(Error::config("top_k", "0 keeps no token at all; leave it out to keep all"));
+            return Err(Error::config(
+                "top_k",
+                "0 keeps no token at all; leave it out to keep all",
+            ));
         }
         if let Some(p) = self.top_p
             && !(p > 0.0 && p <= 1.0)

@@ -181,10 +181,8 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
                     return Err(Error::argument("prefixes", message));
                 }
                 Some(&fed) if prefix.tokens > fed => {
-                    let message = format!(
-                        "row {} was fed {fed} tokens, not {}",
-                        prefix.row, prefix.tokens
-                    );
+                    let message =
+                        format!("row {} was fed {fed} tokens, not {}", prefix.row, prefix.tokens);
                     return Err(Error::argument("prefixes", message));
                 }
                 Some(_) => {}

@@ -1,6 +1,5 @@
 //! One step of the transformer with a cache of keys and values.
 
-use candle_core::Tensor;
 use textgan_nn::kernels::{self, Left, Packed, Rotary, Start};
 
 use super::tiled::{StepModel, TILE, Tile};
@@ -160,7 +159,8 @@ impl StepModel for TransformerWeights {
         let (width, inner) = (self.config.width, self.config.feed_forward_width());
         let (rows, epsilon) = (tile.tokens.len(), self.config.norm_epsilon);
         let Scratch { stream, normed, query_key_value, attended, gate_up, gated, scores } = scratch;
-        let inputs = tile.tokens.iter().zip(tile.positions).zip(tile.conditions.chunks_exact(width));
+        let inputs =
+            tile.tokens.iter().zip(tile.positions).zip(tile.conditions.chunks_exact(width));
         for (((token, position), condition), stream) in inputs.zip(stream.chunks_exact_mut(width)) {
             stream.copy_from_slice(&self.embedding[*token as usize * width..][..width]);
             if self.condition.placement() == Placement::Every || *position == 0 {
