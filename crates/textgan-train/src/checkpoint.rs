@@ -26,7 +26,7 @@ impl Checkpoints {
     /// The checkpoints of the run in `out`.
     pub fn of(out: &Path) -> Result<Self> {
         let folder = out.join("checkpoints");
-        std::fs::create_dir_all(&folder).map_err(io(&folder))?;
+        std::fs::create_dir_all(&folder).map_err(io("create", &folder))?;
         Ok(Self { folder })
     }
 
@@ -41,7 +41,7 @@ impl Checkpoints {
         let name = match std::fs::read_to_string(&path) {
             Ok(name) => name.trim().to_owned(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io(path)(error)),
+            Err(error) => return Err(io("read", path)(error)),
         };
         Ok(Some((name.clone(), self.state(&name)?)))
     }
@@ -49,8 +49,8 @@ impl Checkpoints {
     /// Every complete checkpoint and its state, in no order; those without a state are weights only.
     pub fn all(&self) -> Result<Vec<(String, State)>> {
         let mut all = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(io(&self.folder))? {
-            let name = entry.map_err(io(&self.folder))?.file_name().to_string_lossy().into_owned();
+        for entry in std::fs::read_dir(&self.folder).map_err(io("read", &self.folder))? {
+            let name = entry.map_err(io("read", &self.folder))?.file_name().to_string_lossy().into_owned();
             if !name.ends_with(PARTIAL) && self.path(&name).join(STATE).exists() {
                 all.push((name.clone(), self.state(&name)?));
             }
@@ -60,7 +60,7 @@ impl Checkpoints {
 
     fn state(&self, name: &str) -> Result<State> {
         let path = self.path(name).join(STATE);
-        let bytes = std::fs::read(&path).map_err(io(&path))?;
+        let bytes = std::fs::read(&path).map_err(io("read", &path))?;
         let broken = |problem: String| Error::Checkpoint { path: path.clone(), problem };
         let state: State = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
         if state.version != VERSION {
@@ -78,14 +78,14 @@ impl Checkpoints {
     ) -> Result<()> {
         let partial = self.path(&format!("{name}{PARTIAL}"));
         if partial.exists() {
-            std::fs::remove_dir_all(&partial).map_err(io(&partial))?;
+            std::fs::remove_dir_all(&partial).map_err(io("remove", &partial))?;
         }
-        std::fs::create_dir_all(&partial).map_err(io(&partial))?;
+        std::fs::create_dir_all(&partial).map_err(io("create", &partial))?;
         contents(&partial)?;
         if let Some(state) = state {
             let path = partial.join(STATE);
-            let json = serde_json::to_vec_pretty(state).map_err(|error| io(&path)(error.into()))?;
-            std::fs::write(&path, json).map_err(io(&path))?;
+            let json = serde_json::to_vec_pretty(state).map_err(|error| io("write", &path)(error.into()))?;
+            std::fs::write(&path, json).map_err(io("write", &path))?;
         }
         Ok(publish(&partial, &self.path(name))?)
     }
@@ -107,14 +107,14 @@ impl Checkpoints {
                 || state.checkpoints.iter().any(|kept| kept == name)
                 || [&state.beginning, &state.best].iter().any(|kept| kept.as_deref() == Some(name))
         };
-        for entry in std::fs::read_dir(&self.folder).map_err(io(&self.folder))? {
-            let entry = entry.map_err(io(&self.folder))?;
+        for entry in std::fs::read_dir(&self.folder).map_err(io("read", &self.folder))? {
+            let entry = entry.map_err(io("read", &self.folder))?;
             let path = entry.path();
             if kept(&entry.file_name().to_string_lossy()) {
                 continue;
             }
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-            removed.map_err(io(path))?;
+            removed.map_err(io("remove", path))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use textgan_artifact::table::TokenRow;
-use textgan_models::Sequences;
+use textgan_models::{ModelCard, Sequences};
 
 use crate::{Error, Result};
 
@@ -23,8 +23,13 @@ pub struct TrainData<'a> {
     pub max_length: usize,
     /// Turns content tokens back into text.
     pub decode: &'a (dyn Fn(&[u32]) -> String + Sync),
+    /// The words of the vocabulary by id; needed only by a discriminator that begins with word
+    /// vectors.
+    pub words: Option<&'a [String]>,
     /// The tokenizer's file, to be kept in model folders.
     pub tokenizer: Option<&'a Path>,
+    /// What model folders say of the model; labels and facts of training are added.
+    pub card: &'a ModelCard,
 }
 
 impl TrainData<'_> {
@@ -55,8 +60,8 @@ impl TrainData<'_> {
     /// The chosen `rows` as the models read them; labels only where the models are conditional.
     pub(crate) fn sequences<'r>(&self, rows: impl Iterator<Item = &'r TokenRow> + Clone) -> Result<Sequences> {
         let tokens: Vec<&[u32]> = rows.clone().map(|row| row.tokens.as_slice()).collect();
-        let labels = (!self.labels.is_empty()).then(|| rows.map(|row| row.label.unwrap_or_default()).collect());
-        Ok(Sequences::from_rows(&tokens, labels, self.max_length)?)
+        let labels: Option<Vec<u32>> = (!self.labels.is_empty()).then(|| rows.map(|row| row.label.unwrap_or_default()).collect());
+        Ok(Sequences::from_rows(&tokens, labels.as_deref(), self.max_length)?)
     }
 }
 

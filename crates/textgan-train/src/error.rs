@@ -101,20 +101,15 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A file or folder.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Publication of a folder.
+    /// A file or folder that cannot be read, written or published.
     #[error(transparent)]
     Artifact(#[from] textgan_artifact::Error),
     /// A model.
     #[error(transparent)]
     Models(#[from] textgan_models::Error),
+    /// A measure of samples.
+    #[error(transparent)]
+    Metrics(#[from] textgan_metrics::Error),
     /// A layer or an optimizer.
     #[error(transparent)]
     Nn(#[from] textgan_nn::Error),
@@ -126,8 +121,15 @@ pub enum Error {
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Puts the path beside an input-output error.
-pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+impl Error {
+    /// Whether this is the answer to a request to stop, and the run can go on later.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted { .. })
+    }
+}
+
+/// Puts what was tried, and on which path, beside an input-output error.
+pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.into();
-    move |source| Error::Io { path, source }
+    move |source| textgan_artifact::Error::io(action, path, source).into()
 }

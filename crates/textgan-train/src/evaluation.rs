@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use textgan_metrics::{bleu, distinct_n, self_bleu};
+use textgan_metrics::{References, distinct_n, self_bleu};
 use textgan_models::{Sequences, Tokens};
 use textgan_nn::Mode;
 use textgan_random::Key;
@@ -15,6 +15,9 @@ use crate::objective::Accuracy;
 
 /// Sentences sampled at a time: between two looks at the stop button.
 const CHUNK: usize = 100;
+
+/// Longest n-gram of the BLEU of an evaluation.
+const ORDER: usize = 4;
 
 /// What an evaluation found.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,17 +34,26 @@ pub(crate) struct Evaluation {
 pub(crate) struct HeldOut {
     batches: Vec<Sequences>,
     tokens: usize,
+    /// All of the split, as references of BLEU-4; only for runs with adversarial phases.
+    references: Option<References>,
 }
 
 impl HeldOut {
     /// The first `config.validation_sentences` of the validation split, those of like length
     /// together.
-    pub fn new(game: &Game<'_>, config: &TrainConfig) -> Result<Self> {
+    pub fn new(game: &Game<'_>, config: &TrainConfig, phases: &[Phase]) -> Result<Self> {
         let mut rows: Vec<_> = game.data.valid.iter().take(config.validation_sentences).collect();
         rows.sort_by_key(|row| row.tokens.len());
         let batches = rows.chunks(config.batch_size).map(|rows| game.data.sequences(rows.iter().copied()));
         let batches = batches.collect::<Result<Vec<_>>>()?;
-        Ok(Self { tokens: batches.iter().map(Sequences::tokens).sum(), batches })
+        let references = match phases.iter().any(|phase| matches!(phase, Phase::Adversarial(_))) {
+            true => {
+                let sentences: Vec<&[u32]> = game.data.valid.iter().map(|row| row.tokens.as_slice()).collect();
+                Some(References::new(&sentences, ORDER)?)
+            }
+            false => None,
+        };
+        Ok(Self { tokens: batches.iter().map(Sequences::tokens).sum(), batches, references })
     }
 
     /// `-ln(1/K sum_k p(x | z_k))` in nats per token, over all held-out sentences; `None` if
@@ -104,33 +116,39 @@ pub(crate) fn evaluate(
     let accuracy = held_out_accuracy(game, &samples, divergence, judged)?;
     found.values.insert("held_out_accuracy_real".to_owned(), accuracy.real);
     found.values.insert("held_out_accuracy_fake".to_owned(), accuracy.fake);
-    if let Phase::Adversarial(phase) = phase {
-        found.judge(game, &samples, &phase.convergence);
+    if let (Phase::Adversarial(phase), Some(references)) = (phase, &held_out.references) {
+        found.judge(&samples, references, &phase.convergence)?;
     }
     Ok(Some(found))
 }
 
 impl Evaluation {
     /// Quality and diversity of the samples, and the score made of them.
-    fn judge(&mut self, game: &Game<'_>, samples: &[Sequences], convergence: &ConvergenceConfig) {
-        let samples: Vec<Vec<u32>> =
-            samples.iter().flat_map(|batch| (0..batch.batch()).map(|row| batch.row(row).to_vec())).collect();
-        let references: Vec<Vec<u32>> = game.data.valid.iter().map(|row| row.tokens.clone()).collect();
-        let quality = bleu(&samples, &references, 4);
-        let repetition = self_bleu(&samples, 4);
-        let last = |scores: &[f64]| scores.last().copied().unwrap_or(0.0);
-        let distinct = distinct_n(&samples, 2);
-        self.score = Some(last(&quality) - convergence.diversity_weight * last(&repetition));
+    fn judge(
+        &mut self,
+        samples: &[Sequences],
+        references: &References,
+        convergence: &ConvergenceConfig,
+    ) -> Result<()> {
+        let samples: Vec<&[u32]> =
+            samples.iter().flat_map(|batch| (0..batch.batch()).map(|row| batch.row(row))).collect();
+        let last = |scores: Vec<f64>| scores.last().copied().unwrap_or_default();
+        let (quality, repetition, distinct) = if samples.iter().all(|sample| sample.is_empty()) {
+            // Nothing but the end, over and over: as bad as it gets, but a number.
+            (0.0, 1.0, 0.0)
+        } else {
+            let quality = last(references.score(&samples)?.mean());
+            (quality, last(self_bleu(&samples, ORDER)?), distinct_n(&samples, 2).unwrap_or_default())
+        };
+        let score = quality - convergence.diversity_weight * repetition;
+        self.score = Some(score);
         self.distinct = Some(distinct);
-        let score = self.score.unwrap_or_default();
-        for (name, value) in [
-            ("bleu_4", last(&quality)),
-            ("self_bleu_4", last(&repetition)),
-            ("distinct_2", distinct),
-            ("score", score),
-        ] {
+        for (name, value) in
+            [("bleu_4", quality), ("self_bleu_4", repetition), ("distinct_2", distinct), ("score", score)]
+        {
             self.values.insert(name.to_owned(), value);
         }
+        Ok(())
     }
 }
 

@@ -31,10 +31,25 @@ pub(crate) struct Game<'a> {
     pub sample_length: Option<usize>,
     /// Writes.
     pub generator: Box<dyn Generator>,
-    /// Judges; absent from runs that only maximise likelihood.
-    pub discriminator: Option<Box<dyn Discriminator>>,
+    /// The discriminator; absent from runs that only maximise likelihood.
+    pub judges: Option<Judges>,
     /// `q(z | x)`; absent from runs without a latent objective.
     pub encoder: Option<NoiseEncoder>,
+}
+
+/// The discriminator twice, over the same weights.
+pub(crate) struct Judges {
+    /// Its weights get gradients.
+    pub learning: Box<dyn Discriminator>,
+    /// Its weights get none: for the generator's updates, and for looking.
+    pub frozen: Box<dyn Discriminator>,
+}
+
+impl Judges {
+    /// Both forms of `discriminator`.
+    pub fn new(discriminator: Box<dyn Discriminator>) -> Result<Self> {
+        Ok(Self { frozen: discriminator.frozen()?, learning: discriminator })
+    }
 }
 
 /// One update of one player: its place in the run, which names every random draw it makes.
@@ -107,12 +122,15 @@ impl Game<'_> {
     }
 
     /// The discriminator's opinion of `tokens`, which `sequences` gives the lengths and labels of:
-    /// `[batch]`, or `[tokens]` where prefixes are judged.
-    ///
-    /// # Panics
-    /// Never in a checked run: phases that need a discriminator are refused without one.
+    /// `[batch]`, or `[tokens]` where prefixes are judged. Only in training do its weights get
+    /// gradients.
     pub fn judge(&self, tokens: &Tokens<'_>, sequences: &Sequences, judged: Judged, mode: Mode<'_>) -> Result<Tensor> {
-        let realness = self.opponent().realness(tokens, sequences.lengths(), sequences.labels(), mode)?;
+        let judges = self.judges();
+        let network = match mode {
+            Mode::Train(_) => &judges.learning,
+            Mode::Evaluate => &judges.frozen,
+        };
+        let realness = network.realness(tokens, sequences.lengths(), sequences.labels(), mode)?;
         match judged {
             Judged::Whole => Ok(whole(&realness, sequences.lengths())?),
             Judged::Prefixes => Ok(realness.flatten_all()?.index_select(&places(sequences)?, 0)?),
@@ -123,9 +141,9 @@ impl Game<'_> {
     ///
     /// # Panics
     /// Never in a checked run: phases that need a discriminator are refused without one.
-    pub fn opponent(&self) -> &dyn Discriminator {
-        match &self.discriminator {
-            Some(discriminator) => discriminator.as_ref(),
+    pub fn judges(&self) -> &Judges {
+        match &self.judges {
+            Some(judges) => judges,
             None => unreachable!("phases that need a discriminator are refused without one"),
         }
     }
@@ -133,7 +151,7 @@ impl Game<'_> {
     /// The parameters of all networks, each with the name of its file.
     pub fn networks(&self) -> Vec<(&'static str, &Parameters)> {
         let mut networks = vec![("generator", self.generator.parameters())];
-        networks.extend(self.discriminator.as_ref().map(|network| ("discriminator", network.parameters())));
+        networks.extend(self.judges.as_ref().map(|judges| ("discriminator", judges.learning.parameters())));
         networks.extend(self.encoder.as_ref().map(|network| ("encoder", network.parameters())));
         networks
     }

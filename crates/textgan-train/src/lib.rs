@@ -24,7 +24,7 @@
 //! ```
 //! use textgan_artifact::Quiet;
 //! use textgan_artifact::table::TokenRow;
-//! use textgan_models::{GeneratorConfig, NoiseConfig};
+//! use textgan_models::{GeneratorConfig, ModelCard, NoiseConfig};
 //! use textgan_random::Key;
 //! use textgan_train::{MaximumLikelihood, Phase, Recipe, TrainConfig, TrainData, train};
 //!
@@ -39,7 +39,9 @@
 //!     vocab_size: 7,
 //!     max_length: 4,
 //!     decode: &|tokens| format!("{tokens:?}"),
+//!     words: None,
 //!     tokenizer: None,
+//!     card: &ModelCard::default(),
 //! };
 //! let phase = MaximumLikelihood { steps: Some(60), learning_rate: 1e-2, ..MaximumLikelihood::default() };
 //! let recipe = Recipe {
@@ -82,6 +84,8 @@ mod run;
 mod schedule;
 mod state;
 mod summary;
+#[cfg(test)]
+mod testing;
 mod train;
 
 pub use config::{

@@ -25,20 +25,20 @@ pub(crate) fn check(recipe: &Recipe<'_>, data: &TrainData<'_>, progress: &dyn Pr
 /// batch keeps for its backward pass.
 fn estimate(recipe: &Recipe<'_>, data: &TrainData<'_>) -> Result<u64> {
     let sizes = recipe.sizes(data);
-    let tokens = (recipe.train.batch_size as u64).saturating_mul(data.max_length as u64 + 1);
+    let (batch, time) = (recipe.train.batch_size, data.max_length.saturating_add(1));
     let generator = recipe.generator.parameter_count(recipe.noise, &sizes)?;
-    let generator_activations = recipe.generator.activation_floats(&sizes, tokens);
-    let (discriminator, discriminator_activations) = match recipe.discriminator {
+    let mut activations = recipe.generator.activation_estimate(batch, time);
+    let mut discriminator = 0;
+    if let Some(config) = recipe.discriminator {
+        discriminator = config.parameter_count(&sizes)?;
         // Real and generated text are read in the same graph.
-        Some(config) => (config.parameter_count(&sizes)?, config.activation_floats(&sizes, tokens).saturating_mul(2)),
-        None => (0, 0),
-    };
+        activations = activations.saturating_add(config.activation_estimate(batch, time).saturating_mul(2));
+    }
     let encoder = match recipe.phases.iter().find_map(Phase::latent) {
         Some(latent) => latent.encoder.parameter_count(recipe.noise, &sizes)?,
         None => 0,
     };
     let parameters = generator.saturating_add(discriminator).saturating_add(encoder);
-    let activations = generator_activations.saturating_add(discriminator_activations);
     Ok(parameters.saturating_mul(4).saturating_add(activations).saturating_mul(size_of::<f32>() as u64))
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct SampleLine<'a> {
     /// Steps made over all phases.
     pub step: u64,
     /// Number of the noise vector.
-    pub noise: usize,
+    pub index: usize,
     /// Name of the label, where the model is conditional.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<&'a str>,
@@ -116,31 +116,31 @@ struct Growing {
 impl Growing {
     fn open(path: PathBuf, length: u64) -> Result<Self> {
         let mut file =
-            OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io(&path))?;
-        let found = file.metadata().map_err(io(&path))?.len();
+            OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io("open", &path))?;
+        let found = file.metadata().map_err(io("read", &path))?.len();
         if found < length {
             let problem = format!("it has {found} bytes, and the checkpoint says that it had {length}");
             return Err(Error::Checkpoint { path, problem });
         }
-        file.set_len(length).map_err(io(&path))?;
-        file.seek(SeekFrom::End(0)).map_err(io(&path))?;
+        file.set_len(length).map_err(io("cut", &path))?;
+        file.seek(SeekFrom::End(0)).map_err(io("read", &path))?;
         Ok(Self { file: BufWriter::new(file), path, length })
     }
 
     fn json(&mut self, line: &impl Serialize) -> Result<()> {
-        let mut bytes = serde_json::to_vec(line).map_err(|error| io(&self.path)(error.into()))?;
+        let mut bytes = serde_json::to_vec(line).map_err(|error| io("write", &self.path)(error.into()))?;
         bytes.push(b'\n');
         self.write(&bytes)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(io(&self.path))?;
+        self.file.write_all(bytes).map_err(io("write", &self.path))?;
         self.length += bytes.len() as u64;
         Ok(())
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.file.flush().and_then(|()| self.file.get_ref().sync_data()).map_err(io(&self.path))
+        self.file.flush().and_then(|()| self.file.get_ref().sync_data()).map_err(io("write", &self.path))
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_was_written_after_the_checkpoint_is_cut() -> Result<()> {
-        let folder = tempfile::tempdir().map_err(io("temporary folder"))?;
+        let folder = tempfile::tempdir().map_err(io("create", "temporary folder"))?;
         let mut record = Record::open(folder.path(), Written::default())?;
         let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
         let line = |step| Line {
@@ -168,7 +168,7 @@ mod tests {
         record.sync()?;
         drop(record);
 
-        let bytes = |name: &str| std::fs::read(folder.path().join(name)).map_err(io(name));
+        let bytes = |name: &str| std::fs::read(folder.path().join(name)).map_err(io("read", name));
         let uninterrupted = (bytes("metrics.jsonl")?, bytes(EVENTS)?);
         let mut record = Record::open(folder.path(), at_checkpoint)?;
         assert_eq!(bytes("metrics.jsonl")?.len() as u64, at_checkpoint.metrics);

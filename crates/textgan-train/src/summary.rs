@@ -52,6 +52,14 @@ pub enum End {
     Alarm,
 }
 
+impl PhaseSummary {
+    /// Steps and last measurements in a line.
+    pub(crate) fn facts(&self) -> String {
+        let values = self.evaluation.iter().map(|(name, value)| format!(", {} {value:.4}", name.replace('_', " ")));
+        format!("{} steps{}", self.steps, values.collect::<String>())
+    }
+}
+
 impl std::fmt::Display for PhaseSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let why = match self.ended {

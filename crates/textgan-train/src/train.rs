@@ -12,9 +12,8 @@ use crate::summary::{End, Summary};
 /// Trains as `recipe` says and leaves everything in `out`; goes on where an earlier call was
 /// stopped or killed, and ends with the same bytes as if it had not been.
 ///
-/// `key` is the root key of the run: it names the validation noise
-/// (`key.child("validation-noise").index(k)`), and everything drawn in training under
-/// `key.child("train")`.
+/// `key` names every random draw; the validation loss has the noise vectors
+/// `key.child("validation-noise").index(k)`.
 ///
 /// # Errors
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `progress` asks to stop, after a

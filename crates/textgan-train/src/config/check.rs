@@ -90,7 +90,7 @@ impl Adversarial {
         require(self.latent.is_none() || self.anchor > 0.0, || {
             "latent belongs to the anchor, and anchor is 0: raise it, or leave latent out".to_owned()
         })?;
-        at_least_one("convergence.samples", self.convergence.samples as u64)?;
+        require(self.convergence.samples >= 2, || "convergence.samples must be at least 2".to_owned())?;
         if let Estimator::Gumbel { temperature, .. } = &self.estimator {
             positive("estimator.temperature.start", temperature.start.into())?;
             positive("estimator.temperature.end", temperature.end.into())?;

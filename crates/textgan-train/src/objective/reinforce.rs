@@ -49,10 +49,135 @@ fn policy_loss(game: &Game<'_>, fresh: &Fresh, advantages: &[Vec<f32>], entropy:
 fn realness(game: &Game<'_>, sequences: &Sequences) -> Result<Vec<Vec<f32>>> {
     let tokens = Tokens::Hard(sequences.targets());
     let realness =
-        game.opponent().realness(&tokens, sequences.lengths(), sequences.labels(), Mode::Evaluate)?.detach();
+        game.judges().frozen.realness(&tokens, sequences.lengths(), sequences.labels(), Mode::Evaluate)?.detach();
     let mut realness = realness.to_vec2::<f32>()?;
     for (row, &length) in realness.iter_mut().zip(sequences.lengths()) {
         row.truncate(length);
     }
     Ok(realness)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::backprop::GradStore;
+    use candle_core::{D, Device};
+    use textgan_models::token_log_probs;
+
+    use super::*;
+    use crate::testing::{VOCAB, game, with_data};
+
+    /// Every sequence of two tokens, with the noise that all of them share.
+    fn all_pairs(game: &Game<'_>) -> Result<Fresh> {
+        let ids = 0..VOCAB as u32;
+        let pairs: Vec<[u32; 2]> = ids.clone().flat_map(|a| ids.clone().map(move |b| [a, b])).collect();
+        let sequences = Sequences::from_samples(&pairs, &vec![false; pairs.len()], None)?;
+        let noise = Tensor::new(&[[0.3f32, -0.7]], &Device::Cpu)?.broadcast_as((pairs.len(), 2))?.contiguous()?;
+        let context = textgan_models::Context { noise: &noise, labels: None };
+        let log_probs = token_log_probs(game.generator.as_ref(), &context, &sequences)?;
+        let log_probs = log_probs.chunks_exact(2).map(<[f32]>::to_vec).collect();
+        Ok(Fresh { sequences, noise, log_probs })
+    }
+
+    fn reward(row: usize) -> f32 {
+        (row as f32 * 1.7).sin()
+    }
+
+    /// `-sum_x p(x) R(x)`, with its graph, by candle's own operations.
+    fn negative_expected_reward(game: &Game<'_>, fresh: &Fresh) -> Result<Tensor> {
+        let logits = game.generator.logits(&fresh.context(), &fresh.sequences, Mode::Evaluate)?;
+        let log_norm = logits.exp()?.sum_keepdim(D::Minus1)?.log()?;
+        let log_probs = logits.broadcast_sub(&log_norm)?;
+        let (batch, time) = (fresh.sequences.batch(), fresh.sequences.time());
+        let targets = Tensor::from_slice(fresh.sequences.targets(), (batch, time, 1), &Device::Cpu)?;
+        let log_prob = log_probs.contiguous()?.gather(&targets, D::Minus1)?.squeeze(D::Minus1)?.sum(1)?;
+        let rewards = Tensor::from_iter((0..batch).map(reward), &Device::Cpu)?;
+        Ok((log_prob.exp()? * rewards)?.sum_all()?.neg()?)
+    }
+
+    fn assert_same_gradients(game: &Game<'_>, one: &GradStore, other: &GradStore, what: &str) -> Result<()> {
+        for (name, variable) in game.generator.parameters().iter() {
+            let (Some(one), Some(other)) = (one.get(variable), other.get(variable)) else {
+                panic!("{what}: {name} has no gradient")
+            };
+            let difference = (one - other)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            let size = one.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(difference <= 2e-5 + 1e-3 * size, "{what}: {name} differs by {difference} of {size}");
+        }
+        Ok(())
+    }
+
+    /// `grad J = sum_x p(x) R(x) grad ln p(x)`: the loss, weighted by the exact probabilities, has
+    /// the gradient of the expected reward. So have the baselines, in expectation over batches of
+    /// two independent sentences.
+    #[test]
+    fn the_gradient_is_the_analytic_policy_gradient() -> Result<()> {
+        with_data(|data| {
+            let game = game(data)?;
+            let fresh = all_pairs(&game)?;
+            let expected = negative_expected_reward(&game, &fresh)?.backward()?;
+            let rows = fresh.sequences.batch();
+            let probability: Vec<f32> = fresh.log_probs.iter().map(|row| row.iter().sum::<f32>().exp()).collect();
+            assert!((probability.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            for baseline in [Baseline::None, Baseline::MovingAverage, Baseline::LeaveOneOut] {
+                // Expected weight of each word, over all batches (x, y) with probability p(x) p(y).
+                let mut weights = vec![vec![0.0; 2]; rows];
+                for x in 0..rows {
+                    for y in 0..rows {
+                        let whole = |row: usize| vec![0.0, reward(row)];
+                        let returns = returns(&[whole(x), whole(y)], 1.0);
+                        let (advantages, _) = advantages(&returns, baseline, Some(0.4));
+                        for (row, advantages) in [x, y].into_iter().zip(&advantages) {
+                            for (weight, advantage) in weights[row].iter_mut().zip(advantages) {
+                                // A batch of two averages over two; the loss below over all rows.
+                                *weight += probability[x] * probability[y] * advantage * rows as f32 / 2.0;
+                            }
+                        }
+                    }
+                }
+                let found = policy_loss(&game, &fresh, &weights, 0.0)?.backward()?;
+                assert_same_gradients(&game, &expected, &found, &format!("{baseline:?}"))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// One batch of many samples comes near the exact gradient.
+    #[test]
+    fn sampled_gradients_average_to_the_exact_one() -> Result<()> {
+        with_data(|data| {
+            let game = game(data)?;
+            let exact = all_pairs(&game)?;
+            let expected = negative_expected_reward(&game, &exact)?.backward()?;
+            // Draws from the exact distribution over pairs.
+            let mut stream = textgan_random::Key::root(5).stream();
+            let draw = |stream: &mut textgan_random::Stream| {
+                let mut left = stream.uniform();
+                exact.log_probs.iter().position(|row| {
+                    left -= row.iter().sum::<f32>().exp();
+                    left < 0.0
+                })
+            };
+            let last = exact.sequences.batch() - 1;
+            let rows: Vec<usize> = (0..20_000).map(|_| draw(&mut stream).unwrap_or(last)).collect();
+            let whole: Vec<Vec<f32>> = rows.iter().map(|&row| vec![reward(row); 2]).collect();
+            let (advantages, _) = advantages(&whole, Baseline::LeaveOneOut, None);
+            let mut weights = vec![vec![0.0; 2]; exact.sequences.batch()];
+            for (&row, advantages) in rows.iter().zip(&advantages) {
+                for (weight, advantage) in weights[row].iter_mut().zip(advantages) {
+                    *weight += advantage * exact.sequences.batch() as f32 / rows.len() as f32;
+                }
+            }
+            let found = policy_loss(&game, &exact, &weights, 0.0)?.backward()?;
+            let (mut dot, mut one, mut other) = (0.0, 0.0, 0.0);
+            for (_, variable) in game.generator.parameters().iter() {
+                let (Some(a), Some(b)) = (expected.get(variable), found.get(variable)) else { continue };
+                dot += (a * b)?.sum_all()?.to_scalar::<f32>()?;
+                one += a.sqr()?.sum_all()?.to_scalar::<f32>()?;
+                other += b.sqr()?.sum_all()?.to_scalar::<f32>()?;
+            }
+            let cosine = dot / (one * other).sqrt();
+            assert!(cosine > 0.99, "cosine {cosine}");
+            Ok(())
+        })
+    }
 }

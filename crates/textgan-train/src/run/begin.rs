@@ -12,10 +12,10 @@ use textgan_random::Key;
 
 use super::{Recipe, Run, resume};
 use crate::checkpoint::Checkpoints;
-use crate::config::Phase;
+use crate::config::{Judged, Phase};
 use crate::data::{Half, TrainData};
 use crate::evaluation::HeldOut;
-use crate::game::Game;
+use crate::game::{Game, Judges};
 use crate::record::Record;
 use crate::state::{State, Written};
 use crate::{Error, Result, memory};
@@ -31,8 +31,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         recipe.check(data)?;
         memory::check(&recipe, data, progress)?;
-        let game = recipe.game(data, &key.child("train").child("initialisation"))?;
-        let held_out = HeldOut::new(&game, recipe.train)?;
+        let game = recipe.game(data, &key.child("initialisation"))?;
+        let held_out = HeldOut::new(&game, recipe.train, recipe.phases)?;
         let checkpoints = Checkpoints::of(out)?;
         let phases: Vec<serde_json::Value> = recipe.phases.iter().map(|phase| serde_json::json!(phase)).collect();
         let left = resume::find(&checkpoints, &phases, out)?;
@@ -89,7 +89,7 @@ impl Recipe<'_> {
         let sizes = self.sizes(data);
         let generator = build_generator(self.generator, self.noise, &sizes, &key.child("generator"), device)?;
         let discriminator = match self.discriminator {
-            Some(config) => Some(build_discriminator(config, &sizes, &key.child("discriminator"), device)?),
+            Some(config) => Some(build_discriminator(config, &sizes, data.words, &key.child("discriminator"), device)?),
             None => None,
         };
         let encoder = match self.phases.iter().find_map(Phase::latent) {
@@ -105,7 +105,30 @@ impl Recipe<'_> {
         if let (Some(folder), Some(network)) = (&self.train.init_discriminator_from, &discriminator) {
             start_from(folder, network.parameters(), load_discriminator(folder, device)?.parameters())?;
         }
-        Ok(Game { data, noise: self.noise.clone(), sample_length: None, generator, discriminator, encoder })
+        let judges = discriminator.map(Judges::new).transpose()?;
+        self.check_prefixes(judges.as_ref())?;
+        Ok(Game { data, noise: self.noise.clone(), sample_length: None, generator, judges, encoder })
+    }
+
+    /// Refuses to judge prefixes with a network that knows whole sentences only.
+    fn check_prefixes(&self, judges: Option<&Judges>) -> Result<()> {
+        if judges.is_none_or(|judges| judges.learning.reads_prefixes()) {
+            return Ok(());
+        }
+        let judges_prefixes = |phase: &Phase| match phase {
+            Phase::MaximumLikelihood(_) => false,
+            Phase::Discriminator(phase) => phase.judged == Judged::Prefixes,
+            Phase::Adversarial(phase) => phase.judged == Judged::Prefixes,
+        };
+        match self.phases.iter().position(judges_prefixes) {
+            None => Ok(()),
+            Some(number) => {
+                let problem = "judged = \"prefixes\" needs a discriminator that reads from left to right: \
+                               [discriminator] with kind = \"rnn\" and one direction"
+                    .to_owned();
+                Err(Error::Phase { number: number + 1, kind: self.phases[number].kind(), problem })
+            }
+        }
     }
 
     /// The sizes that the data decides.
@@ -127,7 +150,7 @@ fn check_tokenizer(folder: &Path, data: &TrainData<'_>) -> Result<()> {
     if !theirs.exists() {
         return Ok(());
     }
-    let read = |path: &Path| std::fs::read(path).map_err(crate::error::io(path));
+    let read = |path: &Path| std::fs::read(path).map_err(crate::error::io("read", path));
     if read(ours)? == read(&theirs)? {
         return Ok(());
     }

@@ -35,7 +35,7 @@ impl Run<'_> {
         let progress = self.progress;
         progress.status("evaluating");
         let keys =
-            EvaluationKeys { noise: self.key.child("validation-noise"), samples: self.key.child("train").child("evaluation") };
+            EvaluationKeys { noise: self.key.child("validation-noise"), samples: self.key.child("evaluation") };
         let stop = || progress.stop_requested();
         let found = evaluate(&self.game, &self.held_out, phase, self.recipe.train, keys, &stop)?;
         let Some(found) = found else { return Err(self.interrupt()) };
@@ -90,7 +90,7 @@ impl Run<'_> {
             return Ok(());
         }
         let data = self.game.data;
-        let key = self.key.child("train").child("fixed-samples");
+        let key = self.key.child("fixed-samples");
         let rows = config.fixed_samples;
         let noise = self.game.noise.draw(&key.child("noise"), 0, rows);
         let labels: Option<Vec<u32>> =
@@ -103,13 +103,13 @@ impl Run<'_> {
         };
         let greedy = texts(&SamplingOptions::greedy())?;
         let sampled = texts(&SamplingOptions::default())?;
-        for (noise, (greedy, sampled)) in greedy.into_iter().zip(sampled).enumerate() {
-            if noise < config.samples_shown {
+        for (index, (greedy, sampled)) in greedy.into_iter().zip(sampled).enumerate() {
+            if index < config.samples_shown {
                 self.progress.message(&format!("  {sampled}"));
             }
-            let label = labels.as_ref().map(|labels| data.labels[labels[noise] as usize].as_str());
+            let label = labels.as_ref().map(|labels| data.labels[labels[index] as usize].as_str());
             let (phase, step) = (self.state.phase, self.state.step);
-            self.record.sample(&SampleLine { phase, step, noise, label, greedy, sampled })?;
+            self.record.sample(&SampleLine { phase, step, index, label, greedy, sampled })?;
         }
         Ok(())
     }

@@ -5,6 +5,8 @@ mod duration;
 mod measure;
 mod phase;
 mod resume;
+#[cfg(test)]
+mod tests;
 
 pub use resume::extend;
 
@@ -120,7 +122,7 @@ impl<'a> Run<'a> {
                 self.state.discriminator_updates += 1;
                 self.state.interval.add("discriminator_gradient_norm", norm);
                 if let Some(clip) = clip {
-                    clip_weights(self.game.opponent().parameters(), clip)?;
+                    clip_weights(self.game.judges().learning.parameters(), clip)?;
                 }
             }
         }
@@ -232,7 +234,7 @@ impl<'a> Run<'a> {
     }
 
     fn phase_key(&self) -> Key {
-        self.key.child("train").child("phase").index(self.state.phase as u64)
+        self.key.child("phase").index(self.state.phase as u64)
     }
 
     /// What belongs to the phase at hand.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use textgan_models::{ModelCard, save_discriminator, save_generator};
+use textgan_models::{save_discriminator, save_generator};
 use textgan_nn::{Optimizer, Parameters};
 use textgan_random::Key;
 
@@ -12,6 +12,7 @@ use crate::Result;
 use crate::batches::Batches;
 use crate::config::{Keep, Phase};
 use crate::data::Half;
+use crate::error::io;
 use crate::game::Player;
 use crate::summary::{End, PhaseSummary, Summary};
 
@@ -70,8 +71,8 @@ impl Run<'_> {
             generator: Side { batches: generator, optimizer: optimizer(Player::Generator, &writers)? },
             discriminator: Side {
                 batches: batches(Half::of_discriminator(phase.cross_fit()), "discriminator"),
-                optimizer: match &self.game.discriminator {
-                    Some(network) => optimizer(Player::Discriminator, network.parameters())?,
+                optimizer: match &self.game.judges {
+                    Some(judges) => optimizer(Player::Discriminator, judges.learning.parameters())?,
                     None => None,
                 },
             },
@@ -130,13 +131,13 @@ impl Run<'_> {
     /// Publishes the models and the summary.
     pub fn finish(&mut self) -> Result<Summary> {
         self.save_generator("model")?;
-        if let Some(network) = &self.game.discriminator {
-            save_discriminator(&self.out.join("discriminator"), network.as_ref())?;
+        if let Some(judges) = &self.game.judges {
+            save_discriminator(&self.out.join("discriminator"), judges.learning.as_ref())?;
         }
         let summary = Summary {
             steps: self.state.step,
             generator_parameters: self.game.generator.parameters().count() as u64,
-            discriminator_parameters: self.game.discriminator.as_ref().map(|d| d.parameters().count() as u64),
+            discriminator_parameters: self.game.judges.as_ref().map(|judges| judges.learning.parameters().count() as u64),
             train_sentences: self.game.data.train.len() as u64,
             valid_sentences: self.game.data.valid.len() as u64,
             phases: self.state.done.clone(),
@@ -147,7 +148,10 @@ impl Run<'_> {
 
     fn save_generator(&self, name: &str) -> Result<()> {
         let data = self.game.data;
-        let card = ModelCard { labels: data.labels.to_vec(), ..ModelCard::default() };
+        let mut card = data.card.clone();
+        card.labels = data.labels.to_vec();
+        card.facts.push(("parameters".to_owned(), self.game.generator.parameters().count().to_string()));
+        card.facts.extend(self.state.done.iter().map(|phase| (phase.kind.clone(), phase.facts())));
         Ok(save_generator(&self.out.join(name), self.game.generator.as_ref(), data.tokenizer, &card)?)
     }
 
@@ -202,7 +206,7 @@ impl End {
 
 impl Summary {
     fn write(&self, path: &Path) -> Result<()> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|error| crate::error::io(path)(error.into()))?;
+        let mut json = serde_json::to_vec_pretty(self).map_err(|error| io("write", path)(error.into()))?;
         json.push(b'\n');
         Ok(textgan_artifact::write_atomic(path, &json)?)
     }

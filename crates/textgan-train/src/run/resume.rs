@@ -85,10 +85,10 @@ fn difference(old: &[Value], new: &[Value]) -> String {
 /// # Errors
 /// If a file cannot be copied.
 pub fn extend(finished: &Path, partial: &Path) -> Result<()> {
-    std::fs::create_dir_all(partial).map_err(io(partial))?;
+    std::fs::create_dir_all(partial).map_err(io("create", partial))?;
     for name in GROWING {
         let from = finished.join(name);
-        std::fs::copy(&from, partial.join(name)).map_err(io(from))?;
+        std::fs::copy(&from, partial.join(name)).map_err(io("copy", from))?;
     }
     if finished.join("baseline").exists() {
         copy_folder(&finished.join("baseline"), &partial.join("baseline"))?;
@@ -96,20 +96,20 @@ pub fn extend(finished: &Path, partial: &Path) -> Result<()> {
     copy_folder(&finished.join("checkpoints"), &partial.join("checkpoints"))?;
     // Last, since a run goes on as soon as there is one.
     let latest = finished.join("checkpoints").join(LATEST);
-    let name = std::fs::read(&latest).map_err(io(latest))?;
+    let name = std::fs::read(&latest).map_err(io("read", latest))?;
     Ok(write_atomic(partial.join("checkpoints").join(LATEST), &name)?)
 }
 
 /// Copies everything but [`LATEST`].
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to).map_err(io(to))?;
-    for entry in std::fs::read_dir(from).map_err(io(from))? {
-        let entry = entry.map_err(io(from))?;
+    std::fs::create_dir_all(to).map_err(io("create", to))?;
+    for entry in std::fs::read_dir(from).map_err(io("read", from))? {
+        let entry = entry.map_err(io("read", from))?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {
             copy_folder(&path, &target)?;
         } else if entry.file_name() != LATEST {
-            std::fs::copy(&path, &target).map_err(io(path))?;
+            std::fs::copy(&path, &target).map_err(io("copy", path))?;
         }
     }
     Ok(())

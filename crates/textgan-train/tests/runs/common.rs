@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use textgan_artifact::Progress;
 use textgan_artifact::table::TokenRow;
-use textgan_models::{DiscriminatorConfig, GeneratorConfig, NoiseConfig, TransformerConfig};
+use textgan_models::{DiscriminatorConfig, GeneratorConfig, ModelCard, NoiseConfig, TransformerConfig};
 use textgan_random::Key;
 use textgan_train::{Error, Phase, Recipe, Summary, TrainConfig, TrainData, train};
 
@@ -74,7 +74,9 @@ impl Setting {
             vocab_size: VOCAB,
             max_length: 8,
             decode: &|tokens| format!("{tokens:?}"),
+            words: None,
             tokenizer: None,
+            card: &ModelCard::default(),
         };
         let recipe = Recipe {
             train: &self.train,
