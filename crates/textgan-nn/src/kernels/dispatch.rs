@@ -1,0 +1,127 @@
+#![allow(unsafe_code)] // Calling a function compiled for an instruction set that was just detected.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The instruction sets that kernels are compiled for.
+///
+/// A kernel is written once, as a plain loop; it is compiled for each of these, and one is picked
+/// when the program runs. Fused multiply-adds are written out and sums have a constant order, so
+/// the elementwise kernels give the same bits on each of them. Matrix products do not: they come
+/// from the `gemm` crate, which picks its own kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstructionSet {
+    /// What the build's target guarantees.
+    Portable = 1,
+    /// AVX2 with fused multiply-add.
+    Avx2 = 2,
+    /// AVX-512 (F, BW, DQ, VL).
+    Avx512 = 3,
+}
+
+/// Zero until first asked for.
+static SELECTED: AtomicU8 = AtomicU8::new(0);
+
+impl InstructionSet {
+    /// All of them, the plainest first.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// The best that this processor has.
+    pub fn detected() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx2") && has!("fma") {
+                if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+                    return Self::Avx512;
+                }
+                return Self::Avx2;
+            }
+        }
+        Self::Portable
+    }
+
+    /// The one in use: the detected one, unless [`InstructionSet::select`] or the environment
+    /// variable `TEXTGAN_INSTRUCTION_SET` (`portable`, `avx2` or `avx512`) asks for a plainer one.
+    #[inline]
+    pub fn current() -> Self {
+        match SELECTED.load(Ordering::Relaxed) {
+            1 => Self::Portable,
+            2 => Self::Avx2,
+            3 => Self::Avx512,
+            _ => Self::first_time(),
+        }
+    }
+
+    /// Uses this one in the whole process from now on, or the best that there is if the processor
+    /// lacks it. Returns the one in use. For tests and benchmarks.
+    pub fn select(self) -> Self {
+        let usable = self.min(Self::detected());
+        SELECTED.store(usable as u8, Ordering::Relaxed);
+        usable
+    }
+
+    /// A short name, as in the environment variable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    #[cold]
+    fn first_time() -> Self {
+        let wanted = std::env::var("TEXTGAN_INSTRUCTION_SET").unwrap_or_default();
+        let wanted = Self::ALL.into_iter().find(|set| set.name() == wanted);
+        wanted.unwrap_or(Self::Avx512).select()
+    }
+}
+
+/// Compiles functions once for each [`InstructionSet`] and chooses when they are called.
+///
+/// The body must be plain code over its arguments; what it calls is compiled for the instruction
+/// set too if it is `#[inline(always)]`.
+macro_rules! simd {
+    ($(
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident($($arg:ident : $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block
+    )*) => {$(
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512($($arg: $ty),*) $(-> $ret)? { body($($arg),*) }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $ty),*) $(-> $ret)? { body($($arg),*) }
+
+            #[cfg(target_arch = "x86_64")]
+            match $crate::kernels::InstructionSet::current() {
+                // SAFETY: `current` is never better than what the processor was found to have.
+                #[allow(unsafe_code)]
+                $crate::kernels::InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[allow(unsafe_code)]
+                $crate::kernels::InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
+                $crate::kernels::InstructionSet::Portable => {}
+            }
+            body($($arg),*)
+        }
+    )*};
+}
+pub(crate) use simd;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_better_than_the_processor() {
+        assert!(InstructionSet::Avx512.select() <= InstructionSet::detected());
+        assert_eq!(InstructionSet::current(), InstructionSet::detected());
+    }
+}

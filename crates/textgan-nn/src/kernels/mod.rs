@@ -1,0 +1,50 @@
+//! Plain-slice pieces of the operations, for code that computes without a graph.
+//!
+//! Each kernel is one safe loop over slices, compiled for several instruction sets
+//! ([`InstructionSet`]) and run on the calling thread, except for the `matmul_*` products, which
+//! share constant tiles of rows among the threads of the pool.
+//!
+//! ```
+//! use textgan_nn::kernels::{exp_sum, matmul_nt, pick, row_max};
+//!
+//! // Two hidden rows against a vocabulary of three, then a draw from the second row.
+//! let (hidden, head) = ([1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 9.0, 0.0, 0.0, 9.0]);
+//! let mut logits = [0.0; 6];
+//! matmul_nt(2, 3, 2, &hidden, &head, &mut logits, false);
+//! assert_eq!(logits, [0.0, 9.0, 0.0, 0.0, 0.0, 9.0]);
+//! let row = &logits[3..];
+//! let mut weights = [0.0; 3];
+//! let sum = exp_sum(row, row_max(row), 1.0, &mut weights);
+//! assert_eq!(pick(&weights, 0.5 * sum), 2);
+//! ```
+
+pub(crate) mod adam;
+pub(crate) mod attention;
+mod convolution;
+pub(crate) mod dispatch;
+pub(crate) mod gemm;
+pub(crate) mod gumbel;
+pub(crate) mod math;
+pub(crate) mod norm;
+mod packed;
+pub(crate) mod pointwise;
+mod random;
+mod recurrent;
+mod rotary;
+pub(crate) mod softmax;
+
+pub use attention::attend;
+pub(crate) use convolution::Convolution;
+pub use dispatch::InstructionSet;
+pub use gemm::{Matrix, matmul_nn, matmul_nt, matmul_tn, product};
+pub use norm::rms_norm;
+pub use packed::{Left, Packed, Start};
+pub use pointwise::swiglu;
+pub use random::Noise;
+pub(crate) use recurrent::{
+    Cell, GruCell, Layout, LstmCell, PackedWeights, Saved, TransposedWeights, Walk, backward,
+    forward, parameter_gradient,
+};
+pub use recurrent::{CellKind, Direction, Stepper};
+pub use rotary::Rotary;
+pub use softmax::{exp_sum, pick, row_max};

@@ -1,0 +1,37 @@
+//! Differentiable operations.
+//!
+//! On the CPU with `f32` each is one custom operation with a hand-written backward pass; on any
+//! other device it is its [`composed`] twin, which is also what the tests compare it with and what
+//! a second derivative needs (a custom operation has only a first one).
+//!
+//! candle adds up the gradients of a tensor that is used twice, so tied weights need no care.
+
+mod argument;
+mod attention;
+pub mod composed;
+mod composed_convolution;
+mod composed_recurrent;
+mod convolution;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod gumbel;
+mod linear;
+mod pointwise;
+mod recurrent;
+mod reduce;
+mod rms_norm;
+pub(crate) mod storage;
+
+pub use attention::causal_attention;
+pub use convolution::text_convolution;
+pub use cross_entropy::{
+    HeadLoss, HeadScores, head_cross_entropy, head_log_probs, head_policy_loss,
+};
+pub use dropout::dropout;
+pub use embedding::embedding;
+pub use gumbel::{Relaxation, gumbel_head};
+pub use linear::{linear, matmul};
+pub use pointwise::{bce_with_logits, softplus, swiglu};
+pub use recurrent::{RecurrentWeights, recurrent_sequence};
+pub use rms_norm::rms_norm;
