@@ -1,4 +1,7 @@
+use std::collections::HashMap;
 use std::path::Path;
+
+use tokenizers::{ModelWrapper, PreTokenizerWrapper};
 
 use crate::{Error, Result, special};
 
@@ -9,6 +12,8 @@ use crate::{Error, Result, special};
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     size: usize,
+    /// Ids by word, where a token is whatever whitespace separates: an order of magnitude faster.
+    words: Option<HashMap<String, u32>>,
 }
 
 impl Tokenizer {
@@ -64,7 +69,8 @@ impl Tokenizer {
         // Length is the caller's business.
         inner.with_padding(None).with_truncation(None).map_err(Error::tokenizers(ACTION))?;
         let size = inner.get_vocab_size(true);
-        Ok(Self { inner, size })
+        let words = splits_whitespace_only(&inner).then(|| inner.get_vocab(false));
+        Ok(Self { inner, size, words })
     }
 
     /// The bytes of its `tokenizer.json`.
@@ -81,10 +87,19 @@ impl Tokenizer {
     /// [`Error::Tokenizers`] when an adopted tokenizer cannot represent the text and has no unknown
     /// token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        match &self.words {
+            Some(ids) => {
+                let id = |word| content(ids.get(word).copied().unwrap_or(special::UNKNOWN));
+                Ok(text.split_whitespace().map(id).collect())
+            }
+            None => self.encode_any(text),
+        }
+    }
+
+    fn encode_any(&self, text: &str) -> Result<Vec<u32>> {
         let encoding =
             self.inner.encode_fast(text, false).map_err(Error::tokenizers("encoding a text"))?;
-        let keep = |&id: &u32| if special::is_control(id) { special::UNKNOWN } else { id };
-        Ok(encoding.get_ids().iter().map(keep).collect())
+        Ok(encoding.get_ids().iter().copied().map(content).collect())
     }
 
     /// The text of `tokens`; padding, begin and end are left out, unknown tokens stay visible.
@@ -117,6 +132,44 @@ impl Tokenizer {
     }
 }
 
+/// A text says no padding, begin or end.
+fn content(id: u32) -> u32 {
+    if special::is_control(id) { special::UNKNOWN } else { id }
+}
+
+/// Whether encoding is no more than splitting at whitespace and looking words up.
+fn splits_whitespace_only(tokenizer: &tokenizers::Tokenizer) -> bool {
+    matches!(tokenizer.get_model(), ModelWrapper::WordLevel(_))
+        && matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::WhitespaceSplit(_)))
+        && tokenizer.get_normalizer().is_none()
+        && tokenizer.get_added_vocabulary().len() == special::NAMES.len()
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{TokenizerConfig, Trainer};
+
+    fn words() -> Tokenizer {
+        let mut trainer = Trainer::new(&TokenizerConfig::default()).unwrap();
+        trainer.feed(&["a b ab é . ,"]).unwrap();
+        trainer.finish().unwrap().0
+    }
+
+    proptest! {
+        #[test]
+        fn looking_words_up_is_what_the_general_way_does(
+            text in "([ab.,é<>/s]|<unk>|<s>|[ \t\u{a0}\u{2003}\n]){0,20}"
+        ) {
+            let tokenizer = words();
+            prop_assert!(tokenizer.words.is_some());
+            prop_assert_eq!(tokenizer.encode(&text).unwrap(), tokenizer.encode_any(&text).unwrap());
+        }
+    }
 }
