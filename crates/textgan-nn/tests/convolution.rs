@@ -124,8 +124,7 @@ fn gradients_equal_finite_differences() -> Result<()> {
         let loss = |which: usize, element: usize, change: f64| -> Result<f64> {
             let mut tensors = Vec::new();
             for (i, tensor) in case.tensors().iter().enumerate() {
-                let mut values: Vec<f64> =
-                    tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+                let mut values: Vec<f64> = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
                 if i == which {
                     values[element] += change;
                 }
@@ -225,8 +224,7 @@ fn what_does_not_fit_is_refused() -> Result<()> {
     let case = Case::new(&[3, 2], [3, 4, 2, 5]);
     let [x, weight, bias] = &case.tensors()[..] else { panic!() };
     let refused = |x: &Tensor, weight: &Tensor, bias: &Tensor, lengths: &[usize], expected| {
-        let message =
-            ops::text_convolution(x, weight, bias, lengths).unwrap_err().to_string();
+        let message = ops::text_convolution(x, weight, bias, lengths).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     };
     refused(x, weight, bias, &[4, 2], "a length is 4, but time is 3");

@@ -87,8 +87,7 @@ impl CustomOp3 for TextConvolution {
         let (batch, filters) = (self.lengths.len(), self.sizes.filters);
         let mut out = vec![0.0; batch * filters];
         let mut winners = vec![0; batch * filters];
-        let (x, weight, bias) =
-            (cpu_slice(s1, l1)?, cpu_slice(s2, l2)?, cpu_slice(s3, l3)?);
+        let (x, weight, bias) = (cpu_slice(s1, l1)?, cpu_slice(s2, l2)?, cpu_slice(s3, l3)?);
         self.sizes.forward(x, weight, bias, &self.lengths, &mut out, &mut winners);
         if self.winners.set(winners).is_err() {
             candle_core::bail!("text_convolution: the forward pass of one operation ran twice");

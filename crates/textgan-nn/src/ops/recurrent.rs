@@ -215,8 +215,7 @@ impl<C: Cell> CustomOp3 for Sequence<C> {
                 .collect::<Vec<_>>())
         })?;
         let d_x = gradient(x, || d_x)?;
-        let d_parameters =
-            gradient(parameters, || parameter_gradient(layout, &d_gates))?;
+        let d_parameters = gradient(parameters, || parameter_gradient(layout, &d_gates))?;
         let d_initial = gradient(initial, || d_initial)?;
         Ok((d_x, d_parameters, d_initial))
     }
