@@ -1,1 +1,29 @@
-//! x
+//! The command line of textgan: experiments from one config file, run as a list of stages.
+//!
+//! The program is `cargo xtask`. This library is its insides, so that tests can reach them.
+//!
+//! - [`config`]: the experiment's file: `extends`, `--set`, complaints that name the line.
+//! - [`stage`], [`stages`]: what a stage is, and the six there are.
+//! - [`runner`]: skips what is fresh, resumes what was killed, publishes what is finished.
+//! - [`exit`]: how the program ends.
+
+mod args;
+mod bench;
+mod cargo;
+mod commands;
+pub mod config;
+pub mod exit;
+mod overview;
+pub mod runner;
+mod signals;
+pub mod stage;
+pub mod stages;
+mod terminal;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// The program: reads the command line, obeys, and says how it went.
+pub fn main() -> ExitCode {
+    exit::report(commands::run(args::Cli::parse()))
+}

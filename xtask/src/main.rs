@@ -1,2 +1,10 @@
 //! The `xtask` binary.
-fn main() {}
+
+// The stages allocate and free large buffers all the time; the system's allocator gives pages back
+// and faults them in again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    xtask::main()
+}

@@ -1,0 +1,197 @@
+//! What the user typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Trains generative adversarial networks on text, from raw text to a report.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, or nothing to do; 1 something failed; 2 the command line or the config is \
+wrong; 130 and 143 stopped by Ctrl-C or SIGTERM (the same command goes on from there)."
+)]
+pub struct Cli {
+    /// Threads to use. Results do not depend on it.
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No bars and no rates, only what happened.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a run up to date: every stage that has something to do, in order.
+    Pipeline(Pipeline),
+    /// Read, clean and split the corpus (one stage alone).
+    Ingest(OneStage),
+    /// Learn the vocabulary and encode the corpus (one stage alone).
+    Tokenize(OneStage),
+    /// Train the generator (one stage alone).
+    Train(OneStage),
+    /// Measure the generator (one stage alone).
+    Evaluate(OneStage),
+    /// Write the report (one stage alone).
+    Report(OneStage),
+    /// Write texts with a trained generator, to stdout.
+    Generate(Box<Generate>),
+    /// List the runs in a folder.
+    List(List),
+    /// Show one run: stages, files, sizes, headline numbers.
+    Show(Show),
+    /// Show the config with every knob explained, or its JSON Schema.
+    Config(ShowConfig),
+    /// Run all tests of the workspace.
+    Test(Forwarded),
+    /// Check format, lints, documentation and dependencies.
+    Ci,
+    /// Time the hot paths and the bars of the README.
+    Bench(Bench),
+}
+
+/// Which experiment.
+#[derive(Debug, Args)]
+pub struct Experiment {
+    /// The experiment's config; without it, the built-in quickstart.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override a value of the config, such as `train.batch_size=32` or `phase.0.steps=100`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub assignments: Vec<String>,
+}
+
+/// Which experiment, and where.
+#[derive(Debug, Args)]
+pub struct Target {
+    #[command(flatten)]
+    pub experiment: Experiment,
+    /// The run's folder; without it, `runs/` and the name of the config.
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Pipeline {
+    #[command(flatten)]
+    pub target: Target,
+    /// Redo this stage and all after it, even where nothing changed.
+    #[arg(long, value_name = "STAGE")]
+    pub from: Option<String>,
+    /// Stop after this stage.
+    #[arg(long, value_name = "STAGE")]
+    pub until: Option<String>,
+    /// Redo everything (or all from `--from` on) from nothing, half-done work included.
+    #[arg(long)]
+    pub force: bool,
+    /// Let training go on from its own finished state: for more steps, or more phases, than before.
+    #[arg(long)]
+    pub extend: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct OneStage {
+    #[command(flatten)]
+    pub target: Target,
+    /// Redo it even if nothing changed.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// A model folder; without it, that of the run.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// A discriminator folder, to score realness; without it, that of the run, if there is one.
+    #[arg(long, value_name = "DIR")]
+    pub discriminator: Option<PathBuf>,
+    /// The run whose model writes.
+    #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
+    pub run: PathBuf,
+    /// How many texts.
+    #[arg(long, short = 'n', value_name = "N")]
+    pub count: Option<usize>,
+    /// Names the noise: the same seed gives the same texts.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Below 1 is more cautious, above 1 more daring.
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f32>,
+    /// Pick among the K most probable tokens.
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Pick among the most probable tokens that together reach this probability.
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Always pick the most probable token.
+    #[arg(long)]
+    pub greedy: bool,
+    /// The most tokens a text may have.
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+    /// Write texts of this category.
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// Continue this text.
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Walk from the noise of text A to the noise of text B (their numbers, from 0).
+    #[arg(long, value_names = ["A", "B"], num_args = 2)]
+    pub interpolate: Option<Vec<u64>>,
+    /// Also write the texts with their probabilities to this Parquet file.
+    #[arg(long, value_name = "FILE")]
+    pub parquet: Option<PathBuf>,
+    /// Print each text as a line of JSON with its log-probability and realness.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// The folder that holds the runs.
+    #[arg(default_value = "runs")]
+    pub folder: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The run's folder, or its name under `runs/`.
+    pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowConfig {
+    #[command(flatten)]
+    pub experiment: Experiment,
+    /// Print the resolved config, every key with its documentation (this is the default).
+    #[arg(long, conflicts_with = "schema")]
+    pub show: bool,
+    /// Print the JSON Schema of config files, for editors.
+    #[arg(long)]
+    pub schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Forwarded {
+    /// Passed on to `cargo test`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Only rows whose name contains this.
+    #[arg(value_name = "NAME")]
+    pub filter: Option<String>,
+    /// As JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,20 @@
+//! `config`: every knob, its value and what it does.
+
+use anyhow::Result;
+use std::io::{Write, stdout};
+
+use crate::args::ShowConfig;
+use crate::config;
+
+pub fn run(args: ShowConfig) -> Result<()> {
+    let text = if args.schema {
+        serde_json::to_string_pretty(&config::schema())? + "\n"
+    } else {
+        let experiment = &args.experiment;
+        let loaded = config::load(experiment.config.as_deref(), &experiment.assignments)?;
+        loaded.config.validate()?;
+        config::documented(&loaded.config)?
+    };
+    stdout().write_all(text.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! `generate`: texts from a trained generator.
+
+use anyhow::Result;
+use std::io::{BufWriter, Write, stdout};
+use std::path::PathBuf;
+use textgan_artifact::RunDir;
+use textgan_artifact::table::{Sample, TableWriter};
+use textgan_generate::{Model, Options};
+use textgan_random::Key;
+
+use crate::args::Generate;
+use crate::config;
+use crate::terminal::Terminal;
+
+/// Texts of an interpolation, both ends included, where no count is given.
+const STEPS: usize = 9;
+
+pub fn run(args: Generate, terminal: &Terminal) -> Result<()> {
+    let source = Source::of(&args)?;
+    let mut model = Model::load(&source.model)?;
+    if let Some(folder) = &source.discriminator {
+        model = model.with_discriminator(folder)?;
+    }
+    let options = options(&args, source.options);
+    options.validate()?;
+    let key = options.key(source.key.as_ref());
+    let mut table = args.parquet.as_ref().map(TableWriter::<Sample>::create).transpose()?;
+    let mut output = BufWriter::new(stdout().lock());
+
+    let mut failure = None;
+    let mut print = |samples: Vec<Sample>| -> Result<()> {
+        for sample in &samples {
+            if args.json {
+                let line = serde_json::json!({
+                    "id": sample.id,
+                    "text": sample.text,
+                    "label": sample.label.and_then(|id| model.labels().get(id as usize)),
+                    "log_prob": sample.log_prob,
+                    "realness": sample.realness,
+                });
+                writeln!(output, "{line}")?;
+            } else {
+                writeln!(output, "{}", sample.text.replace('\n', "\\n"))?;
+            }
+        }
+        match &mut table {
+            Some(table) => Ok(table.write(&samples)?),
+            None => Ok(()),
+        }
+    };
+    if let Some([from, to]) = args.interpolate.as_deref() {
+        let steps = args.count.unwrap_or(STEPS);
+        print(model.interpolate(*from, *to, steps, &options, &key)?)?;
+    } else {
+        let made = model.generate_batches(&options, &key, terminal, |batch| {
+            print(batch).map_err(|error| {
+                failure = Some(error);
+                textgan_generate::Error::Interrupted
+            })
+        });
+        // What stopped the printing says more than that it was stopped.
+        match failure {
+            Some(error) => return Err(error),
+            None => made?,
+        }
+    }
+    output.flush()?;
+    drop(output);
+    if let Some(table) = table {
+        table.finish()?;
+    }
+    Ok(())
+}
+
+/// Where the model comes from, and what its run says of generating.
+struct Source {
+    model: PathBuf,
+    discriminator: Option<PathBuf>,
+    options: Options,
+    key: Option<Key>,
+}
+
+impl Source {
+    fn of(args: &Generate) -> Result<Self> {
+        let discriminator = args.discriminator.clone();
+        if let Some(model) = args.model.clone() {
+            return Ok(Self { model, discriminator, options: Options::default(), key: None });
+        }
+        let run = RunDir::open(&args.run)?;
+        let train = run.stage_dir("train")?;
+        let own = Some(train.join("discriminator")).filter(|folder| folder.is_dir());
+        let config = config::load(Some(&run.join("config.toml")?), &[])?.config;
+        Ok(Self {
+            model: train.join("model"),
+            discriminator: discriminator.or(own),
+            options: Options { count: Options::default().count, ..config.generate },
+            key: Some(Key::root(config.seed).child("generate")),
+        })
+    }
+}
+
+fn options(args: &Generate, base: Options) -> Options {
+    Options {
+        count: args.count.unwrap_or(base.count),
+        seed: args.seed.or(base.seed),
+        temperature: args.temperature.unwrap_or(base.temperature),
+        top_k: args.top_k.or(base.top_k),
+        top_p: args.top_p.or(base.top_p),
+        greedy: args.greedy || base.greedy,
+        max_length: args.max_length.or(base.max_length),
+        label: args.label.clone().or(base.label),
+        prompt: args.prompt.clone().or(base.prompt),
+        ..base
+    }
+}

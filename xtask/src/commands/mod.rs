@@ -1,0 +1,58 @@
+//! The commands, one file each.
+
+mod bench;
+mod ci;
+mod config;
+mod generate;
+mod list;
+mod pipeline;
+mod show;
+mod stage;
+mod test;
+
+use anyhow::{Context, Result};
+
+use crate::args::{Cli, Command};
+use crate::exit::{Interrupted, Refusal};
+use crate::signals::Signals;
+use crate::stages;
+use crate::terminal::Terminal;
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// See [`crate::exit`].
+pub fn run(cli: Cli) -> Result<()> {
+    if let Some(threads) = cli.threads {
+        if threads == 0 {
+            return Err(Refusal::new("--threads 0: give at least 1").into());
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build_global().context("cannot start the threads")?;
+    }
+    let signals = Signals::listen().context("cannot listen for signals")?;
+    let terminal = Terminal::new(signals, cli.quiet);
+    let result = match cli.command {
+        Command::Pipeline(args) => pipeline::run(args, &terminal),
+        Command::Ingest(args) => stage::run(stages::INGEST, args, &terminal),
+        Command::Tokenize(args) => stage::run(stages::TOKENIZE, args, &terminal),
+        Command::Train(args) => stage::run(stages::TRAIN, args, &terminal),
+        Command::Evaluate(args) => stage::run(stages::EVALUATE, args, &terminal),
+        Command::Report(args) => stage::run(stages::REPORT, args, &terminal),
+        Command::Generate(args) => generate::run(*args, &terminal),
+        Command::List(args) => list::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Ci => ci::run(),
+        Command::Bench(args) => bench::run(args),
+    };
+    textgan_artifact::Progress::finish(&terminal);
+    // Whatever a stage says when it is asked to stop, it did stop because it was asked to.
+    match (result, terminal.stopped_by()) {
+        (Err(error), Some(signal)) => {
+            Err(Interrupted { signal, message: format!("{error:#}") }.into())
+        }
+        (result, _) => result,
+    }
+}

@@ -1,0 +1,60 @@
+//! `pipeline`: brings a run up to date.
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use textgan_artifact::{Progress, write_atomic};
+
+use crate::args::{Pipeline, Target};
+use crate::config::{self, Loaded, RootConfig};
+use crate::runner::{Outcome, Runner, Selection};
+use crate::stages;
+use crate::terminal::Terminal;
+
+pub fn run(args: Pipeline, terminal: &Terminal) -> Result<()> {
+    let (loaded, folder) = resolve(&args.target)?;
+    let mut runner = Runner::open(&folder, stages::all(&loaded.config), terminal)?;
+    write_config(&loaded.config, runner.run_dir().path())?;
+    let outcome = runner.bring_up_to_date(&Selection {
+        from: args.from.as_deref(),
+        until: args.until.as_deref(),
+        force: args.force,
+        extend: args.extend,
+        only: None,
+    })?;
+    summarise(&outcome, &folder, terminal);
+    Ok(())
+}
+
+/// The config, and the folder of its run.
+pub fn resolve(target: &Target) -> Result<(Loaded, PathBuf)> {
+    let experiment = &target.experiment;
+    let loaded = config::load(experiment.config.as_deref(), &experiment.assignments)?;
+    loaded.config.validate()?;
+    let folder = target.run.clone().unwrap_or_else(|| Path::new("runs").join(&loaded.name));
+    Ok((loaded, folder))
+}
+
+/// Writes the resolved config into the run, unless it is there already.
+pub fn write_config(config: &RootConfig, run: &Path) -> Result<()> {
+    let path = run.join("config.toml");
+    let text = config::resolved(config, run)?;
+    if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    write_atomic(&path, text.as_bytes()).with_context(|| "cannot keep the config in the run")
+}
+
+/// Says what there is now, and where.
+pub fn summarise(outcome: &Outcome, folder: &Path, progress: &dyn Progress) {
+    let folder = folder.display();
+    if outcome.ran.is_empty() {
+        let fresh = outcome.fresh.join(", ");
+        progress.message(&format!("nothing to do: {fresh} in {folder} up to date"));
+    } else if !outcome.fresh.is_empty() {
+        progress.message(&format!("unchanged: {}", outcome.fresh.join(", ")));
+    }
+    if outcome.ran.contains(&stages::REPORT) {
+        progress.message(&format!("the report: {folder}/report/report.html"));
+    }
+}

@@ -1,0 +1,20 @@
+//! `ingest`, `tokenize`, `train`, `evaluate`, `report`: one stage alone.
+
+use anyhow::Result;
+
+use super::pipeline::{resolve, summarise, write_config};
+use crate::args::OneStage;
+use crate::runner::{Runner, Selection};
+use crate::stages;
+use crate::terminal::Terminal;
+
+pub fn run(name: &'static str, args: OneStage, terminal: &Terminal) -> Result<()> {
+    let (loaded, folder) = resolve(&args.target)?;
+    let mut runner = Runner::open(&folder, stages::all(&loaded.config), terminal)?;
+    write_config(&loaded.config, runner.run_dir().path())?;
+    runner.check_earlier(name)?;
+    let selection = Selection { only: Some(name), force: args.force, ..Selection::default() };
+    let outcome = runner.bring_up_to_date(&selection)?;
+    summarise(&outcome, &folder, terminal);
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The config of an experiment: one TOML file, what it extends, and what the command line sets.
+
+mod complaint;
+mod documented;
+mod layer;
+mod paths;
+mod root;
+mod set;
+
+pub use complaint::nearest;
+pub use root::RootConfig;
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::exit::Refusal;
+use layer::{Entry, Node};
+
+/// The config that is used when none is named.
+const QUICKSTART: &str = include_str!("../../../configs/quickstart.toml");
+
+/// A file may extend another, which may extend another: so many at most.
+const MOST_LAYERS: usize = 16;
+
+/// A config, resolved.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it is called: the file's name without its ending.
+    pub name: String,
+    /// The config.
+    pub config: RootConfig,
+}
+
+/// Reads the config in `file` (the built-in `quickstart` if there is none) with whatever it
+/// extends, and applies the assignments of the command line.
+///
+/// # Errors
+/// A [`Refusal`] that names the file, the line and the key.
+pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Loaded> {
+    let (name, mut tree) = match file {
+        Some(file) => (name_of(file)?, read(file, &mut Vec::new())?),
+        None => ("quickstart".to_string(), Entry::parse("quickstart (built in)", QUICKSTART)?),
+    };
+    for assignment in assignments {
+        set::set(&mut tree, assignment)?;
+    }
+    let printed = tree.print();
+    let config: RootConfig = toml::from_str(&printed.text)
+        .map_err(|error| Refusal::new(complaint::explain(&printed, &error)))?;
+    Ok(Loaded { name, config })
+}
+
+/// The JSON Schema of config files, for editors.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(RootConfig).to_value()
+}
+
+/// `config` as TOML, every key with its documentation.
+///
+/// # Errors
+/// Never for configs that were read from TOML.
+pub fn documented(config: &RootConfig) -> Result<String> {
+    Ok(documented::toml(&value(config)?, Some(&schema())))
+}
+
+/// `config` as the TOML file that goes into the folder `run`: nothing is left to defaults or to
+/// other files, and its paths hold from there.
+///
+/// # Errors
+/// Never for configs that were read from TOML.
+pub fn resolved(config: &RootConfig, run: &Path) -> Result<String> {
+    let mut config = config.clone();
+    config.rebase(&paths::relative(run, Path::new(".")));
+    Ok(documented::toml(&value(&config)?, None))
+}
+
+/// Through text, which writes an `f32` in its own few digits.
+fn value(config: &RootConfig) -> Result<serde_json::Value> {
+    Ok(serde_json::from_str(&serde_json::to_string(config)?)?)
+}
+
+fn name_of(file: &Path) -> Result<String> {
+    let stem = file.file_stem().and_then(|stem| stem.to_str());
+    // The config of a run is called after the run.
+    let stem = match (stem, file.parent().and_then(Path::file_name)) {
+        (Some("config"), Some(folder)) if file.with_file_name("lock").exists() => folder.to_str(),
+        (stem, _) => stem,
+    };
+    let name = stem.filter(|name| !name.is_empty());
+    Ok(name.with_context(|| format!("{}: not the name of a file", file.display()))?.to_string())
+}
+
+/// Reads one file and lays it over what it extends.
+fn read(file: &Path, below: &mut Vec<PathBuf>) -> Result<Entry> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        let mut message = format!("cannot read the config {}: {error}", file.display());
+        if let Some(user) = below.last() {
+            message += &format!(" (`extends` in {})", user.display());
+        }
+        Refusal::new(message)
+    })?;
+    let source = file.display().to_string();
+    let mut tree = Entry::parse(&source, &text)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    paths::rebase(&mut tree, folder);
+    let Node::Table(entries) = &mut tree.node else { return Ok(tree) };
+    let Some(extends) = entries.remove("extends") else { return Ok(tree) };
+    let Some(target) = extends.text() else {
+        let message = format!("{}: `extends` takes the path of a config", extends.place);
+        return Err(Refusal::new(message).into());
+    };
+    let target = paths::simplified(&folder.join(target));
+    below.push(file.to_path_buf());
+    if below.len() > MOST_LAYERS || below.contains(&target) {
+        let message = format!("{}: `extends` goes round in a circle", extends.place);
+        return Err(Refusal::new(message).into());
+    }
+    let mut lower = read(&target, below)?;
+    lower.overlay(tree);
+    Ok(lower)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! The tables of a config file; each belongs to the crate that it configures.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use textgan_corpus::CorpusConfig;
+use textgan_evaluate::EvaluateConfig;
+use textgan_models::{DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, NoiseConfig};
+use textgan_tokenizer::TokenizerConfig;
+use textgan_train::{Phase, TrainConfig};
+
+use crate::exit::Refusal;
+
+/// An experiment, from raw text to report.
+///
+/// Paths are relative to the file that they are written in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RootConfig {
+    /// Another config file whose values hold where this one is silent. Tables are merged key by
+    /// key (unless their `kind` differs: then the new one stands alone); lists are replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extends: Option<PathBuf>,
+    /// Every random draw of the run is named by this number and by what it is for.
+    pub seed: u64,
+    /// Where text comes from, how it is cleaned and how it is split.
+    pub corpus: CorpusConfig,
+    /// The vocabulary, and the longest text.
+    pub tokenizer: TokenizerConfig,
+    /// The noise that becomes text.
+    pub noise: NoiseConfig,
+    /// The network that writes.
+    pub generator: GeneratorConfig,
+    /// The network that judges; unset for a run that only maximises likelihood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discriminator: Option<DiscriminatorConfig>,
+    /// What all phases of training share.
+    pub train: TrainConfig,
+    /// The phases of training, from top to bottom.
+    pub phase: Vec<Phase>,
+    /// The texts that the finished generator writes.
+    pub generate: textgan_generate::Options,
+    /// How the generator is measured.
+    pub evaluate: EvaluateConfig,
+}
+
+impl RootConfig {
+    /// Makes relative paths relative to `folder`.
+    pub fn rebase(&mut self, folder: &Path) {
+        self.corpus.rebase(folder);
+        self.tokenizer.rebase(folder);
+        let own = [&mut self.train.init_from, &mut self.train.init_discriminator_from];
+        for path in own.into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+        if let Some(path) = self.word_vectors_mut() {
+            *path = folder.join(&*path);
+        }
+    }
+
+    /// The file of word vectors that the discriminator begins with, if it has one.
+    pub fn word_vectors(&self) -> Option<PathBuf> {
+        self.clone().word_vectors_mut().cloned()
+    }
+
+    fn word_vectors_mut(&mut self) -> Option<&mut PathBuf> {
+        let embedding = match self.discriminator.as_mut()? {
+            DiscriminatorConfig::Rnn(config) => &mut config.embedding,
+            DiscriminatorConfig::Cnn(config) => &mut config.embedding,
+        };
+        match embedding {
+            EmbeddingConfig::WordVectors { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Refuses what cannot work, before anything is read or written.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the key and the fix.
+    pub fn validate(&self) -> Result<(), Refusal> {
+        self.corpus.validate().map_err(Refusal::new)?;
+        self.tokenizer.validate().map_err(Refusal::new)?;
+        self.generate.validate().map_err(Refusal::new)?;
+        self.evaluate.validate().map_err(Refusal::new)
+    }
+}

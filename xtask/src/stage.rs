@@ -1,0 +1,51 @@
+//! What a stage is.
+
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+use textgan_artifact::{Fingerprint, Progress, RunDir};
+
+/// Something that a stage reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Everything that an earlier stage published.
+    Stage(&'static str),
+    /// A file from outside the run, or one that the run began with.
+    File(PathBuf),
+}
+
+/// One stage of a run: artifacts in, artifacts out. It keeps nothing between calls; what it does is
+/// a function of a library crate.
+pub trait Stage {
+    /// Its name, and that of its folder.
+    fn name(&self) -> &'static str;
+
+    /// What it reads.
+    ///
+    /// # Errors
+    /// A file that is not there.
+    fn inputs(&self, run: &RunDir) -> Result<Vec<Input>>;
+
+    /// What decides its output besides the inputs: config, seed, format version.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// Writes into `out`, an existing folder, which the runner publishes on success.
+    ///
+    /// # Errors
+    /// Whatever fails; `out` is thrown away then, unless the stage can go on from it.
+    fn run(&self, run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()>;
+
+    /// Whether a later call of [`run`](Self::run) can go on from what an earlier one left in
+    /// `partial`.
+    fn can_resume(&self, _partial: &Path) -> bool {
+        false
+    }
+
+    /// Whether [`run`](Self::run) may begin with a copy of `finished`, its output under another
+    /// config, made into `partial`.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    fn extend(&self, _finished: &Path, _partial: &Path) -> Result<()> {
+        anyhow::bail!("{} cannot be extended, only made again", self.name())
+    }
+}

@@ -1,0 +1,51 @@
+//! The stages of a run, in order. Each binds a function of a library crate to the run's config.
+
+mod evaluate;
+mod generate;
+mod ingest;
+mod report;
+mod tokenize;
+mod train;
+
+use std::path::Path;
+use textgan_random::Key;
+
+use crate::config::RootConfig;
+use crate::stage::Stage;
+
+/// The names of the stages, in order.
+pub const NAMES: [&str; 6] = [INGEST, TOKENIZE, TRAIN, GENERATE, EVALUATE, REPORT];
+
+const INGEST: &str = "ingest";
+const TOKENIZE: &str = "tokenize";
+const TRAIN: &str = "train";
+const GENERATE: &str = "generate";
+const EVALUATE: &str = "evaluate";
+const REPORT: &str = "report";
+
+/// The stages of an experiment, in the order in which they run.
+pub fn all(config: &RootConfig) -> Vec<Box<dyn Stage + '_>> {
+    vec![
+        Box::new(ingest::Ingest { config }),
+        Box::new(tokenize::Tokenize { config }),
+        Box::new(train::Train { config }),
+        Box::new(generate::Generate { config }),
+        Box::new(evaluate::Evaluate { config }),
+        Box::new(report::Report),
+    ]
+}
+
+/// The root of a stage's random streams.
+fn key(config: &RootConfig, stage: &str) -> Key {
+    Key::root(config.seed).child(stage)
+}
+
+/// The trained generator in the folder of the train stage.
+fn model(train: &Path) -> std::path::PathBuf {
+    train.join("model")
+}
+
+/// A folder of the train stage, if this training made it.
+fn optional(train: &Path, name: &str) -> Option<std::path::PathBuf> {
+    Some(train.join(name)).filter(|folder| folder.is_dir())
+}

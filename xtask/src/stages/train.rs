@@ -1,0 +1,107 @@
+//! Token ids to a trained generator.
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use textgan_artifact::table::{TokenRow, read_split};
+use textgan_artifact::{Fingerprint, Progress, RunDir};
+use textgan_models::ModelCard;
+use textgan_tokenizer::Tokenizer;
+use textgan_train::{Recipe, TrainData};
+
+use super::{TOKENIZE, TRAIN, key};
+use crate::config::RootConfig;
+use crate::stage::{Input, Stage};
+
+pub struct Train<'a> {
+    pub config: &'a RootConfig,
+}
+
+impl Stage for Train<'_> {
+    fn name(&self) -> &'static str {
+        TRAIN
+    }
+
+    fn inputs(&self, _run: &RunDir) -> Result<Vec<Input>> {
+        let mut inputs = vec![Input::Stage(TOKENIZE)];
+        let train = &self.config.train;
+        for folder in [&train.init_from, &train.init_discriminator_from].into_iter().flatten() {
+            inputs.extend(files_of(folder)?.into_iter().map(Input::File));
+        }
+        inputs.extend(self.config.word_vectors().map(Input::File));
+        Ok(inputs)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::new(TRAIN, 1)
+            .field("seed", &self.config.seed)
+            .field("max_length", &self.config.tokenizer.max_length)
+            .field("noise", &self.config.noise)
+            .field("generator", &self.config.generator)
+            .field("discriminator", &self.config.discriminator)
+            .field("train", &self.config.train)
+            .field("phase", &self.config.phase)
+    }
+
+    fn run(&self, run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {
+        let tokens = run.stage_dir(TOKENIZE)?;
+        let train: Vec<TokenRow> = read_split(&tokens, "train")?;
+        let valid: Vec<TokenRow> = read_split(&tokens, "valid")?;
+        let labels = read_labels(&tokens.join("labels.json"))?;
+        let path = tokens.join("tokenizer.json");
+        let tokenizer = Tokenizer::load(&path)?;
+        let words: Option<Vec<String>> = self.config.word_vectors().map(|_| {
+            let ids = 0..tokenizer.vocab_size() as u32;
+            ids.map(|id| tokenizer.token(id).unwrap_or_default()).collect()
+        });
+        let card = ModelCard { labels: labels.clone(), ..ModelCard::default() };
+        let data = TrainData {
+            train: &train,
+            valid: &valid,
+            labels: &labels,
+            vocab_size: tokenizer.vocab_size(),
+            max_length: self.config.tokenizer.max_length,
+            // An id that the tokenizer does not know cannot come from its own vocabulary.
+            decode: &|tokens| tokenizer.decode(tokens).unwrap_or_default(),
+            tokenizer: Some(&path),
+            words: words.as_deref(),
+            card: &card,
+        };
+        let recipe = Recipe {
+            train: &self.config.train,
+            phases: &self.config.phase,
+            noise: &self.config.noise,
+            generator: &self.config.generator,
+            discriminator: self.config.discriminator.as_ref(),
+        };
+        textgan_train::train(&recipe, &data, &key(self.config, TRAIN), out, progress)?;
+        Ok(())
+    }
+
+    fn can_resume(&self, partial: &Path) -> bool {
+        partial.join("checkpoints/latest").is_file()
+    }
+
+    fn extend(&self, finished: &Path, partial: &Path) -> Result<()> {
+        Ok(textgan_train::extend(finished, partial)?)
+    }
+}
+
+fn read_labels(path: &Path) -> Result<Vec<String>> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The files of a model folder.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = || format!("cannot read the model folder {}", folder.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(read)? {
+        let path = entry.with_context(read)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
