@@ -1,0 +1,109 @@
+//! What readers hand over: bytes of one document, still to be decoded.
+
+use crate::{Encoding, Error, Files, Limits, Place};
+use std::sync::Arc;
+use textgan_random::Key;
+use textgan_synthetic::Grammar;
+
+/// Where records come from: one file and the layout the config gives it.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) file: Arc<str>,
+    pub(crate) files: Arc<Files>,
+    /// The name of the folder that the file is in.
+    pub(crate) folder: Option<String>,
+}
+
+/// One document as it lies in its file. Decoding it is left to the parallel part.
+pub(crate) struct Record {
+    pub(crate) origin: Arc<Origin>,
+    /// Line or record from 1, or 0.
+    pub(crate) line: u64,
+    /// Where it begins in the (unpacked) file, if known.
+    pub(crate) offset: u64,
+    pub(crate) payload: Payload,
+}
+
+pub(crate) enum Payload {
+    Text(Vec<u8>),
+    Json(Vec<u8>),
+    Html(Vec<u8>),
+    Csv(csv::ByteRecord, Arc<super::csv::Columns>),
+    /// Already text: a row of a Parquet file.
+    Fields {
+        text: Option<String>,
+        label: Option<String>,
+        metadata: Option<String>,
+    },
+    /// A sentence of a grammar, and the name of its random stream.
+    Sample(Key, Truth),
+    /// The beginning of a document that is too long.
+    Beginning(Vec<u8>),
+}
+
+/// The grammar of a synthetic source.
+#[derive(Clone)]
+pub(crate) enum Truth {
+    Embedded(&'static Grammar),
+    Own(Arc<Grammar>),
+}
+
+impl std::ops::Deref for Truth {
+    type Target = Grammar;
+
+    fn deref(&self) -> &Grammar {
+        match self {
+            Self::Embedded(grammar) => grammar,
+            Self::Own(grammar) => grammar,
+        }
+    }
+}
+
+impl Record {
+    pub(crate) fn place(&self) -> Place {
+        Place { file: Arc::clone(&self.origin.file), line: self.line }
+    }
+
+    pub(crate) fn is_sample(&self) -> bool {
+        matches!(self.payload, Payload::Sample(..))
+    }
+
+    /// Roughly the memory that the record takes.
+    pub(crate) fn bytes(&self) -> usize {
+        64 + match &self.payload {
+            Payload::Text(bytes)
+            | Payload::Json(bytes)
+            | Payload::Html(bytes)
+            | Payload::Beginning(bytes) => bytes.len(),
+            Payload::Csv(record, _) => record.as_slice().len(),
+            Payload::Fields { text, metadata, .. } => {
+                text.as_ref().map_or(0, String::len) + metadata.as_ref().map_or(0, String::len)
+            }
+            Payload::Sample(..) => 200,
+        }
+    }
+}
+
+/// The rules by which bytes become text.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) encoding: Encoding,
+    pub(crate) limits: Limits,
+}
+
+impl Rules {
+    /// Bytes to text; `offset` is where they begin in the file.
+    pub(crate) fn text(&self, bytes: Vec<u8>, place: &Place, offset: u64) -> Result<String, Error> {
+        String::from_utf8(bytes).or_else(|error| match self.encoding {
+            Encoding::Replace => Ok(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+            Encoding::Strict => {
+                let at = error.utf8_error().valid_up_to() as u64;
+                let hint = match error.as_bytes() {
+                    [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => " (the file looks like UTF-16)",
+                    _ => "",
+                };
+                Err(Error::NotUtf8 { place: place.clone(), byte: offset + at, hint })
+            }
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! The behaviour of `textgan-corpus`, by what is written to a folder.
+
+mod address;
+mod cleaning;
+mod formats;
+mod hostile;
+#[cfg(feature = "hub")]
+mod hub;
+mod repeat;
+mod splits;
+mod support;
