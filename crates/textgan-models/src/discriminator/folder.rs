@@ -1,0 +1,70 @@
+use std::path::Path;
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use textgan_random::Key;
+
+use super::{Discriminator, DiscriminatorConfig, build_untrained};
+use crate::folder::{Draft, read_json};
+use crate::{Error, Result, Sizes};
+
+const FORMAT_VERSION: u32 = 1;
+const MODEL_TYPE: &str = "textgan-discriminator";
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// All of `config.json`.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    model_type: String,
+    format_version: u32,
+    discriminator: DiscriminatorConfig,
+    sizes: Sizes,
+}
+
+/// Saves a discriminator as a folder: `config.json` and `model.safetensors`.
+///
+/// The folder appears whole or not at all, and replaces an older one. Its bytes depend on the
+/// discriminator only.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn save_discriminator(folder: &Path, discriminator: &dyn Discriminator) -> Result<()> {
+    let description = Description {
+        model_type: MODEL_TYPE.to_owned(),
+        format_version: FORMAT_VERSION,
+        discriminator: discriminator.config().clone(),
+        sizes: *discriminator.sizes(),
+    };
+    let draft = Draft::new(folder)?;
+    draft.write_json(CONFIG, &description)?;
+    discriminator.parameters().save(&draft.path(WEIGHTS))?;
+    draft.publish()
+}
+
+/// Loads a discriminator that [`save_discriminator`] saved: every weight has the same bits. A
+/// word-vector file that it once began with is not read again.
+///
+/// # Errors
+/// When a file is missing, is not what it should be, or was saved by a later version.
+pub fn load_discriminator(folder: &Path, device: &Device) -> Result<Box<dyn Discriminator>> {
+    let path = folder.join(CONFIG);
+    let json: serde_json::Value = read_json(&path)?;
+    if json.get("model_type").and_then(serde_json::Value::as_str) != Some(MODEL_TYPE) {
+        let message =
+            format!("`model_type` is not {MODEL_TYPE}: textgan saved no discriminator here");
+        return Err(Error::file(path, message));
+    }
+    let version = json.get("format_version").and_then(serde_json::Value::as_u64);
+    if version != Some(u64::from(FORMAT_VERSION)) {
+        let found = version.map_or("none".to_owned(), |version| version.to_string());
+        let message = format!("format version {found}; this program reads {FORMAT_VERSION}");
+        return Err(Error::file(path, message));
+    }
+    let Description { discriminator, sizes, .. } =
+        serde_json::from_value(json).map_err(|error| Error::file(path, error.to_string()))?;
+    // Every weight is overwritten: the key does not matter.
+    let discriminator = build_untrained(&discriminator, &sizes, &Key::root(0), device)?;
+    discriminator.parameters().load(&folder.join(WEIGHTS))?;
+    Ok(discriminator)
+}
