@@ -59,8 +59,7 @@ pub fn evaluate(
         valid: &data.valid,
         test: &data.test,
         real: Real {
-            references: References::new(&sentences(&data.test), MOST_TOKENS),
-            reference_count: data.test.len(),
+            references: References::new(&sentences(&data.test), MOST_TOKENS)?,
             train: data.train.iter().map(|row| row.tokens.as_slice()).collect(),
         },
         validation: sentences(&data.valid),
@@ -82,7 +81,7 @@ pub fn evaluate(
         model: Scores { temperature: choice, measures: measures(model) },
         baseline: baseline
             .map(|(choice, series)| Scores { temperature: choice, measures: measures(series) }),
-        training_text: measures(bench.training_text()?),
+        training_text: measures(bench.training_text()),
     };
     let mut bytes = serde_json::to_vec_pretty(&evaluation).map_err(Error::Json)?;
     bytes.push(b'\n');
@@ -175,7 +174,7 @@ impl Bench<'_> {
         progress.status("BLEU and diversity");
         let drawn = format!("temperature:{temperature}");
         let protocol = Protocol { tokens: self.tokens.to_owned(), drawn: drawn.clone() };
-        let mut series = quality::measure(&samples.tokens, &self.real, &protocol, config.batches)?;
+        let mut series = quality::measure(&samples.tokens, &self.real, &protocol, config.batches);
         if let Some(grammar) = self.grammar {
             series.extend(exact::of_samples(grammar, &model, &samples, &drawn, config.batches)?);
         }
@@ -268,7 +267,7 @@ impl Bench<'_> {
     }
 
     /// As many sentences of the train split as there are samples, spread over it.
-    fn training_text(&self) -> Result<Vec<Series>> {
+    fn training_text(&self) -> Vec<Series> {
         let count = self.config.samples.min(self.train.len());
         let rows: Vec<Vec<u32>> =
             (0..count).map(|i| self.train[i * self.train.len() / count].tokens.clone()).collect();

@@ -4,9 +4,8 @@ use std::collections::HashSet;
 
 use textgan_metrics::{References, distinct_n, self_bleu};
 
-use crate::Result;
 use crate::change::batches;
-use crate::evaluation::{Better, Measure};
+use crate::evaluation::Better;
 use crate::series::Series;
 
 /// BLEU is reported from two tokens up to this many.
@@ -19,8 +18,6 @@ const MOST_DISTINCT: usize = 4;
 pub(crate) struct Real<'a> {
     /// The test split, prepared for BLEU.
     pub references: References,
-    /// Sentences in it.
-    pub reference_count: usize,
     /// The sentences of the train split.
     pub train: HashSet<&'a [u32]>,
 }
@@ -39,49 +36,60 @@ pub(crate) fn measure(
     real: &Real<'_>,
     protocol: &Protocol,
     batch_count: usize,
-) -> Result<Vec<Series>> {
+) -> Vec<Series> {
     let Protocol { tokens, drawn } = protocol;
     let count = samples.len();
     let ranges = batches(count, batch_count);
-    let size = ranges.first().map_or(0, ExactSizeIterator::len);
     let mut series = Vec::new();
 
-    let by_sentence = real.references.sentence_bleu(samples);
+    let scores = real.references.score(samples);
     for n in 2..=MOST_TOKENS {
         let protocol = format!(
             "bleu|n:{n}|samples:{count}|references:test-{}|smoothing:nltk-1|weights:uniform|\
              tokens:{tokens}|{drawn}",
-            real.reference_count
+            real.references.len()
         );
-        let values: Vec<f64> = by_sentence.iter().map(|scores| scores[n - 1]).collect();
         let name = format!("bleu-{n}");
-        series.push(Series::mean_of(&name, &values, Better::Higher, &protocol, batch_count));
+        series.push(match &scores {
+            Ok(scores) => {
+                let values: Vec<f64> = (0..count).map(|i| scores.sentence(i)[n - 1]).collect();
+                Series::mean_of(&name, &values, Better::Higher, &protocol, batch_count)
+            }
+            Err(why) => Series::undefined(&name, Better::Higher, &protocol, why),
+        });
     }
 
     let whole = self_bleu(samples, MOST_TOKENS);
-    let parts: Vec<Vec<f64>> =
+    let parts: Result<Vec<Vec<f64>>, _> =
         ranges.iter().map(|range| self_bleu(&samples[range.clone()], MOST_TOKENS)).collect();
     for n in 2..=MOST_TOKENS {
         let protocol = format!(
             "self-bleu|n:{n}|samples:{count}|references:all-others|smoothing:nltk-1|\
              weights:uniform|tokens:{tokens}|{drawn}"
         );
-        let measure =
-            Measure::new(format!("self-bleu-{n}"), whole[n - 1], Better::Lower, &protocol);
-        let values = parts.iter().map(|scores| scores[n - 1]).collect();
-        series.push(Series::batched(measure, size, values));
+        let nth = |scores: &Vec<f64>| scores[n - 1];
+        series.push(Series::of(
+            &format!("self-bleu-{n}"),
+            Better::Lower,
+            &protocol,
+            whole.as_ref().map(nth),
+            parts.as_ref().map(|parts| parts.iter().map(nth).collect()),
+            &ranges,
+        ));
     }
 
     for n in 1..=MOST_DISTINCT {
         let protocol = format!("distinct|n:{n}|samples:{count}|tokens:{tokens}|{drawn}");
-        let measure = Measure::new(
-            format!("distinct-{n}"),
-            distinct_n(samples, n),
+        let parts: Result<Vec<f64>, _> =
+            ranges.iter().map(|range| distinct_n(&samples[range.clone()], n)).collect();
+        series.push(Series::of(
+            &format!("distinct-{n}"),
             Better::Higher,
             &protocol,
-        );
-        let values = ranges.iter().map(|range| distinct_n(&samples[range.clone()], n)).collect();
-        series.push(Series::batched(measure, size, values));
+            distinct_n(samples, n).as_ref().copied(),
+            parts.as_ref().cloned(),
+            &ranges,
+        ));
     }
 
     let copies: Vec<f64> = samples
@@ -94,5 +102,5 @@ pub(crate) fn measure(
     let lengths: Vec<f64> = samples.iter().map(|sample| sample.len() as f64).collect();
     let protocol = format!("mean-length|samples:{count}|tokens:{tokens}|{drawn}");
     series.push(Series::mean_of("mean-length", &lengths, Better::Neither, &protocol, batch_count));
-    Ok(series)
+    series
 }

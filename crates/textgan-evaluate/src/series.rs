@@ -1,4 +1,7 @@
-use crate::Result;
+use std::ops::Range;
+
+use textgan_metrics::Error;
+
 use crate::change::{batches, change};
 use crate::evaluation::{Better, Change, Measure};
 
@@ -14,6 +17,30 @@ impl Series {
     /// A measure whose change is not looked at.
     pub fn single(measure: Measure) -> Self {
         Self { measure, batches: Vec::new(), batch_protocol: String::new() }
+    }
+
+    /// A measure that has no value.
+    pub fn undefined(name: &str, better: Better, protocol: &str, why: &Error) -> Self {
+        Self::single(Measure::undefined(name, better, protocol, &why.to_string()))
+    }
+
+    /// A measure of a whole set and of its parts `ranges`, which may be undefined.
+    pub fn of(
+        name: &str,
+        better: Better,
+        protocol: &str,
+        whole: Result<f64, &Error>,
+        parts: Result<Vec<f64>, &Error>,
+        ranges: &[Range<usize>],
+    ) -> Self {
+        match (whole, parts) {
+            (Err(why), _) => Self::undefined(name, better, protocol, why),
+            (Ok(whole), Err(_)) => Self::single(Measure::new(name, whole, better, protocol)),
+            (Ok(whole), Ok(parts)) => {
+                let size = ranges.first().map_or(0, ExactSizeIterator::len);
+                Self::batched(Measure::new(name, whole, better, protocol), size, parts)
+            }
+        }
     }
 
     /// A measure with its values on `batches` batches of `size` items each.
@@ -42,7 +69,7 @@ impl Series {
 }
 
 /// The change of every series that both models have by batch.
-pub(crate) fn changes(model: &[Series], baseline: &[Series]) -> Result<Vec<Change>> {
+pub(crate) fn changes(model: &[Series], baseline: &[Series]) -> crate::Result<Vec<Change>> {
     let mut changes = Vec::new();
     for now in model {
         let before = baseline.iter().find(|before| before.measure.name == now.measure.name);

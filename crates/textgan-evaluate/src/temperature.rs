@@ -21,15 +21,15 @@ pub(crate) fn choose(
         let rule = "the only one configured".to_owned();
         return Ok(Choice { temperature, rule, candidates: Vec::new() });
     }
-    let references = References::new(validation, N);
+    let references = References::new(validation, N)?;
     let mut candidates = Vec::with_capacity(config.temperatures.len());
     for &temperature in &config.temperatures {
         let options = Options { temperature, batch_size: config.batch_size, ..Options::default() };
         let samples = model.draw(&options, labels, key, config.samples)?.tokens;
         candidates.push(Candidate {
             temperature,
-            bleu_4: references.bleu(&samples)[N - 1],
-            self_bleu_4: self_bleu(&samples, N)[N - 1],
+            bleu_4: references.score(&samples)?.mean()[N - 1],
+            self_bleu_4: self_bleu(&samples, N)?[N - 1],
         });
     }
     Ok(pick(candidates, config.self_bleu_bound.unwrap_or(f64::INFINITY), config.samples))

@@ -3,8 +3,8 @@
 //! ```
 //! use textgan_generate::{Model, Options};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixture/model_folder.rs"));
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let temporary = model_folder(&[]);
 //! # let folder = temporary.path().join("model");
 //! let model = Model::load(folder)?;

@@ -9,6 +9,8 @@ use textgan_random::Key;
 
 use crate::{Error, Model, Options, Result};
 
+const ROWS_PER_SHARD: u64 = 1 << 18;
+
 /// What a run of [`generate`] made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -39,7 +41,7 @@ pub fn generate(
     let path = out.join("samples.txt");
     let failed = |source| Error::File { path: path.clone(), source };
     let mut lines = BufWriter::new(File::create(&path).map_err(failed)?);
-    let mut rows = ShardedWriter::create(out, "samples")?;
+    let mut rows = ShardedWriter::create(out, "samples", ROWS_PER_SHARD)?;
     let mut summary = Summary { samples: 0, tokens: 0, cut: 0 };
 
     progress.begin("generating", Some(options.count as u64));
@@ -50,7 +52,7 @@ pub fn generate(
             summary.tokens += sample.tokens.len() as u64;
             summary.cut += u64::from(sample.token_log_probs.len() <= sample.tokens.len());
         }
-        Ok(rows.write(&batch)?)
+        Ok(batch.into_iter().try_for_each(|sample| rows.push(sample))?)
     })?;
     rows.finish()?;
     lines.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;

@@ -1,0 +1,279 @@
+//! What evaluation promises, on untrained models of the caption grammar.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use textgan_artifact::Quiet;
+use textgan_artifact::table::{Document, ShardedWriter, TokenRow, read_split};
+use textgan_evaluate::{Error, EvaluateConfig, Evaluation, Inputs, Scores, evaluate};
+use textgan_generate::Model;
+use textgan_models::{
+    Context, GeneratorConfig, ModelCard, NoiseConfig, Sequences, Sizes, build_generator,
+    save_generator, token_log_probs,
+};
+use textgan_random::Key;
+use textgan_synthetic::Grammar;
+use textgan_tokenizer::{Tokenizer, TokenizerConfig, tokenize};
+
+const MAX_LENGTH: usize = 40;
+
+/// Tokenised sentences of the grammar, and untrained models for them.
+struct Folders {
+    root: tempfile::TempDir,
+}
+
+impl Folders {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let (documents, tokens) = (root.path().join("ingest"), root.path().join("tokenize"));
+        std::fs::create_dir(&documents).unwrap();
+        std::fs::create_dir(&tokens).unwrap();
+        let mut id = 0;
+        for (split, count) in [("train", 400), ("valid", 50), ("test", 60)] {
+            let mut writer = ShardedWriter::create(&documents, split, 1 << 20).unwrap();
+            for _ in 0..count {
+                let mut stream = Key::root(5).index(id).stream();
+                let (text, label) = Grammar::embedded().sample(&mut stream);
+                let label = label.map(str::to_owned);
+                let source = "grammar".to_owned();
+                writer.push(Document { id, text, label, source, metadata: None }).unwrap();
+                id += 1;
+            }
+            writer.finish().unwrap();
+        }
+        let config = TokenizerConfig { max_length: MAX_LENGTH, ..TokenizerConfig::default() };
+        tokenize(&config, &documents, &tokens, &Quiet).unwrap();
+        Self { root }
+    }
+
+    fn tokens(&self) -> PathBuf {
+        self.root.path().join("tokenize")
+    }
+
+    fn model(&self, name: &str, seed: u64, noise: usize, labels: &[&str]) -> PathBuf {
+        let json = self.tokens().join("tokenizer.json");
+        let vocab = Tokenizer::load(&json).unwrap().vocab_size();
+        let sizes = Sizes { vocab, labels: labels.len(), max_length: MAX_LENGTH };
+        let noise = NoiseConfig { dimension: noise, ..NoiseConfig::default() };
+        let config = GeneratorConfig::default();
+        let key = Key::root(seed);
+        let generator = build_generator(&config, &noise, &sizes, &key, &Device::Cpu).unwrap();
+        let labels = labels.iter().map(|&label| label.to_owned()).collect();
+        let folder = self.root.path().join(name);
+        let card = ModelCard { labels, ..ModelCard::default() };
+        save_generator(&folder, &*generator, Some(&json), &card).unwrap();
+        folder
+    }
+
+    fn evaluate(
+        &self,
+        model: &Path,
+        baseline: Option<&Path>,
+        config: &EvaluateConfig,
+    ) -> Result<Evaluation, Error> {
+        let tokens = self.tokens();
+        let grammar = Some(Grammar::embedded());
+        let inputs = Inputs { model, baseline, tokens: &tokens, grammar };
+        evaluate(&inputs, config, &key(), self.root.path(), &Quiet)
+    }
+}
+
+fn key() -> Key {
+    Key::root(11).child("evaluate")
+}
+
+fn quick() -> EvaluateConfig {
+    EvaluateConfig {
+        samples: 40,
+        noise_vectors: 3,
+        greedy_texts: 8,
+        batches: 4,
+        batch_size: 16,
+        ..EvaluateConfig::default()
+    }
+}
+
+fn value(scores: &Scores, name: &str) -> f64 {
+    scores.get(name).unwrap_or_else(|| panic!("{name} is missing")).value.expect(name)
+}
+
+#[test]
+fn every_number_is_there_with_its_protocol_and_none_is_nan() {
+    let folders = Folders::new();
+    let (model, baseline) = (folders.model("a", 1, 8, &[]), folders.model("b", 2, 8, &[]));
+    let evaluation = folders.evaluate(&model, Some(&baseline), &quick()).unwrap();
+
+    let scores = &evaluation.model;
+    for name in [
+        "bleu-2",
+        "bleu-5",
+        "self-bleu-2",
+        "self-bleu-5",
+        "distinct-1",
+        "distinct-4",
+        "exact-copies",
+        "mean-length",
+        "distinct-greedy",
+        "grammatical",
+        "grammatical-greedy",
+        "validation-nll",
+        "validation-perplexity",
+        "test-nll",
+        "test-perplexity",
+        "nll-ratio",
+        "coverage-mass",
+        "coverage-words",
+        "coverage-choices",
+    ] {
+        assert!(value(scores, name).is_finite(), "{name}");
+    }
+    // An untrained model says nothing grammatical, so no sample has a probability.
+    let undefined = scores.get("grammar-nll").unwrap();
+    assert_eq!(undefined.value, None);
+    assert!(undefined.note.as_ref().unwrap().contains("no sample is grammatical"));
+
+    let all = scores.measures.iter().chain(&evaluation.training_text);
+    for measure in all.chain(&evaluation.baseline.as_ref().unwrap().measures) {
+        assert!(measure.value.is_some() || measure.note.is_some(), "{}", measure.name);
+        assert!(measure.protocol.contains('|'), "{}: {}", measure.name, measure.protocol);
+    }
+    let copied = evaluation.training_text.iter().find(|measure| measure.name == "exact-copies");
+    assert_eq!(copied.unwrap().value, Some(1.0));
+    // An untrained model is close to guessing uniformly.
+    let words = evaluation.tokens.strip_prefix("word-").unwrap().parse::<f64>().unwrap();
+    assert!((value(scores, "test-nll") - words.ln()).abs() < 1.0);
+
+    let stored = std::fs::read_to_string(folders.root.path().join("evaluation.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Evaluation>(&stored).unwrap(), evaluation);
+}
+
+#[test]
+fn the_likelihood_is_the_mean_over_named_noise_vectors() {
+    let folders = Folders::new();
+    let folder = folders.model("a", 1, 8, &[]);
+    let evaluation = folders.evaluate(&folder, None, &quick()).unwrap();
+
+    let model = Model::load(&folder).unwrap();
+    let rows: Vec<TokenRow> = read_split(&folders.tokens(), "test").unwrap();
+    let (mut nll, mut tokens) = (0.0, 0);
+    for row in &rows {
+        let sequence = Sequences::from_rows(&[&row.tokens], None, MAX_LENGTH).unwrap();
+        let probability: f64 = (0..3)
+            .map(|k| {
+                let noise = model.generator().noise().draw(&key().child("likelihood"), k, 1);
+                let noise = Tensor::from_vec(noise, (1, 8), &Device::Cpu).unwrap();
+                let context = Context { noise: &noise, labels: None };
+                let log_probs = token_log_probs(model.generator(), &context, &sequence).unwrap();
+                log_probs.iter().map(|&p| f64::from(p)).sum::<f64>().exp() / 3.0
+            })
+            .sum();
+        nll -= probability.ln();
+        tokens += row.tokens.len() + 1;
+    }
+    let by_hand = nll / tokens as f64;
+    let measured = value(&evaluation.model, "test-nll");
+    assert!((measured - by_hand).abs() < 1e-5, "{measured} against {by_hand}");
+    assert!((value(&evaluation.model, "test-perplexity") - by_hand.exp()).abs() < 0.01);
+
+    let exact: f64 = rows
+        .iter()
+        .map(|row| model.tokenizer().decode(&row.tokens).unwrap())
+        .map(|text| -Grammar::embedded().log_prob(&text).unwrap_or(0.0))
+        .sum();
+    let left_out = evaluation.model.get("nll-ratio").unwrap().note.is_some();
+    assert!(left_out || (value(&evaluation.model, "nll-ratio") - nll / exact).abs() < 1e-3);
+}
+
+#[test]
+fn a_model_does_not_differ_from_itself_and_the_change_of_others_has_an_interval() {
+    let folders = Folders::new();
+    let (model, other) = (folders.model("a", 1, 8, &[]), folders.model("b", 2, 8, &[]));
+    let same = folders.evaluate(&model, Some(&model), &quick()).unwrap();
+    assert!(same.changes.len() > 15);
+    assert!(same.changes.iter().all(|change| change.change == 0.0 && change.low == 0.0));
+
+    let changes = folders.evaluate(&model, Some(&other), &quick()).unwrap().changes;
+    let nll = changes.iter().find(|change| change.name == "test-nll").unwrap();
+    assert!(nll.low < nll.change && nll.change < nll.high);
+    assert!(nll.protocol.ends_with("|batches:4x15"), "{}", nll.protocol);
+    assert!(folders.evaluate(&model, None, &quick()).unwrap().changes.is_empty());
+}
+
+#[test]
+fn the_same_key_gives_the_same_bytes_with_any_number_of_threads() {
+    let folders = Folders::new();
+    let (model, baseline) = (folders.model("a", 1, 8, &[]), folders.model("b", 2, 8, &[]));
+    let bytes = [1, 2, 4].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| folders.evaluate(&model, Some(&baseline), &quick())).unwrap();
+        std::fs::read(folders.root.path().join("evaluation.json")).unwrap()
+    });
+    assert!(bytes[0] == bytes[1] && bytes[1] == bytes[2]);
+}
+
+#[test]
+fn the_temperature_is_chosen_on_the_validation_split() {
+    let folders = Folders::new();
+    let model = folders.model("a", 1, 8, &[]);
+    let config =
+        EvaluateConfig { temperatures: vec![0.2, 1.0], self_bleu_bound: Some(0.0), ..quick() };
+    let choice = folders.evaluate(&model, None, &config).unwrap().model.temperature;
+    assert_eq!(choice.candidates.len(), 2);
+    assert!(choice.candidates[0].self_bleu_4 > choice.candidates[1].self_bleu_4);
+    assert_eq!(choice.temperature, 1.0);
+    let config = EvaluateConfig { self_bleu_bound: Some(1.0), ..config };
+    let evaluation = folders.evaluate(&model, None, &config).unwrap();
+    let protocol = &evaluation.model.get("bleu-4").unwrap().protocol;
+    let temperature = evaluation.model.temperature.temperature;
+    assert!(protocol.contains(&format!("temperature:{temperature}")), "{protocol}");
+}
+
+#[test]
+fn models_with_labels_and_models_without_noise_are_measured_too() {
+    let folders = Folders::new();
+    let labels = folders.model("labels", 1, 8, &["indoors", "outdoors"]);
+    let evaluation = folders.evaluate(&labels, None, &quick()).unwrap();
+    assert!(value(&evaluation.model, "grammatical-for-label") <= 1.0);
+    assert!(evaluation.model.get("nll-ratio").unwrap().protocol.ends_with("given:label"));
+
+    let plain = folders.model("plain", 1, 0, &[]);
+    let evaluation = folders.evaluate(&plain, None, &quick()).unwrap();
+    assert!(evaluation.model.get("test-nll").unwrap().protocol.contains("noise-vectors:1|"));
+    let distinct = value(&evaluation.model, "distinct-greedy");
+    assert!(
+        (distinct - 1.0 / 8.0).abs() < 1e-9,
+        "without noise there is one greedy text: {distinct}"
+    );
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    let folders = Folders::new();
+    let model = folders.model("a", 1, 8, &[]);
+    for (config, key) in [
+        (EvaluateConfig { temperatures: vec![], ..quick() }, "temperatures"),
+        (EvaluateConfig { temperatures: vec![0.0], ..quick() }, "temperatures"),
+        (EvaluateConfig { temperatures: vec![0.5, 1.0], ..quick() }, "self_bleu_bound"),
+        (EvaluateConfig { samples: 5, ..quick() }, "samples"),
+        (EvaluateConfig { batches: 1, ..quick() }, "batches"),
+        (EvaluateConfig { noise_vectors: 0, ..quick() }, "noise_vectors"),
+    ] {
+        let message = folders.evaluate(&model, None, &config).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("[evaluate] {key}: ")), "{message}");
+    }
+    let nothing = folders.root.path().join("nothing");
+    assert!(
+        folders.evaluate(&nothing, None, &quick()).unwrap_err().to_string().contains("nothing")
+    );
+
+    let tokens = folders.tokens();
+    let valid = std::fs::read_dir(&tokens).unwrap().map(|entry| entry.unwrap().path());
+    let shard = valid
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("valid-"))
+        .next()
+        .unwrap();
+    std::fs::remove_file(&shard).unwrap();
+    ShardedWriter::<TokenRow>::create(&tokens, "valid", 1).unwrap().finish().unwrap();
+    let error = folders.evaluate(&model, None, &quick()).unwrap_err();
+    assert!(matches!(error, Error::EmptySplit { split: "valid", .. }), "{error}");
+}
