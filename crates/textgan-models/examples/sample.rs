@@ -6,8 +6,8 @@
 
 use candle_core::Device;
 use textgan_models::{
-    Conditions, GeneratorConfig, ModelCard, NoiseConfig, SamplingOptions, Sizes,
-    TransformerConfig, build_generator, load_generator, sample, save_generator,
+    Conditions, GeneratorConfig, ModelCard, NoiseConfig, SamplingOptions, Sizes, TransformerConfig,
+    build_generator, load_generator, sample, save_generator,
 };
 use textgan_random::Key;
 

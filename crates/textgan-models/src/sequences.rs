@@ -31,11 +31,7 @@ impl Sequences {
     ///
     /// # Errors
     /// When there are no rows, or not one label a row.
-    pub fn from_rows(
-        rows: &[&[u32]],
-        labels: Option<&[u32]>,
-        max_length: usize,
-    ) -> Result<Self> {
+    pub fn from_rows(rows: &[&[u32]], labels: Option<&[u32]>, max_length: usize) -> Result<Self> {
         let cut: Vec<(&[u32], bool)> = rows
             .iter()
             .map(|row| (&row[..row.len().min(max_length)], row.len() <= max_length))

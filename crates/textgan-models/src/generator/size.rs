@@ -13,7 +13,7 @@ impl GeneratorConfig {
     /// # use textgan_models::*;
     /// let sizes = Sizes { vocab: 4_000, labels: 0, max_length: 32 };
     /// let count = GeneratorConfig::default().parameter_count(&NoiseConfig::default(), &sizes)?;
-    /// assert_eq!(count, 356_672);
+    /// assert_eq!(count, 358_720);
     /// # Ok::<(), Error>(())
     /// ```
     pub fn parameter_count(&self, noise: &NoiseConfig, sizes: &Sizes) -> Result<u64> {

@@ -122,7 +122,11 @@ fn a_damaged_folder_is_refused_with_the_file_named() {
     check("config.json", &|path| fs::write(path, "{}").unwrap(), "textgan");
     check("config.json", &replace("\"format_version\": 1", "\"format_version\": 9"), "version 9");
     check("config.json", &replace("\"layers\": 3", "\"layer\": 3"), "unknown field `layer`");
-    check("config.json", &replace("\"model_type\": \"llama\"", "\"model_type\": \"x\""), "model_type");
+    check(
+        "config.json",
+        &replace("\"model_type\": \"llama\"", "\"model_type\": \"x\""),
+        "model_type",
+    );
     check("model.safetensors", &|path| fs::remove_file(path).unwrap(), "No such file");
     check("model.safetensors", &|path| fs::write(path, "no").unwrap(), "safetensors");
     let narrower = |path: &Path| {

@@ -38,7 +38,8 @@ fn every_variable_receives_a_gradient() {
 #[test]
 fn the_gradient_is_the_slope_of_the_loss() {
     for (name, generator) in all_generators() {
-        let value = || f64::from(loss(generator.as_ref(), Mode::Evaluate).to_scalar::<f32>().unwrap());
+        let value =
+            || f64::from(loss(generator.as_ref(), Mode::Evaluate).to_scalar::<f32>().unwrap());
         let gradients = loss(generator.as_ref(), Mode::Evaluate).backward().unwrap();
         for (variable, var) in generator.parameters().iter() {
             let gradient = gradients.get(var.as_tensor()).unwrap();
