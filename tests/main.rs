@@ -1,1 +1,7 @@
-//! Behaviour of the program through the real binary.
+//! Behaviour of the program through the real binary: one module a promise.
+
+mod configs;
+mod input;
+mod interruption;
+mod program;
+mod runs;

@@ -22,11 +22,8 @@ pub fn cargo(arguments: &[String], environment: &[(&str, &str)]) -> Result<()> {
 
 /// Whether `cargo NAME` exists here.
 pub fn has_subcommand(name: &str) -> bool {
-    let quiet = command()
-        .args([name, "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let quiet =
+        command().args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.is_ok_and(|status| status.success())
 }
 

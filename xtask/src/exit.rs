@@ -7,8 +7,8 @@
 //! | 2 | the command line or the config is wrong; nothing was started |
 //! | 130, 143 | stopped by Ctrl-C or SIGTERM; the same command goes on from there |
 
-use std::{fmt, io};
 use std::process::ExitCode;
+use std::{fmt, io};
 
 /// A command line or config that cannot be followed.
 #[derive(Debug)]

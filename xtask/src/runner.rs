@@ -172,7 +172,8 @@ impl<'a> Runner<'a> {
             self.progress.message(&format!("{name}: going on where it was stopped"));
         } else {
             self.discard(name)?;
-            fs::create_dir(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+            fs::create_dir(&partial)
+                .with_context(|| format!("cannot create {}", partial.display()))?;
             if selection.extend && target.is_dir() {
                 self.progress.message(&format!("{name}: going on from what is finished"));
                 stage.extend(&target, &partial)?;
@@ -223,9 +224,8 @@ impl<'a> Runner<'a> {
 
     /// What decides `stage` as of now. What it reads is checked against its own manifest first.
     fn recipe(&mut self, index: usize) -> Result<Recipe> {
-        let stage = &self.stages[index];
         let mut inputs = BTreeMap::new();
-        for input in stage.inputs(&self.run)? {
+        for input in self.stages[index].inputs(&self.run)? {
             match input {
                 Input::File(path) => {
                     let hash = self.cache.hash(&path)?;
@@ -234,11 +234,12 @@ impl<'a> Runner<'a> {
                 Input::Stage(earlier) => {
                     let manifest = self.earlier(earlier)?;
                     let files = manifest.files.into_iter();
-                    inputs.extend(files.map(|(name, file)| (format!("{earlier}/{name}"), file.hash)));
+                    inputs
+                        .extend(files.map(|(name, file)| (format!("{earlier}/{name}"), file.hash)));
                 }
             }
         }
-        let fingerprint = stage.fingerprint();
+        let fingerprint = self.stages[index].fingerprint();
         let format_version = fingerprint.format_version();
         Ok(Recipe { fingerprint: fingerprint.finish()?, format_version, inputs })
     }

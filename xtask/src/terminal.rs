@@ -169,7 +169,8 @@ mod tests {
         {
             assert_eq!(duration(seconds), expect);
         }
-        for (bytes, expect) in [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_000_000_000, "2.0 GB")]
+        for (bytes, expect) in
+            [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_000_000_000, "2.0 GB")]
         {
             assert_eq!(size(bytes), expect);
         }

@@ -8,11 +8,7 @@ use crate::exit::Failed;
 pub fn run() -> Result<()> {
     let mut checks: Vec<(&str, Vec<&str>, &[(&str, &str)])> = vec![
         ("format", vec!["fmt", "--all", "--check"], &[]),
-        (
-            "lints",
-            vec!["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
-            &[],
-        ),
+        ("lints", vec!["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[]),
         (
             "documentation",
             vec!["doc", "--workspace", "--no-deps"],

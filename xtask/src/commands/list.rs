@@ -33,8 +33,12 @@ pub fn run(args: List) -> Result<()> {
         let stages = if stages.is_empty() { "none yet".into() } else { stages.join(" ") };
         let numbers: Vec<_> =
             run.numbers.iter().take(4).map(|(name, value)| format!("{name} {value}")).collect();
-        let line =
-            format!("{:width$}  {:>9}  {stages:44}  {}", run.name, size(run.bytes), numbers.join("  "));
+        let line = format!(
+            "{:width$}  {:>9}  {stages:44}  {}",
+            run.name,
+            size(run.bytes),
+            numbers.join("  ")
+        );
         println!("{}", line.trim_end());
     }
     Ok(())

@@ -13,7 +13,7 @@ use crate::terminal::Terminal;
 
 pub fn run(args: Pipeline, terminal: &Terminal) -> Result<()> {
     let (loaded, folder) = resolve(&args.target)?;
-    let mut runner = Runner::open(&folder, stages::all(&loaded.config), terminal)?;
+    let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?;
     write_config(&loaded.config, runner.run_dir().path())?;
     let outcome = runner.bring_up_to_date(&Selection {
         from: args.from.as_deref(),

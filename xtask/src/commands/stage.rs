@@ -10,7 +10,7 @@ use crate::terminal::Terminal;
 
 pub fn run(name: &'static str, args: OneStage, terminal: &Terminal) -> Result<()> {
     let (loaded, folder) = resolve(&args.target)?;
-    let mut runner = Runner::open(&folder, stages::all(&loaded.config), terminal)?;
+    let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?;
     write_config(&loaded.config, runner.run_dir().path())?;
     runner.check_earlier(name)?;
     let selection = Selection { only: Some(name), force: args.force, ..Selection::default() };

@@ -72,24 +72,21 @@ mod tests {
     use super::*;
     use serde::Deserialize;
 
-    #[derive(Debug, Deserialize)]
+    // These are only read into.
+    #[allow(dead_code)]
+    #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
-    #[derive(Default)]
     struct Config {
-        #[allow(dead_code)]
         batch_size: usize,
-        #[allow(dead_code)]
         inner: Inner,
-        #[allow(dead_code)]
         phase: Vec<Phase>,
     }
 
+    #[allow(dead_code)]
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
     struct Inner {
-        #[allow(dead_code)]
         width: usize,
-        #[allow(dead_code)]
         colour: Colour,
     }
 
@@ -101,6 +98,7 @@ mod tests {
         Green,
     }
 
+    #[allow(dead_code)]
     #[derive(Debug, Deserialize)]
     #[serde(tag = "kind", rename_all = "kebab-case")]
     enum Phase {
@@ -116,17 +114,26 @@ mod tests {
     #[test]
     fn complaints_name_line_key_and_fix() {
         for (text, expect) in [
-            ("batch_sise = 3", &["c.toml:1: unknown key `batch_sise`; did you mean `batch_size`?"][..]),
-            ("\n[inner]\nwidht = 3", &["c.toml:3: unknown key `inner.widht`; did you mean `width`?"]),
+            (
+                "batch_sise = 3",
+                &["c.toml:1: unknown key `batch_sise`; did you mean `batch_size`?"][..],
+            ),
+            (
+                "\n[inner]\nwidht = 3",
+                &["c.toml:3: unknown key `inner.widht`; did you mean `width`?"],
+            ),
             ("[inner]\n\nzebra = 3", &["c.toml:3: unknown key `inner.zebra` Known: width, colour"]),
             ("[inner]\nwidth = 'x'", &["c.toml:2: `inner.width`: ", "expected usize"]),
             ("[inner]\nwidth = -1", &["c.toml:2: `inner.width`: ", "-1"]),
-            ("[inner]\ncolour = 'dark-rod'", &["c.toml:2: `inner.colour`: `dark-rod`", "`dark-red`"]),
+            (
+                "[inner]\ncolour = 'dark-rod'",
+                &["c.toml:2: `inner.colour`: `dark-rod`", "`dark-red`"],
+            ),
             (
                 "[[phase]]\nkind = 'long'\n[[phase]]\nkind = 'short'\nwith = 1",
                 &["c.toml:5: unknown key `phase.1.with`; did you mean `width`?"],
             ),
-            ("[[phase]]\nkind = 'shrt'", &["c.toml:1", "`shrt`", "did you mean `short`"]),
+            ("[[phase]]\nkind = 'shrt'", &["c.toml:2: `phase.0.kind`", "did you mean `short`"]),
             ("[[phase]]\nwidth = 1", &["c.toml:1", "missing field `kind`"]),
         ] {
             let complaint = complaint(text);

@@ -21,9 +21,8 @@ impl<'a> Printer<'a> {
     /// Scalars first, then tables, then lists of tables: the order that TOML asks for.
     fn table(&mut self, path: &str, table: &Map<String, Value>, schemas: Vec<&'a Value>) {
         let known = self.properties(&schemas, table);
-        let schema_of = |key: &str| {
-            known.iter().find(|(name, _)| name == key).map(|(_, schema)| *schema)
-        };
+        let schema_of =
+            |key: &str| known.iter().find(|(name, _)| name == key).map(|(_, schema)| *schema);
         for (key, value) in table.iter().filter(|(_, value)| is_plain(value)) {
             self.describe(schema_of(key));
             self.text += &format!("{} = {}\n", name(key), inline(value));
@@ -63,7 +62,8 @@ impl<'a> Printer<'a> {
 
     fn describe(&mut self, schema: Option<&Value>) {
         let Some(description) = schema.and_then(|schema| self.description(schema)) else { return };
-        if !self.text.ends_with("]\n") && !self.text.ends_with("\n\n") {
+        let after_header = self.text.lines().next_back().is_some_and(|line| line.starts_with('['));
+        if !after_header && !self.text.ends_with("\n\n") {
             self.text.push('\n');
         }
         for line in description.lines() {
@@ -122,7 +122,9 @@ impl<'a> Printer<'a> {
                     for form in forms.filter(|form| self.fits(form, table)) {
                         for (key, inner) in self.properties(&[form], table) {
                             if !found.iter().any(|(name, _)| *name == key) {
-                                found.push((key, inner));
+                                // The key that names the form is explained by the form itself.
+                                let names_it = inner.get("const").is_some();
+                                found.push((key, if names_it { form } else { inner }));
                             }
                         }
                     }
@@ -156,8 +158,8 @@ impl<'a> Printer<'a> {
     /// Follows `$ref` into the root's definitions.
     fn resolve(&self, schema: &'a Value) -> &'a Value {
         let reference = schema.get("$ref").and_then(Value::as_str);
-        let target = reference
-            .and_then(|reference| self.schema?.pointer(reference.strip_prefix('#')?));
+        let target =
+            reference.and_then(|reference| self.schema?.pointer(reference.strip_prefix('#')?));
         target.unwrap_or(schema)
     }
 }
@@ -223,7 +225,9 @@ mod tests {
     #[derive(Serialize, Deserialize, JsonSchema)]
     #[serde(tag = "kind", rename_all = "kebab-case")]
     enum Phase {
+        /// Takes its time.
         Slow(Inner),
+        /// Does not.
         Fast {
             /// How fast.
             speed: f32,
@@ -254,17 +258,16 @@ mod tests {
             phase: vec![Phase::Slow(inner.clone()), Phase::Fast { speed: 1e-5 }],
             inner,
         };
-        let value: Value =
-            serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
+        let value: Value = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
         let schema = serde_json::to_value(schemars::schema_for!(Config)).unwrap();
         let text = toml(&value, Some(&schema));
         for expect in [
             "# Where chance begins.\nseed = 7\n",
             "# Often left out.\n# limit = (unset)\n",
-            "# The list\n# of phases.\n[[phase]]\nkind = \"slow\"\n",
+            "# The list\n# of phases.\n[[phase]]\n# Takes its time.\nkind = \"slow\"\n",
             "# In words.\nwidth = 0.1\n",
             "# Its colour.\n# One of: \"dark-red\", \"green\".\ncolour = \"dark-red\"\n",
-            "[[phase]]\nkind = \"fast\"\n",
+            "[[phase]]\n# Does not.\nkind = \"fast\"\n",
             "# How fast.\nspeed = 0.00001\n",
         ] {
             assert!(text.contains(expect), "{expect}\nnot in\n{text}");

@@ -125,14 +125,6 @@ impl Entry {
         DeValue::parse(source).ok()?.get_ref().as_str().map(str::to_string)
     }
 
-    /// The value of a key, if this is a table that has it.
-    pub fn get(&self, key: &str) -> Option<&Entry> {
-        match &self.node {
-            Node::Table(entries) => entries.get(key),
-            _ => None,
-        }
-    }
-
     /// The tree as TOML on one line, and what each part of it is.
     pub fn print(&self) -> Printed {
         let mut printed = Printed { text: String::new(), parts: Vec::new() };
@@ -281,7 +273,8 @@ mod tests {
 
     #[test]
     fn parts_know_their_lines() {
-        let printed = Entry::parse("f.toml", "a = 1\n\n[b]\nc = [\n  2,\n  3,\n]\n").unwrap().print();
+        let printed =
+            Entry::parse("f.toml", "a = 1\n\n[b]\nc = [\n  2,\n  3,\n]\n").unwrap().print();
         let place = |path: &str| {
             printed.parts.iter().find(|part| part.path == path).unwrap().place.to_string()
         };

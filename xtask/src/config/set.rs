@@ -33,12 +33,15 @@ pub fn set(config: &mut Entry, assignment: &str) -> Result<()> {
                     0 => "is empty".to_string(),
                     count => format!("has places 0 to {}", count - 1),
                 };
-                return Err(fail(format!("there is no place `{name}` in `{list}`, which {known}")).into());
+                return Err(
+                    fail(format!("there is no place `{name}` in `{list}`, which {known}")).into()
+                );
             };
             item.overlay(upper);
             return Ok(());
         }
-        upper = Entry { place: place.clone(), node: Node::Table([(name.to_string(), upper)].into()) };
+        upper =
+            Entry { place: place.clone(), node: Node::Table([(name.to_string(), upper)].into()) };
     }
     config.overlay(upper);
     Ok(())
@@ -84,8 +87,7 @@ fn without_lines(entry: Entry, place: &Place) -> Entry {
 mod tests {
     use super::*;
 
-    const CONFIG: &str =
-        "seed = 1\n[generator]\nkind = 'a'\nwidth = 3\n[[phase]]\nsteps = 1\n[[phase]]\nsteps = 2\n";
+    const CONFIG: &str = "seed = 1\n[generator]\nkind = 'a'\nwidth = 3\n[[phase]]\nsteps = 1\n[[phase]]\nsteps = 2\n";
 
     fn with(assignment: &str) -> Result<toml::Table> {
         let mut config = Entry::parse("c.toml", CONFIG)?;

@@ -10,28 +10,29 @@ mod train;
 use std::path::Path;
 use textgan_random::Key;
 
-use crate::config::RootConfig;
+use crate::config::{Loaded, RootConfig};
 use crate::stage::Stage;
 
 /// The names of the stages, in order.
 pub const NAMES: [&str; 6] = [INGEST, TOKENIZE, TRAIN, GENERATE, EVALUATE, REPORT];
 
-const INGEST: &str = "ingest";
-const TOKENIZE: &str = "tokenize";
-const TRAIN: &str = "train";
-const GENERATE: &str = "generate";
-const EVALUATE: &str = "evaluate";
-const REPORT: &str = "report";
+pub(crate) const INGEST: &str = "ingest";
+pub(crate) const TOKENIZE: &str = "tokenize";
+pub(crate) const TRAIN: &str = "train";
+pub(crate) const GENERATE: &str = "generate";
+pub(crate) const EVALUATE: &str = "evaluate";
+pub(crate) const REPORT: &str = "report";
 
 /// The stages of an experiment, in the order in which they run.
-pub fn all(config: &RootConfig) -> Vec<Box<dyn Stage + '_>> {
+pub fn all(experiment: &Loaded) -> Vec<Box<dyn Stage + '_>> {
+    let config = &experiment.config;
     vec![
         Box::new(ingest::Ingest { config }),
         Box::new(tokenize::Tokenize { config }),
         Box::new(train::Train { config }),
         Box::new(generate::Generate { config }),
         Box::new(evaluate::Evaluate { config }),
-        Box::new(report::Report),
+        Box::new(report::Report { title: &experiment.name }),
     ]
 }
 

@@ -2,14 +2,19 @@
 
 use anyhow::Result;
 use std::path::Path;
-use textgan_artifact::{Fingerprint, Progress, RunDir};
+use textgan_artifact::{Fingerprint, Progress, RunDir, write_atomic};
+use textgan_report::Sources;
 
 use super::{EVALUATE, GENERATE, INGEST, REPORT, TOKENIZE, TRAIN};
 use crate::stage::{Input, Stage};
 
-pub struct Report;
+pub struct Report<'a> {
+    /// What the page is called. Not after the run's folder: two runs of one config give the same
+    /// bytes.
+    pub title: &'a str,
+}
 
-impl Stage for Report {
+impl Stage for Report<'_> {
     fn name(&self) -> &'static str {
         REPORT
     }
@@ -21,11 +26,12 @@ impl Stage for Report {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(REPORT, 1)
+        Fingerprint::new(REPORT, 1).field("title", self.title)
     }
 
-    fn run(&self, run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {
-        textgan_report::report(run.path(), out, progress)?;
+    fn run(&self, run: &RunDir, out: &Path, _progress: &dyn Progress) -> Result<()> {
+        let sources = Sources { name: self.title.to_string(), ..Sources::of_run(run)? };
+        write_atomic(out.join(textgan_report::FILE), textgan_report::render(&sources)?.as_bytes())?;
         Ok(())
     }
 }

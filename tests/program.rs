@@ -1,0 +1,162 @@
+//! The program, in a folder of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// An experiment of seconds: every stage real, every network tiny.
+pub const TINY: &str = r#"
+seed = 3
+
+[corpus]
+sources = [{ kind = "synthetic", documents = 300 }]
+
+[tokenizer]
+max_length = 40
+
+[noise]
+dimension = 4
+
+[generator]
+kind = "transformer"
+width = 16
+layers = 1
+heads = 2
+
+[discriminator]
+kind = "rnn"
+hidden = 8
+
+[train]
+batch_size = 16
+checkpoint_every = 2
+validation_sentences = 20
+validation_noise = 2
+sample_every = 4
+fixed_samples = 2
+
+[[phase]]
+kind = "maximum-likelihood"
+steps = 6
+
+[[phase]]
+kind = "discriminator"
+steps = 2
+
+[[phase]]
+kind = "adversarial"
+steps = 2
+convergence = { samples = 20 }
+
+[generate]
+count = 10
+
+[evaluate]
+samples = 20
+noise_vectors = 2
+greedy_texts = 10
+batches = 2
+likelihood_texts = 10
+"#;
+
+/// A working directory with the program in it.
+pub struct Program {
+    folder: tempfile::TempDir,
+}
+
+/// What a call of the program said and did.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Program {
+    /// With the tiny experiment as `tiny.toml`.
+    pub fn new() -> Self {
+        let program = Self { folder: tempfile::tempdir().unwrap() };
+        program.write("tiny.toml", TINY);
+        program
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            // Its own pool spins while it waits, which starves tests that run side by side.
+            .env("CANDLE_NUM_THREADS", "1");
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        Said::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs, and expects success.
+    pub fn succeeds(&self, arguments: &[&str]) -> Said {
+        let said = self.run(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {said:#?}");
+        said
+    }
+
+    /// The names in a folder, sorted.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).into_iter().flatten();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The manifests of a run, by stage, as text.
+    pub fn manifests(&self, run: &str) -> Vec<(String, String)> {
+        let stages = self.names(run).into_iter();
+        stages
+            .filter_map(|stage| {
+                let path = self.path(run).join(&stage).join("manifest.json");
+                Some((stage, fs::read_to_string(path).ok()?))
+            })
+            .collect()
+    }
+}
+
+impl Said {
+    pub fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The one message of a failure.
+    pub fn error(&self) -> &str {
+        let errors: Vec<_> =
+            self.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "one clear message: {}", self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        errors[0]
+    }
+}
+
+/// Everything that a failed run may leave in its folder: nothing half-written.
+pub fn is_tidy(run: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(run) else { return true };
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.into_iter().all(|name| {
+        !name.contains(".partial") && !name.ends_with(".tmp") && !name.ends_with(".old")
+    })
+}

@@ -1,0 +1,108 @@
+//! Runs: the same bits, and only what changed.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::program::Program;
+
+const PIPELINE: [&str; 5] = ["pipeline", "--config", "tiny.toml", "--run", "run"];
+
+fn ran(stderr: &str) -> Vec<&str> {
+    let stages = ["ingest", "tokenize", "train", "generate", "evaluate", "report"];
+    stages
+        .into_iter()
+        .filter(|stage| stderr.lines().any(|line| line.starts_with(&format!("{stage}: done"))))
+        .collect()
+}
+
+#[test]
+fn a_run_is_made_once_and_then_only_what_changed() {
+    let program = Program::new();
+    let first = program.succeeds(&PIPELINE);
+    let all = ["ingest", "tokenize", "train", "generate", "evaluate", "report"];
+    assert_eq!(ran(&first.stderr), all, "{}", first.stderr);
+    for file in [
+        "config.toml",
+        "ingest/stats.json",
+        "tokenize/tokenizer.json",
+        "train/model/model.safetensors",
+        "train/baseline/config.json",
+        "train/metrics.jsonl",
+        "generate/samples.txt",
+        "evaluate/evaluation.json",
+        "report/report.html",
+    ] {
+        assert!(program.path("run").join(file).is_file(), "{file}");
+    }
+    let made = program.manifests("run");
+
+    let begin = Instant::now();
+    let second = program.succeeds(&PIPELINE);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(second.stderr.contains("nothing to do"), "{}", second.stderr);
+    assert_eq!(ran(&second.stderr), [""; 0]);
+    assert_eq!(program.manifests("run"), made);
+
+    let faster = [&PIPELINE[..], &["--set", "phase.0.learning_rate=2e-3"]].concat();
+    let third = program.succeeds(&faster);
+    assert_eq!(ran(&third.stderr), &all[2..], "{}", third.stderr);
+
+    // Back again: the same bits as at first, whatever happened between.
+    program.succeeds(&PIPELINE);
+    assert_eq!(program.manifests("run"), made);
+
+    // One thread, another folder: the same bits.
+    program.succeeds(&["pipeline", "--config", "tiny.toml", "--run", "other", "--threads", "1"]);
+    for (ours, theirs) in made.iter().zip(program.manifests("other")) {
+        assert_eq!(ours.1, theirs.1, "{}", ours.0);
+    }
+
+    // The run's own config makes the same run.
+    let own = program.succeeds(&["pipeline", "--config", "run/config.toml"]);
+    assert!(program.path("runs/run").exists(), "{}", own.stderr);
+
+    let shown = program.succeeds(&["show", "run"]).stdout;
+    assert!(shown.contains("train") && shown.contains("bleu-4"), "{shown}");
+    let listed = program.succeeds(&["list", "."]).stdout;
+    assert!(listed.contains("run") && listed.contains("other"), "{listed}");
+
+    let texts = program.succeeds(&["generate", "--run", "run", "-n", "3"]).stdout;
+    let stage = fs::read_to_string(program.path("run/generate/samples.txt")).unwrap();
+    assert_eq!(texts.lines().collect::<Vec<_>>(), stage.lines().take(3).collect::<Vec<_>>());
+    let walk = ["generate", "--model", "run/train/model", "--interpolate", "0", "1", "--json"];
+    assert_eq!(program.succeeds(&walk).stdout.lines().count(), 9);
+
+    // A manifest whose file was changed.
+    fs::write(program.path("run/ingest/stats.json"), "{}").unwrap();
+    let changed = program.run(&PIPELINE);
+    assert_eq!(changed.code, Some(1));
+    let error = changed.error();
+    assert!(error.contains("run/ingest/stats.json was changed"), "{error}");
+    assert!(error.contains("--from ingest"), "{error}");
+    program.succeeds(&[&PIPELINE[..], &["--from", "ingest"]].concat());
+    assert_eq!(program.manifests("run"), made);
+}
+
+#[test]
+fn a_stage_alone_says_what_it_needs() {
+    let program = Program::new();
+    let tokenize = ["tokenize", "--config", "tiny.toml", "--run", "run"];
+    let said = program.run(&tokenize);
+    assert_eq!(said.code, Some(1));
+    assert!(said.error().contains("pipeline --until ingest"), "{said:?}");
+    program.succeeds(&["ingest", "--config", "tiny.toml", "--run", "run"]);
+    let done = program.succeeds(&tokenize);
+    assert_eq!(ran(&done.stderr), ["tokenize"]);
+}
+
+#[test]
+fn a_finished_training_can_be_extended() {
+    let program = Program::new();
+    program.succeeds(&[&PIPELINE[..], &["--until", "train"]].concat());
+    let longer = [&PIPELINE[..], &["--until", "train", "--set", "phase.2.steps=4"]].concat();
+    let said = program.succeeds(&[&longer[..], &["--extend"]].concat());
+    assert!(said.stderr.contains("going on from what is finished"), "{}", said.stderr);
+    let summary = fs::read_to_string(program.path("run/train/summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["steps"], 12, "{summary}");
+}
