@@ -93,7 +93,7 @@ fn sizes_that_cannot_be_are_refused() {
     let program = Program::new();
     for (assignment, expect) in [
         ("tokenizer.vocabulary_size=3", &["vocabulary_size"][..]),
-        ("generator.width=1000000000", &["generator.width"]),
+        ("generator.width=1000000000", &["memory"]),
         ("generator.width=200000", &["memory"]),
         ("generator.heads=3", &["heads"]),
         ("train.batch_size=0", &["batch_size"]),

@@ -5,59 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// An experiment of seconds: every stage real, every network tiny.
-pub const TINY: &str = r#"
-seed = 3
-
-[corpus]
-sources = [{ kind = "synthetic", documents = 300 }]
-
-[tokenizer]
-max_length = 40
-
-[noise]
-dimension = 4
-
-[generator]
-kind = "transformer"
-width = 16
-layers = 1
-heads = 2
-
-[discriminator]
-kind = "rnn"
-hidden = 8
-
-[train]
-batch_size = 16
-checkpoint_every = 2
-validation_sentences = 20
-validation_noise = 2
-sample_every = 4
-fixed_samples = 2
-
-[[phase]]
-kind = "maximum-likelihood"
-steps = 6
-
-[[phase]]
-kind = "discriminator"
-steps = 2
-
-[[phase]]
-kind = "adversarial"
-steps = 2
-convergence = { samples = 20 }
-
-[generate]
-count = 10
-
-[evaluate]
-samples = 20
-noise_vectors = 2
-greedy_texts = 10
-batches = 2
-likelihood_texts = 10
-"#;
+pub const TINY: &str = include_str!("tiny.toml");
 
 /// A working directory with the program in it.
 pub struct Program {

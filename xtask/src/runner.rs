@@ -178,7 +178,7 @@ impl<'a> Runner<'a> {
                 self.progress.message(&format!("{name}: going on from what is finished"));
                 stage.extend(&target, &partial)?;
             } else {
-                self.progress.message(&format!("{name}: {why}"));
+                self.progress.message(&format!("{name} ({why})"));
             }
             write_atomic(&note, &serde_json::to_vec_pretty(recipe)?)?;
         }

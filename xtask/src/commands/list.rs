@@ -8,6 +8,10 @@ use crate::args::List;
 use crate::overview::Overview;
 use crate::terminal::size;
 
+/// The numbers that fit on a line; `show` prints all of them.
+const HEADLINES: [&str; 5] =
+    ["bleu-4", "self-bleu-4", "exact-copies", "grammatical", "test-perplexity"];
+
 pub fn run(args: List) -> Result<()> {
     let read = || format!("cannot read the folder of runs {}", args.folder.display());
     let mut runs = Vec::new();
@@ -31,8 +35,11 @@ pub fn run(args: List) -> Result<()> {
     for run in &runs {
         let stages = run.stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>();
         let stages = if stages.is_empty() { "none yet".into() } else { stages.join(" ") };
-        let numbers: Vec<_> =
-            run.numbers.iter().take(4).map(|(name, value)| format!("{name} {value}")).collect();
+        let numbers: Vec<_> = HEADLINES
+            .iter()
+            .filter_map(|name| run.numbers.iter().find(|(found, _)| found == name))
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
         let line = format!(
             "{:width$}  {:>9}  {stages:44}  {}",
             run.name,
