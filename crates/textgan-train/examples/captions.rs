@@ -11,8 +11,8 @@ use serde::Deserialize;
 use textgan_artifact::Progress;
 use textgan_artifact::table::TokenRow;
 use textgan_models::{
-    Conditions, Context, DiscriminatorConfig, Generator, GeneratorConfig, ModelCard, NoiseConfig, SamplingOptions,
-    Sequences, load_generator, sample, token_log_probs,
+    Conditions, Context, DiscriminatorConfig, Generator, GeneratorConfig, ModelCard, NoiseConfig,
+    SamplingOptions, Sequences, load_generator, sample, token_log_probs,
 };
 use textgan_random::Key;
 use textgan_synthetic::Grammar;
@@ -114,18 +114,28 @@ fn measure(
             let max = log_probs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = log_probs.iter().map(|log_prob| (log_prob - max).exp()).sum();
             ours -= max + (sum / NOISE as f64).ln();
-            best -= language.grammar.log_prob(&language.text(&row.tokens)).ok_or("the grammar's own sentence")?;
+            best -= language
+                .grammar
+                .log_prob(&language.text(&row.tokens))
+                .ok_or("the grammar's own sentence")?;
         }
     }
     let (ours, best) = (ours / test.len() as f64, best / test.len() as f64);
-    println!("  held-out NLL {ours:.3} nats a sentence, the grammar's own {best:.3}: ratio {:.4}", ours / best);
+    println!(
+        "  held-out NLL {ours:.3} nats a sentence, the grammar's own {best:.3}: ratio {:.4}",
+        ours / best
+    );
 
     let vectors = noise.draw(&key.child("sample-noise"), 0, SAMPLES);
     let conditions = Conditions { rows: SAMPLES, noise: &vectors, labels: None };
     let mut sampler = generator.sampler()?;
-    for (name, options) in [("sampled", SamplingOptions::default()), ("greedy", SamplingOptions::greedy())] {
-        let samples = sample(sampler.as_mut(), &conditions, &[], &options, &key.child("samples"), 0)?;
-        let mut texts: Vec<String> = samples.tokens.iter().map(|tokens| language.text(tokens)).collect();
+    for (name, options) in
+        [("sampled", SamplingOptions::default()), ("greedy", SamplingOptions::greedy())]
+    {
+        let samples =
+            sample(sampler.as_mut(), &conditions, &[], &options, &key.child("samples"), 0)?;
+        let mut texts: Vec<String> =
+            samples.tokens.iter().map(|tokens| language.text(tokens)).collect();
         let grammatical = texts.iter().filter(|text| language.grammar.grammatical(text)).count();
         for text in &texts[..3] {
             println!("    {text}");
@@ -158,7 +168,9 @@ impl<'a> Language<'a> {
     fn draw(&self, key: &Key, count: usize) -> Result<Vec<TokenRow>, Box<dyn Error>> {
         let row = |id: u64| {
             let (text, _) = self.grammar.sample(&mut key.index(id).stream());
-            let id_of = |word: &str| self.ids.get(word).copied().ok_or(format!("{word} is not in the vocabulary"));
+            let id_of = |word: &str| {
+                self.ids.get(word).copied().ok_or(format!("{word} is not in the vocabulary"))
+            };
             let tokens = text.split(' ').map(id_of).collect::<Result<Vec<u32>, _>>()?;
             Ok(TokenRow { id, label: None, tokens })
         };
@@ -166,7 +178,9 @@ impl<'a> Language<'a> {
     }
 
     fn text(&self, tokens: &[u32]) -> String {
-        let word = |&id: &u32| self.words.get((id as usize).wrapping_sub(SPECIALS)).copied().unwrap_or("?");
+        let word = |&id: &u32| {
+            self.words.get((id as usize).wrapping_sub(SPECIALS)).copied().unwrap_or("?")
+        };
         tokens.iter().map(word).collect::<Vec<_>>().join(" ")
     }
 }

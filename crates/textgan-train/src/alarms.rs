@@ -46,7 +46,8 @@ impl Watch {
             });
         }
         let bound = alarms.discriminator_won.accuracy_above;
-        self.won_for = if accuracy.is_some_and(|accuracy| accuracy > bound) { self.won_for + 1 } else { 0 };
+        self.won_for =
+            if accuracy.is_some_and(|accuracy| accuracy > bound) { self.won_for + 1 } else { 0 };
         if self.won_for > 0 && self.won_for >= alarms.discriminator_won.for_evaluations {
             let accuracy = accuracy.unwrap_or_default();
             ringing.push(Alarm {
@@ -81,7 +82,11 @@ mod tests {
     fn alarms() -> Alarms {
         Alarms {
             collapse: CollapseAlarm { distinct_bigrams_below: 0.5, action: AlarmAction::Stop },
-            discriminator_won: WonAlarm { accuracy_above: 0.9, for_evaluations: 2, action: AlarmAction::RollBack },
+            discriminator_won: WonAlarm {
+                accuracy_above: 0.9,
+                for_evaluations: 2,
+                action: AlarmAction::RollBack,
+            },
         }
     }
 

@@ -23,7 +23,13 @@ pub(crate) struct Batches {
 impl Batches {
     /// Batches of about `batch_size` of `rows`, whose sentence lengths are `lengths`; within
     /// `window` batches, rows are sorted by length.
-    pub fn new(rows: Vec<usize>, lengths: Vec<usize>, batch_size: usize, window: usize, key: Key) -> Self {
+    pub fn new(
+        rows: Vec<usize>,
+        lengths: Vec<usize>,
+        batch_size: usize,
+        window: usize,
+        key: Key,
+    ) -> Self {
         debug_assert_eq!(rows.len(), lengths.len());
         let per_epoch = rows.len().div_ceil(batch_size).max(1);
         Self { rows, lengths, per_epoch, window, key, current: None }
@@ -58,11 +64,14 @@ impl Batches {
         if self.window > 1 {
             for first in (0..self.per_epoch).step_by(self.window) {
                 let last = (first + self.window).min(self.per_epoch) - 1;
-                places[self.range(first).start..self.range(last).end].sort_by_key(|&place| self.lengths[place]);
+                places[self.range(first).start..self.range(last).end]
+                    .sort_by_key(|&place| self.lengths[place]);
             }
         }
-        let rows = |range: Range<usize>| places[range].iter().map(|&place| self.rows[place]).collect();
-        let mut batches: Vec<Vec<usize>> = (0..self.per_epoch).map(|batch| rows(self.range(batch))).collect();
+        let rows =
+            |range: Range<usize>| places[range].iter().map(|&place| self.rows[place]).collect();
+        let mut batches: Vec<Vec<usize>> =
+            (0..self.per_epoch).map(|batch| rows(self.range(batch))).collect();
         key.child("batches").stream().shuffle(&mut batches);
         batches
     }
@@ -85,9 +94,11 @@ mod tests {
                 for epoch in 0..3 {
                     let first = epoch * batches.per_epoch();
                     let numbers = first..first + batches.per_epoch();
-                    let all: Vec<Vec<usize>> = numbers.map(|number| batches.batch(number)).collect();
+                    let all: Vec<Vec<usize>> =
+                        numbers.map(|number| batches.batch(number)).collect();
                     let sizes: Vec<usize> = all.iter().map(Vec::len).collect();
-                    let spread = sizes.iter().max().unwrap_or(&0) - sizes.iter().min().unwrap_or(&0);
+                    let spread =
+                        sizes.iter().max().unwrap_or(&0) - sizes.iter().min().unwrap_or(&0);
                     assert!(spread <= 1, "{rows} rows, window {window}: sizes {sizes:?}");
                     let mut read = all.concat();
                     read.sort_unstable();

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use textgan_artifact::{publish, write_atomic};
+use textgan_artifact::{publish, remove_folder, write_atomic};
 
 use crate::error::io;
 use crate::state::{State, VERSION};
@@ -50,7 +50,8 @@ impl Checkpoints {
     pub fn all(&self) -> Result<Vec<(String, State)>> {
         let mut all = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(io("read", &self.folder))? {
-            let name = entry.map_err(io("read", &self.folder))?.file_name().to_string_lossy().into_owned();
+            let name =
+                entry.map_err(io("read", &self.folder))?.file_name().to_string_lossy().into_owned();
             if !name.ends_with(PARTIAL) && self.path(&name).join(STATE).exists() {
                 all.push((name.clone(), self.state(&name)?));
             }
@@ -62,9 +63,13 @@ impl Checkpoints {
         let path = self.path(name).join(STATE);
         let bytes = std::fs::read(&path).map_err(io("read", &path))?;
         let broken = |problem: String| Error::Checkpoint { path: path.clone(), problem };
-        let state: State = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+        let state: State =
+            serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
         if state.version != VERSION {
-            return Err(broken(format!("its layout is version {}, this program's is {VERSION}", state.version)));
+            return Err(broken(format!(
+                "its layout is version {}, this program's is {VERSION}",
+                state.version
+            )));
         }
         Ok(state)
     }
@@ -77,17 +82,32 @@ impl Checkpoints {
         contents: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<()> {
         let partial = self.path(&format!("{name}{PARTIAL}"));
-        if partial.exists() {
-            std::fs::remove_dir_all(&partial).map_err(io("remove", &partial))?;
+        remove_folder(&partial)?;
+        let written = self
+            .fill(&partial, state, contents)
+            .and_then(|()| Ok(publish(&partial, &self.path(name))?));
+        if written.is_err() {
+            // A full disk is no better for half a checkpoint; the first error is the one to tell.
+            let _ = remove_folder(&partial);
         }
-        std::fs::create_dir_all(&partial).map_err(io("create", &partial))?;
-        contents(&partial)?;
+        written
+    }
+
+    fn fill(
+        &self,
+        folder: &Path,
+        state: Option<&State>,
+        contents: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(io("create", folder))?;
+        contents(folder)?;
         if let Some(state) = state {
-            let path = partial.join(STATE);
-            let json = serde_json::to_vec_pretty(state).map_err(|error| io("write", &path)(error.into()))?;
+            let path = folder.join(STATE);
+            let json = serde_json::to_vec_pretty(state)
+                .map_err(|error| io("write", &path)(error.into()))?;
             std::fs::write(&path, json).map_err(io("write", &path))?;
         }
-        Ok(publish(&partial, &self.path(name))?)
+        Ok(())
     }
 
     /// Makes `name` the latest, and then removes what neither it nor `state` needs.
@@ -113,9 +133,58 @@ impl Checkpoints {
             if kept(&entry.file_name().to_string_lossy()) {
                 continue;
             }
-            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
             removed.map_err(io("remove", path))?;
         }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_fails_leaves_nothing() -> Result<()> {
+        let out = tempfile::tempdir().map_err(io("create", "a folder"))?;
+        let checkpoints = Checkpoints::of(out.path())?;
+        let fails = |folder: &Path| -> Result<()> {
+            std::fs::write(folder.join("half"), "half").map_err(io("write", folder))?;
+            Err(Error::Checkpoint { path: folder.to_owned(), problem: "no room".to_owned() })
+        };
+        assert!(checkpoints.write("step-1", None, fails).is_err());
+        assert_eq!(
+            std::fs::read_dir(out.path().join("checkpoints")).map_err(io("read", "it"))?.count(),
+            0
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn only_what_the_state_names_stays() -> Result<()> {
+        let out = tempfile::tempdir().map_err(io("create", "a folder"))?;
+        let checkpoints = Checkpoints::of(out.path())?;
+        for name in ["step-1", "step-2", "step-3", "best-step-2", "best-step-1"] {
+            checkpoints.write(name, None, |_| Ok(()))?;
+        }
+        let state = State {
+            checkpoints: vec!["step-2".to_owned()],
+            best: Some("best-step-2".to_owned()),
+            ..State::new(Vec::new())
+        };
+        checkpoints.write("step-4", Some(&state), |_| Ok(()))?;
+        checkpoints.set_latest("step-4", &state)?;
+        let mut left: Vec<String> = std::fs::read_dir(out.path().join("checkpoints"))
+            .map_err(io("read", "it"))?
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+            .collect();
+        left.sort();
+        assert_eq!(left, ["best-step-2", "latest", "step-2", "step-4"]);
+        assert_eq!(checkpoints.latest()?, Some(("step-4".to_owned(), state)));
         Ok(())
     }
 }

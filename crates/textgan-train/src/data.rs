@@ -40,12 +40,22 @@ impl TrainData<'_> {
                 return Err(Error::EmptySplit { split });
             }
             for (row, tokens) in rows.iter().enumerate() {
-                let problem = if let Some(token) = tokens.tokens.iter().find(|&&t| t as usize >= self.vocab_size) {
+                let problem = if let Some(token) =
+                    tokens.tokens.iter().find(|&&t| t as usize >= self.vocab_size)
+                {
                     format!("token {token} is outside the vocabulary of {}", self.vocab_size)
                 } else if tokens.tokens.len() > self.max_length {
-                    format!("{} tokens are more than max_length {}", tokens.tokens.len(), self.max_length)
+                    format!(
+                        "{} tokens are more than max_length {}",
+                        tokens.tokens.len(),
+                        self.max_length
+                    )
                 } else if tokens.label.is_some_and(|label| label as usize >= self.labels.len()) {
-                    format!("label {:?} is not one of the {} labels", tokens.label, self.labels.len())
+                    format!(
+                        "label {:?} is not one of the {} labels",
+                        tokens.label,
+                        self.labels.len()
+                    )
                 } else if !self.labels.is_empty() && tokens.label.is_none() {
                     "it has no label, while other rows have".to_owned()
                 } else {
@@ -58,9 +68,13 @@ impl TrainData<'_> {
     }
 
     /// The chosen `rows` as the models read them; labels only where the models are conditional.
-    pub(crate) fn sequences<'r>(&self, rows: impl Iterator<Item = &'r TokenRow> + Clone) -> Result<Sequences> {
+    pub(crate) fn sequences<'r>(
+        &self,
+        rows: impl Iterator<Item = &'r TokenRow> + Clone,
+    ) -> Result<Sequences> {
         let tokens: Vec<&[u32]> = rows.clone().map(|row| row.tokens.as_slice()).collect();
-        let labels: Option<Vec<u32>> = (!self.labels.is_empty()).then(|| rows.map(|row| row.label.unwrap_or_default()).collect());
+        let labels: Option<Vec<u32>> = (!self.labels.is_empty())
+            .then(|| rows.map(|row| row.label.unwrap_or_default()).collect());
         Ok(Sequences::from_rows(&tokens, labels.as_deref(), self.max_length)?)
     }
 }

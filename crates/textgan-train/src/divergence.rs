@@ -43,7 +43,9 @@ impl Divergence {
                 let real = mean(&real.affine(-1.0, 1.0)?.relu()?)?;
                 (real + mean(&fake.affine(1.0, 1.0)?.relu()?)?)?
             }
-            Self::LeastSquares => ((mean(&real.affine(1.0, -1.0)?.sqr()?)? + mean(&fake.sqr()?)?)? * 0.5)?,
+            Self::LeastSquares => {
+                ((mean(&real.affine(1.0, -1.0)?.sqr()?)? + mean(&fake.sqr()?)?)? * 0.5)?
+            }
             Self::Wasserstein => (mean(fake)? - mean(real)?)?,
         };
         Ok(loss)
@@ -74,7 +76,9 @@ impl Divergence {
         match self {
             Self::NonSaturating | Self::Hinge => 0.0,
             Self::LeastSquares => 0.5,
-            Self::Relativistic | Self::RelativisticAverage | Self::Wasserstein => 0.5 * (mean_real + mean_fake),
+            Self::Relativistic | Self::RelativisticAverage | Self::Wasserstein => {
+                0.5 * (mean_real + mean_fake)
+            }
         }
     }
 }
@@ -115,8 +119,11 @@ mod tests {
 
     /// The formulas of the documentation, written out.
     fn by_hand(divergence: Divergence, r: &[f64], f: &[f64]) -> (f64, f64) {
-        let each = |x: &[f64], g: &dyn Fn(f64) -> f64| mean(&x.iter().map(|&x| g(x)).collect::<Vec<_>>());
-        let pairs = |g: &dyn Fn(f64, f64) -> f64| mean(&r.iter().zip(f).map(|(&r, &f)| g(r, f)).collect::<Vec<_>>());
+        let each =
+            |x: &[f64], g: &dyn Fn(f64) -> f64| mean(&x.iter().map(|&x| g(x)).collect::<Vec<_>>());
+        let pairs = |g: &dyn Fn(f64, f64) -> f64| {
+            mean(&r.iter().zip(f).map(|(&r, &f)| g(r, f)).collect::<Vec<_>>())
+        };
         let (mr, mf) = (mean(r), mean(f));
         match divergence {
             Divergence::NonSaturating => (each(r, &|r| s(-r)) + each(f, &s), each(f, &|f| s(-f))),
@@ -125,10 +132,13 @@ mod tests {
                 (each(r, &|r| s(-(r - mf))) + each(f, &|f| s(f - mr))) / 2.0,
                 (each(f, &|f| s(-(f - mr))) + each(r, &|r| s(r - mf))) / 2.0,
             ),
-            Divergence::Hinge => (each(r, &|r| (1.0 - r).max(0.0)) + each(f, &|f| (1.0 + f).max(0.0)), -mf),
-            Divergence::LeastSquares => {
-                (0.5 * (each(r, &|r| (r - 1.0).powi(2)) + each(f, &|f| f * f)), 0.5 * each(f, &|f| (f - 1.0).powi(2)))
+            Divergence::Hinge => {
+                (each(r, &|r| (1.0 - r).max(0.0)) + each(f, &|f| (1.0 + f).max(0.0)), -mf)
             }
+            Divergence::LeastSquares => (
+                0.5 * (each(r, &|r| (r - 1.0).powi(2)) + each(f, &|f| f * f)),
+                0.5 * each(f, &|f| (f - 1.0).powi(2)),
+            ),
             Divergence::Wasserstein => (mf - mr, -mf),
         }
     }

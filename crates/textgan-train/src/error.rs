@@ -22,13 +22,17 @@ pub enum Error {
         problem: String,
     },
     /// A split without sentences.
-    #[error("the {split} split has no sentences; training needs some: give the corpus more text or a larger share for {split}")]
+    #[error(
+        "the {split} split has no sentences; training needs some: give the corpus more text or a larger share for {split}"
+    )]
     EmptySplit {
         /// Its name.
         split: &'static str,
     },
     /// A row that the model cannot read.
-    #[error("{split} split, row {row}: {problem}; tokenize the corpus again with this run's tokenizer")]
+    #[error(
+        "{split} split, row {row}: {problem}; tokenize the corpus again with this run's tokenizer"
+    )]
     Row {
         /// The split.
         split: &'static str,
@@ -129,7 +133,10 @@ impl Error {
 }
 
 /// Puts what was tried, and on which path, beside an input-output error.
-pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn io(
+    action: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.into();
     move |source| textgan_artifact::Error::io(action, path, source).into()
 }

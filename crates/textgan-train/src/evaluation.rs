@@ -44,11 +44,13 @@ impl HeldOut {
     pub fn new(game: &Game<'_>, config: &TrainConfig, phases: &[Phase]) -> Result<Self> {
         let mut rows: Vec<_> = game.data.valid.iter().take(config.validation_sentences).collect();
         rows.sort_by_key(|row| row.tokens.len());
-        let batches = rows.chunks(config.batch_size).map(|rows| game.data.sequences(rows.iter().copied()));
+        let batches =
+            rows.chunks(config.batch_size).map(|rows| game.data.sequences(rows.iter().copied()));
         let batches = batches.collect::<Result<Vec<_>>>()?;
         let references = match phases.iter().any(|phase| matches!(phase, Phase::Adversarial(_))) {
             true => {
-                let sentences: Vec<&[u32]> = game.data.valid.iter().map(|row| row.tokens.as_slice()).collect();
+                let sentences: Vec<&[u32]> =
+                    game.data.valid.iter().map(|row| row.tokens.as_slice()).collect();
                 Some(References::new(&sentences, ORDER)?)
             }
             false => None,
@@ -58,7 +60,13 @@ impl HeldOut {
 
     /// `-ln(1/K sum_k p(x | z_k))` in nats per token, over all held-out sentences; `None` if
     /// stopped.
-    pub fn loss(&self, game: &Game<'_>, key: &Key, noise: usize, stop: &dyn Fn() -> bool) -> Result<Option<f64>> {
+    pub fn loss(
+        &self,
+        game: &Game<'_>,
+        key: &Key,
+        noise: usize,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<f64>> {
         let mut total = 0.0;
         for batch in &self.batches {
             match game.marginal_nll(batch, key, noise, stop)? {
@@ -103,7 +111,9 @@ pub(crate) fn evaluate(
 ) -> Result<Option<Evaluation>> {
     let mut found = Evaluation { values: BTreeMap::new(), score: None, distinct: None };
     if !matches!(phase, Phase::Discriminator(_)) {
-        let Some(loss) = held_out.loss(game, &keys.noise, config.validation_noise, stop)? else { return Ok(None) };
+        let Some(loss) = held_out.loss(game, &keys.noise, config.validation_noise, stop)? else {
+            return Ok(None);
+        };
         found.values.insert("validation_loss".to_owned(), loss);
         found.score = Some(-loss);
     }
@@ -138,14 +148,21 @@ impl Evaluation {
             (0.0, 1.0, 0.0)
         } else {
             let quality = last(references.score(&samples)?.mean());
-            (quality, last(self_bleu(&samples, ORDER)?), distinct_n(&samples, 2).unwrap_or_default())
+            (
+                quality,
+                last(self_bleu(&samples, ORDER)?),
+                distinct_n(&samples, 2).unwrap_or_default(),
+            )
         };
         let score = quality - convergence.diversity_weight * repetition;
         self.score = Some(score);
         self.distinct = Some(distinct);
-        for (name, value) in
-            [("bleu_4", quality), ("self_bleu_4", repetition), ("distinct_2", distinct), ("score", score)]
-        {
+        for (name, value) in [
+            ("bleu_4", quality),
+            ("self_bleu_4", repetition),
+            ("distinct_2", distinct),
+            ("score", score),
+        ] {
             self.values.insert(name.to_owned(), value);
         }
         Ok(())
@@ -153,7 +170,12 @@ impl Evaluation {
 }
 
 /// Samples for an evaluation, with the labels of validation sentences.
-fn draw(game: &Game<'_>, count: usize, key: &Key, stop: &dyn Fn() -> bool) -> Result<Option<Vec<Sequences>>> {
+fn draw(
+    game: &Game<'_>,
+    count: usize,
+    key: &Key,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Sequences>>> {
     let valid = game.data.valid;
     let mut batches = Vec::new();
     for first in (0..count).step_by(CHUNK) {
@@ -180,11 +202,13 @@ fn held_out_accuracy(
     let mut fake = Vec::new();
     let mut first = 0;
     for batch in samples {
-        let rows = (first..first + batch.batch()).map(|row| &game.data.valid[row % game.data.valid.len()]);
+        let rows =
+            (first..first + batch.batch()).map(|row| &game.data.valid[row % game.data.valid.len()]);
         first += batch.batch();
         let held_out = game.data.sequences(rows)?;
         let judge = |sequences: &Sequences| -> Result<Vec<f32>> {
-            let logits = game.judge(&Tokens::Hard(sequences.targets()), sequences, judged, Mode::Evaluate)?;
+            let logits =
+                game.judge(&Tokens::Hard(sequences.targets()), sequences, judged, Mode::Evaluate)?;
             Ok(logits.detach().to_vec1::<f32>()?)
         };
         real.extend(judge(&held_out)?);

@@ -2,15 +2,15 @@
 
 use candle_core::{Device, Tensor};
 use textgan_models::{
-    Conditions, Context, Discriminator, Generator, NoiseConfig, NoiseEncoder, SamplingOptions, Sequences, Tokens,
-    sample, whole,
+    Conditions, Context, Discriminator, Generator, NoiseConfig, NoiseEncoder, SamplingOptions,
+    Sequences, Tokens, sample, whole,
 };
 use textgan_nn::{Mode, Parameters};
 use textgan_random::Key;
 
+use crate::Result;
 use crate::config::Judged;
 use crate::data::TrainData;
-use crate::Result;
 
 /// Who is updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,12 +110,20 @@ impl Game<'_> {
 
     /// Samples a sentence for each of the noise vectors `first .. first + rows` of `key`, at
     /// temperature 1 and without truncation: from the generator's own distribution.
-    pub fn fresh(&self, key: &Key, first: u64, rows: usize, labels: Option<&[u32]>) -> Result<Fresh> {
-        let options = SamplingOptions { max_length: self.sample_length, ..SamplingOptions::default() };
+    pub fn fresh(
+        &self,
+        key: &Key,
+        first: u64,
+        rows: usize,
+        labels: Option<&[u32]>,
+    ) -> Result<Fresh> {
+        let options =
+            SamplingOptions { max_length: self.sample_length, ..SamplingOptions::default() };
         let vectors = self.noise.draw(&key.child("noise"), first, rows);
         let conditions = Conditions { rows, noise: &vectors, labels };
         let mut sampler = self.generator.sampler()?;
-        let samples = sample(sampler.as_mut(), &conditions, &[], &options, &key.child("tokens"), first)?;
+        let samples =
+            sample(sampler.as_mut(), &conditions, &[], &options, &key.child("tokens"), first)?;
         let sequences = samples.sequences(labels)?;
         let noise = Tensor::from_vec(vectors, (rows, self.noise.dimension), &Device::Cpu)?;
         Ok(Fresh { sequences, noise, log_probs: samples.log_probs })
@@ -124,7 +132,13 @@ impl Game<'_> {
     /// The discriminator's opinion of `tokens`, which `sequences` gives the lengths and labels of:
     /// `[batch]`, or `[tokens]` where prefixes are judged. Only in training do its weights get
     /// gradients.
-    pub fn judge(&self, tokens: &Tokens<'_>, sequences: &Sequences, judged: Judged, mode: Mode<'_>) -> Result<Tensor> {
+    pub fn judge(
+        &self,
+        tokens: &Tokens<'_>,
+        sequences: &Sequences,
+        judged: Judged,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
         let judges = self.judges();
         let network = match mode {
             Mode::Train(_) => &judges.learning,
@@ -151,7 +165,9 @@ impl Game<'_> {
     /// The parameters of all networks, each with the name of its file.
     pub fn networks(&self) -> Vec<(&'static str, &Parameters)> {
         let mut networks = vec![("generator", self.generator.parameters())];
-        networks.extend(self.judges.as_ref().map(|judges| ("discriminator", judges.learning.parameters())));
+        networks.extend(
+            self.judges.as_ref().map(|judges| ("discriminator", judges.learning.parameters())),
+        );
         networks.extend(self.encoder.as_ref().map(|network| ("encoder", network.parameters())));
         networks
     }
@@ -161,7 +177,8 @@ impl Game<'_> {
 pub(crate) fn places(sequences: &Sequences) -> Result<Tensor> {
     let time = sequences.time();
     let row = |(row, &length): (usize, &usize)| row * time..row * time + length;
-    let places: Vec<u32> = sequences.lengths().iter().enumerate().flat_map(row).map(|place| place as u32).collect();
+    let places: Vec<u32> =
+        sequences.lengths().iter().enumerate().flat_map(row).map(|place| place as u32).collect();
     let count = places.len();
     Ok(Tensor::from_vec(places, count, &Device::Cpu)?)
 }

@@ -89,9 +89,9 @@ mod testing;
 mod train;
 
 pub use config::{
-    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Decay, DiscriminatorOnly, Estimator,
-    Judged, Keep, LatentConfig, MaximumLikelihood, OptimizerConfig, Phase, Reward, RewardScore, ScheduleConfig,
-    Temperature, TrainConfig, WonAlarm,
+    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Decay,
+    DiscriminatorOnly, Estimator, Judged, Keep, LatentConfig, MaximumLikelihood, OptimizerConfig,
+    Phase, Reward, RewardScore, ScheduleConfig, Temperature, TrainConfig, WonAlarm,
 };
 pub use data::TrainData;
 pub use divergence::Divergence;

@@ -1,6 +1,6 @@
 //! The likelihood of real text, with noise from its prior or from an encoder.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::Tensor;
 use textgan_models::{Context, Sequences, token_log_probs};
 use textgan_nn::{Mode, ops};
 use textgan_random::Key;
@@ -30,7 +30,8 @@ impl Likelihood {
 
 impl Game<'_> {
     /// The loss of `turn`'s real text. With a latent objective, the evidence bound with free bits
-    /// (Kingma et al., 2016): `E_q[-ln p(x | z)] + max(KL(q(z | x) || p(z)), rate)`, over tokens.
+    /// in every dimension `j` of the noise (Kingma et al., 2016), over tokens:
+    /// `E_q[-ln p(x | z)] + sum_j max(mean_x KL(q(z_j | x) || p(z_j)), rate / dimensions)`.
     pub fn likelihood(&self, turn: &Turn, latent: Option<&LatentConfig>) -> Result<Likelihood> {
         let real = &turn.real;
         let tokens = real.tokens() as f64;
@@ -38,23 +39,32 @@ impl Game<'_> {
         let draws = self.noise(&turn.key.child("noise"), 0, real.batch())?;
         let (noise, charge) = match (latent, &self.encoder) {
             (Some(latent), Some(encoder)) => {
-                let (mean, log_variance) = encoder.posterior(real, Mode::Train(&dropout.child("encoder")))?;
+                let (mean, log_variance) =
+                    encoder.posterior(real, Mode::Train(&dropout.child("encoder")))?;
                 let noise = (&mean + (draws * (&log_variance * 0.5)?.exp()?)?)?;
                 (noise, Some((divergence_from_prior(&mean, &log_variance)?, latent.rate)))
             }
             _ => (draws, None),
         };
         let context = Context { noise: &noise, labels: real.labels() };
-        let weights: Vec<f32> = real.weights().into_iter().map(|weight| weight / tokens as f32).collect();
-        let hidden = self.generator.hidden(&context, real, Mode::Train(&dropout.child("generator")))?.flatten_to(1)?;
-        let head = ops::head_cross_entropy(&hidden, self.generator.head(), real.targets(), &weights)?;
+        let weights: Vec<f32> =
+            real.weights().into_iter().map(|weight| weight / tokens as f32).collect();
+        let hidden = self
+            .generator
+            .hidden(&context, real, Mode::Train(&dropout.child("generator")))?
+            .flatten_to(1)?;
+        let head =
+            ops::head_cross_entropy(&hidden, self.generator.head(), real.targets(), &weights)?;
         let nll = f64::from(head.loss.to_scalar::<f32>()?);
         match charge {
             None => Ok(Likelihood { loss: head.loss, nll, kl: None }),
             Some((kl, rate)) => {
-                let mean_kl = f64::from(kl.mean_all()?.to_scalar::<f32>()?);
-                let charged = kl.affine(1.0, -f64::from(rate))?.relu()?.affine(1.0, f64::from(rate))?;
-                let loss = (head.loss + (charged.sum_all()? / tokens)?)?;
+                // Nats per sentence that each dimension carries, and what of it is charged.
+                let mean_kl = kl.mean(0)?;
+                let free = f64::from(rate) / self.noise.dimension as f64;
+                let charged = mean_kl.affine(1.0, -free)?.relu()?.affine(1.0, free)?.sum_all()?;
+                let loss = (head.loss + (charged * (real.batch() as f64 / tokens))?)?;
+                let mean_kl = f64::from(mean_kl.sum_all()?.to_scalar::<f32>()?);
                 Ok(Likelihood { loss, nll, kl: Some(mean_kl) })
             }
         }
@@ -75,21 +85,24 @@ impl Game<'_> {
             if stop() {
                 return Ok(None);
             }
-            let noise = self.noise(key, k, 1)?.broadcast_as((batch, self.noise.dimension))?.contiguous()?;
+            let noise =
+                self.noise(key, k, 1)?.broadcast_as((batch, self.noise.dimension))?.contiguous()?;
             let context = Context { noise: &noise, labels: sequences.labels() };
             let tokens = token_log_probs(self.generator.as_ref(), &context, sequences)?;
             for (row, tokens) in log_probs.iter_mut().zip(tokens.chunks_exact(sequences.time())) {
                 row.push(tokens.iter().map(|&log_prob| f64::from(log_prob)).sum());
             }
         }
-        Ok(Some(log_probs.iter().map(|row| (noise_vectors as f64).ln() - log_sum_exp(row)).collect()))
+        Ok(Some(
+            log_probs.iter().map(|row| (noise_vectors as f64).ln() - log_sum_exp(row)).collect(),
+        ))
     }
 }
 
-/// `KL(N(mean, exp(log_variance)) || N(0, 1))` of every row of `[batch, noise]`: `[batch]`, nats.
+/// `KL(N(mean, exp(log_variance)) || N(0, 1))` of every entry of `[batch, noise]`, in nats.
 fn divergence_from_prior(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor> {
-    let terms = ((mean.sqr()? + log_variance.exp()?)? - log_variance)?.affine(1.0, -1.0)?;
-    Ok((terms.sum(D::Minus1)? * 0.5)?)
+    let terms = ((mean.sqr()? + log_variance.exp()?)? - log_variance)?;
+    Ok(terms.affine(0.5, -0.5)?)
 }
 
 fn log_sum_exp(x: &[f64]) -> f64 {
@@ -99,6 +112,8 @@ fn log_sum_exp(x: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]
@@ -106,9 +121,13 @@ mod tests {
         let device = &Device::Cpu;
         let mean = Tensor::new(&[[0.0f32, 0.0], [1.0, -2.0]], device)?;
         let log_variance = Tensor::new(&[[0.0f32, 0.0], [0.5, -1.0]], device)?;
-        let kl = divergence_from_prior(&mean, &log_variance)?.to_vec1::<f32>()?;
-        let by_hand = 0.5 * (1.0 + 0.5f32.exp() - 1.0 - 0.5 + 4.0 + (-1.0f32).exp() - 1.0 + 1.0);
-        assert!(kl[0].abs() < 1e-6 && (kl[1] - by_hand).abs() < 1e-5, "{kl:?}");
+        let kl = divergence_from_prior(&mean, &log_variance)?.to_vec2::<f32>()?;
+        let by_hand = [0.5 * (1.0 + 0.5f32.exp() - 1.5), 0.5 * (4.0 + (-1.0f32).exp())];
+        assert!(kl[0].iter().all(|kl| kl.abs() < 1e-6), "{kl:?}");
+        assert!(
+            kl[1].iter().zip(by_hand).all(|(kl, by_hand)| (kl - by_hand).abs() < 1e-5),
+            "{kl:?}"
+        );
         Ok(())
     }
 

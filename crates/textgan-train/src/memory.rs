@@ -10,7 +10,11 @@ use crate::{Error, Result};
 const MIB: u64 = 1 << 20;
 
 /// Says how much memory a run needs, and refuses one that needs more than the machine has.
-pub(crate) fn check(recipe: &Recipe<'_>, data: &TrainData<'_>, progress: &dyn Progress) -> Result<()> {
+pub(crate) fn check(
+    recipe: &Recipe<'_>,
+    data: &TrainData<'_>,
+    progress: &dyn Progress,
+) -> Result<()> {
     let needed = estimate(recipe, data)?;
     progress.message(&format!("training needs about {} MiB of memory", needed.div_ceil(MIB)));
     match machine() {
@@ -32,20 +36,26 @@ fn estimate(recipe: &Recipe<'_>, data: &TrainData<'_>) -> Result<u64> {
     if let Some(config) = recipe.discriminator {
         discriminator = config.parameter_count(&sizes)?;
         // Real and generated text are read in the same graph.
-        activations = activations.saturating_add(config.activation_estimate(batch, time).saturating_mul(2));
+        activations =
+            activations.saturating_add(config.activation_estimate(batch, time).saturating_mul(2));
     }
     let encoder = match recipe.phases.iter().find_map(Phase::latent) {
         Some(latent) => latent.encoder.parameter_count(recipe.noise, &sizes)?,
         None => 0,
     };
     let parameters = generator.saturating_add(discriminator).saturating_add(encoder);
-    Ok(parameters.saturating_mul(4).saturating_add(activations).saturating_mul(size_of::<f32>() as u64))
+    Ok(parameters
+        .saturating_mul(4)
+        .saturating_add(activations)
+        .saturating_mul(size_of::<f32>() as u64))
 }
 
 /// Bytes this process may use: the machine's memory, or its control group's if that is less.
 fn machine() -> Option<u64> {
     let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text));
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     [total, group].into_iter().flatten().min()
 }
 

@@ -37,7 +37,8 @@ impl Meter {
         self.tokens += turn.real.tokens() as u64;
         for ((name, _), smoothed) in SHOWN.iter().zip(&mut self.smoothed) {
             if let Some((_, value)) = loss.facts.iter().find(|(fact, _)| fact == name) {
-                *smoothed = Some(smoothed.map_or(*value, |before| before + STEP * (value - before)));
+                *smoothed =
+                    Some(smoothed.map_or(*value, |before| before + STEP * (value - before)));
             }
         }
     }
@@ -49,13 +50,18 @@ impl Meter {
         let mut parts: Vec<String> = Vec::new();
         for ((name, short), value) in SHOWN.iter().zip(self.smoothed) {
             match value {
-                Some(value) if name.starts_with("accuracy") => parts.push(format!("{short} {:.0} %", 100.0 * value)),
+                Some(value) if name.starts_with("accuracy") => {
+                    parts.push(format!("{short} {:.0} %", 100.0 * value))
+                }
                 Some(value) => parts.push(format!("{short} {value:.3}")),
                 None => {}
             }
         }
         parts.push(format!("{:.1} k tokens/s", self.tokens as f64 / elapsed / 1000.0));
-        parts.push(format!("{} left", words(Duration::from_secs_f64(elapsed / self.steps as f64 * left as f64))));
+        parts.push(format!(
+            "{} left",
+            words(Duration::from_secs_f64(elapsed / self.steps as f64 * left as f64))
+        ));
         parts.join(", ")
     }
 }
@@ -77,9 +83,13 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        for (seconds, expected) in
-            [(0.4, "0 s"), (59.6, "1 min 0 s"), (61.0, "1 min 1 s"), (1500.0, "25 min"), (12_000.0, "3 h 20 min")]
-        {
+        for (seconds, expected) in [
+            (0.4, "0 s"),
+            (59.6, "1 min 0 s"),
+            (61.0, "1 min 1 s"),
+            (1500.0, "25 min"),
+            (12_000.0, "3 h 20 min"),
+        ] {
             assert_eq!(words(Duration::from_secs_f64(seconds)), expected);
         }
     }

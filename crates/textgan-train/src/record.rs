@@ -86,7 +86,8 @@ impl Record {
         if line.values.is_empty() {
             return Ok(());
         }
-        let tags: Vec<String> = line.values.keys().map(|name| format!("{}/{name}", line.event)).collect();
+        let tags: Vec<String> =
+            line.values.keys().map(|name| format!("{}/{name}", line.event)).collect();
         let values = tags.iter().map(String::as_str).zip(line.values.values().copied());
         self.events.write(&events::scalars(line.step, values))
     }
@@ -101,7 +102,11 @@ impl Record {
         for file in [&mut self.metrics, &mut self.samples, &mut self.events] {
             file.sync()?;
         }
-        Ok(Written { metrics: self.metrics.length, samples: self.samples.length, events: self.events.length })
+        Ok(Written {
+            metrics: self.metrics.length,
+            samples: self.samples.length,
+            events: self.events.length,
+        })
     }
 }
 
@@ -115,11 +120,16 @@ struct Growing {
 
 impl Growing {
     fn open(path: PathBuf, length: u64) -> Result<Self> {
-        let mut file =
-            OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io("open", &path))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io("open", &path))?;
         let found = file.metadata().map_err(io("read", &path))?.len();
         if found < length {
-            let problem = format!("it has {found} bytes, and the checkpoint says that it had {length}");
+            let problem =
+                format!("it has {found} bytes, and the checkpoint says that it had {length}");
             return Err(Error::Checkpoint { path, problem });
         }
         file.set_len(length).map_err(io("cut", &path))?;
@@ -128,7 +138,8 @@ impl Growing {
     }
 
     fn json(&mut self, line: &impl Serialize) -> Result<()> {
-        let mut bytes = serde_json::to_vec(line).map_err(|error| io("write", &self.path)(error.into()))?;
+        let mut bytes =
+            serde_json::to_vec(line).map_err(|error| io("write", &self.path)(error.into()))?;
         bytes.push(b'\n');
         self.write(&bytes)
     }
@@ -140,7 +151,10 @@ impl Growing {
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.file.flush().and_then(|()| self.file.get_ref().sync_data()).map_err(io("write", &self.path))
+        self.file
+            .flush()
+            .and_then(|()| self.file.get_ref().sync_data())
+            .map_err(io("write", &self.path))
     }
 }
 

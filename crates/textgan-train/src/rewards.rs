@@ -67,7 +67,8 @@ pub(crate) fn advantages(
 /// other sentence reaches is compared with the others' last words.
 fn leave_one_out(returns: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let longest = returns.iter().map(Vec::len).max().unwrap_or(0);
-    let sums: Vec<(f64, f64)> = (0..longest).map(|place| sum(returns.iter().filter_map(|s| s.get(place)))).collect();
+    let sums: Vec<(f64, f64)> =
+        (0..longest).map(|place| sum(returns.iter().filter_map(|s| s.get(place)))).collect();
     let ends = sum(returns.iter().filter_map(|s| s.last()));
     let sentence = |sentence: &Vec<f32>| {
         let end = f64::from(sentence.last().copied().unwrap_or(0.0));
@@ -97,9 +98,15 @@ mod tests {
     fn scores_are_their_formulas() {
         for logit in [-200.0f32, -3.0, 0.0, 0.7, 200.0] {
             let sigmoid = 1.0 / (1.0 + (-f64::from(logit)).exp());
-            assert!((f64::from(RewardScore::Probability.of(logit)) - (2.0 * sigmoid - 1.0)).abs() < 1e-6);
+            assert!(
+                (f64::from(RewardScore::Probability.of(logit)) - (2.0 * sigmoid - 1.0)).abs()
+                    < 1e-6
+            );
             let log = if logit < -100.0 { f64::from(logit) } else { sigmoid.ln() };
-            assert!((f64::from(RewardScore::LogSigmoid.of(logit)) - log).abs() < 1e-5 * (1.0 + log.abs()));
+            assert!(
+                (f64::from(RewardScore::LogSigmoid.of(logit)) - log).abs()
+                    < 1e-5 * (1.0 + log.abs())
+            );
             assert_eq!(RewardScore::Logit.of(logit), logit);
         }
     }
@@ -117,11 +124,17 @@ mod tests {
 
     #[test]
     fn leaving_one_out_compares_with_the_others() {
-        let (advantages, memory) =
-            advantages(&[vec![3.0, 1.0, 9.0], vec![1.0, 2.0], vec![8.0]], Baseline::LeaveOneOut, None);
+        let (advantages, memory) = advantages(
+            &[vec![3.0, 1.0, 9.0], vec![1.0, 2.0], vec![8.0]],
+            Baseline::LeaveOneOut,
+            None,
+        );
         assert_eq!(memory, None);
         // Third word: only the first sentence reaches it; the others end on 2 and 8.
-        assert_eq!(advantages, [vec![3.0 - 4.5, -1.0, 9.0 - 5.0], vec![1.0 - 5.5, 1.0], vec![8.0 - 2.0]]);
+        assert_eq!(
+            advantages,
+            [vec![3.0 - 4.5, -1.0, 9.0 - 5.0], vec![1.0 - 5.5, 1.0], vec![8.0 - 2.0]]
+        );
         let (alone, _) = super::advantages(&[vec![2.0]], Baseline::LeaveOneOut, None);
         assert_eq!(alone, [vec![2.0]]);
     }

@@ -121,10 +121,12 @@ pub(crate) struct Facts(BTreeMap<String, (f64, u64)>);
 impl State {
     /// Takes note of what an update said of itself.
     pub fn note(&mut self, facts: &[(&'static str, f64)]) {
-        let value = |wanted: &str| facts.iter().find(|(name, _)| *name == wanted).map(|&(_, value)| value);
+        let value =
+            |wanted: &str| facts.iter().find(|(name, _)| *name == wanted).map(|&(_, value)| value);
         if let (Some(real), Some(fake)) = (value("accuracy_real"), value("accuracy_fake")) {
             let now = 0.5 * (real + fake);
-            self.accuracy = Some(self.accuracy.map_or(now, |before| before + ACCURACY_STEP * (now - before)));
+            self.accuracy =
+                Some(self.accuracy.map_or(now, |before| before + ACCURACY_STEP * (now - before)));
         }
         for &(name, value) in facts {
             self.interval.add(name, value);

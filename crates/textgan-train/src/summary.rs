@@ -55,7 +55,10 @@ pub enum End {
 impl PhaseSummary {
     /// Steps and last measurements in a line.
     pub(crate) fn facts(&self) -> String {
-        let values = self.evaluation.iter().map(|(name, value)| format!(", {} {value:.4}", name.replace('_', " ")));
+        let values = self
+            .evaluation
+            .iter()
+            .map(|(name, value)| format!(", {} {value:.4}", name.replace('_', " ")));
         format!("{} steps{}", self.steps, values.collect::<String>())
     }
 }

@@ -3,8 +3,8 @@
 use candle_core::Device;
 use textgan_artifact::table::TokenRow;
 use textgan_models::{
-    DiscriminatorConfig, GeneratorConfig, ModelCard, NoiseConfig, Sizes, TransformerConfig, build_discriminator,
-    build_generator,
+    DiscriminatorConfig, GeneratorConfig, ModelCard, NoiseConfig, Sizes, TransformerConfig,
+    build_discriminator, build_generator,
 };
 use textgan_random::Key;
 
@@ -17,7 +17,11 @@ pub(crate) const VOCAB: usize = 6;
 
 /// Some sentences over it.
 pub(crate) fn rows() -> Vec<TokenRow> {
-    let row = |id: u64| TokenRow { id, label: None, tokens: vec![4 + (id % 2) as u32; 1 + (id % 2) as usize] };
+    let row = |id: u64| TokenRow {
+        id,
+        label: None,
+        tokens: vec![4 + (id % 2) as u32; 1 + (id % 2) as usize],
+    };
     (0..12).map(row).collect()
 }
 
@@ -54,8 +58,21 @@ pub(crate) fn game<'a>(data: &'a TrainData<'a>) -> Result<Game<'a>> {
     let noise = NoiseConfig { dimension: 2, ..NoiseConfig::default() };
     let key = Key::root(3);
     let device = &Device::Cpu;
-    let generator = build_generator(&generator_config(), &noise, &sizes, &key.child("generator"), device)?;
-    let discriminator =
-        build_discriminator(&DiscriminatorConfig::default(), &sizes, None, &key.child("discriminator"), device)?;
-    Ok(Game { data, noise, sample_length: None, generator, judges: Some(Judges::new(discriminator)?), encoder: None })
+    let generator =
+        build_generator(&generator_config(), &noise, &sizes, &key.child("generator"), device)?;
+    let discriminator = build_discriminator(
+        &DiscriminatorConfig::default(),
+        &sizes,
+        None,
+        &key.child("discriminator"),
+        device,
+    )?;
+    Ok(Game {
+        data,
+        noise,
+        sample_length: None,
+        generator,
+        judges: Some(Judges::new(discriminator)?),
+        encoder: None,
+    })
 }

@@ -1,6 +1,8 @@
 //! What is refused before a byte is allocated.
 
-use super::{Adversarial, DiscriminatorOnly, Estimator, Judged, MaximumLikelihood, Phase, TrainConfig};
+use super::{
+    Adversarial, DiscriminatorOnly, Estimator, Judged, MaximumLikelihood, Phase, TrainConfig,
+};
 use crate::divergence::Divergence;
 use crate::{Error, Result};
 
@@ -20,11 +22,18 @@ fn at_least_one(key: &str, value: u64) -> Problem {
 }
 
 impl TrainConfig {
-    /// Refuses settings that cannot work, and phases that cannot follow each other.
-    pub(crate) fn check(&self, phases: &[Phase], has_discriminator: bool) -> Result<()> {
+    /// Refuses settings that cannot work, and phases that cannot follow each other; [`train`]
+    /// does so too, but a pipeline may want to know before it reads its corpus.
+    ///
+    /// # Errors
+    /// The first problem, with its key and how to put it right.
+    ///
+    /// [`train`]: crate::train
+    pub fn validate(&self, phases: &[Phase], has_discriminator: bool) -> Result<()> {
         self.problem().map_err(|problem| Error::Train { problem })?;
         if phases.is_empty() {
-            let problem = "there is no [[phase]]; add one with kind = \"maximum-likelihood\"".to_owned();
+            let problem =
+                "there is no [[phase]]; add one with kind = \"maximum-likelihood\"".to_owned();
             return Err(Error::Train { problem });
         }
         let first_latent = phases.iter().find_map(Phase::latent);
@@ -34,7 +43,9 @@ impl TrainConfig {
                     "it needs a [discriminator] table".to_owned()
                 })?;
                 if let (Some(first), Some(latent)) = (first_latent, phase.latent()) {
-                    require(latent.rate >= 0.0, || format!("latent.rate = {} must not be negative", latent.rate))?;
+                    require(latent.rate >= 0.0, || {
+                        format!("latent.rate = {} must not be negative", latent.rate)
+                    })?;
                     require(first.encoder == latent.encoder, || {
                         "latent.encoder must be the same in all phases of a run".to_owned()
                     })?;
@@ -45,7 +56,11 @@ impl TrainConfig {
                     Phase::Adversarial(phase) => phase.problem(),
                 }
             };
-            check().map_err(|problem| Error::Phase { number: number + 1, kind: phase.kind(), problem })?;
+            check().map_err(|problem| Error::Phase {
+                number: number + 1,
+                kind: phase.kind(),
+                problem,
+            })?;
         }
         Ok(())
     }
@@ -88,9 +103,12 @@ impl Adversarial {
         positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
         require(self.anchor >= 0.0, || format!("anchor = {} must not be negative", self.anchor))?;
         require(self.latent.is_none() || self.anchor > 0.0, || {
-            "latent belongs to the anchor, and anchor is 0: raise it, or leave latent out".to_owned()
+            "latent belongs to the anchor, and anchor is 0: raise it, or leave latent out"
+                .to_owned()
         })?;
-        require(self.convergence.samples >= 2, || "convergence.samples must be at least 2".to_owned())?;
+        require(self.convergence.samples >= 2, || {
+            "convergence.samples must be at least 2".to_owned()
+        })?;
         if let Estimator::Gumbel { temperature, .. } = &self.estimator {
             positive("estimator.temperature.start", temperature.start.into())?;
             positive("estimator.temperature.end", temperature.end.into())?;
@@ -132,24 +150,33 @@ mod tests {
             (vec![likelihood(|p| p.epochs = Some(1))], "either steps or epochs"),
             (vec![likelihood(|p| p.steps = None)], "either steps or epochs"),
             (vec![likelihood(|p| p.learning_rate = f64::NAN)], "learning_rate = NaN"),
-            (vec![likelihood(|_| ()), adversarial(|p| p.generator_steps = 0)], "phase 2 (adversarial): generator_steps"),
+            (
+                vec![likelihood(|_| ()), adversarial(|p| p.generator_steps = 0)],
+                "phase 2 (adversarial): generator_steps",
+            ),
             (vec![adversarial(|p| p.divergence = Divergence::Wasserstein)], "weight_clip"),
             (
-                vec![adversarial(|p| (p.divergence, p.judged) = (Divergence::Relativistic, Judged::Prefixes))],
+                vec![adversarial(|p| {
+                    (p.divergence, p.judged) = (Divergence::Relativistic, Judged::Prefixes)
+                })],
                 "relativistic-average",
             ),
             (vec![adversarial(|p| p.latent = Some(LatentConfig::default()))], "anchor is 0"),
         ];
         let config = TrainConfig::default();
         for (phases, expected) in cases {
-            let message = config.check(&phases, true).expect_err(expected).to_string();
+            let message = config.validate(&phases, true).expect_err(expected).to_string();
             assert!(message.contains(expected), "{message} lacks {expected}");
         }
-        assert!(config.check(&[likelihood(|_| ())], false).is_ok());
-        let message = config.check(&[adversarial(|_| ())], false).expect_err("no discriminator").to_string();
+        assert!(config.validate(&[likelihood(|_| ())], false).is_ok());
+        let message = config
+            .validate(&[adversarial(|_| ())], false)
+            .expect_err("no discriminator")
+            .to_string();
         assert!(message.contains("[discriminator]"), "{message}");
         let config = TrainConfig { batch_size: 0, ..config };
-        let message = config.check(&[likelihood(|_| ())], true).expect_err("no batch").to_string();
+        let message =
+            config.validate(&[likelihood(|_| ())], true).expect_err("no batch").to_string();
         assert!(message.contains("[train]: batch_size"), "{message}");
     }
 }

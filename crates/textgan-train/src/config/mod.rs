@@ -5,8 +5,8 @@ mod check;
 mod phase;
 
 pub use adversarial::{
-    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Estimator, Judged, Reward,
-    RewardScore, Temperature, WonAlarm,
+    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Estimator,
+    Judged, Reward, RewardScore, Temperature, WonAlarm,
 };
 pub use phase::{DiscriminatorOnly, Keep, LatentConfig, MaximumLikelihood, Phase};
 

@@ -120,9 +120,10 @@ impl Default for MaximumLikelihood {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LatentConfig {
-    /// Nats a sentence that the noise may carry at no charge: the loss counts
-    /// `max(KL(q(z | x) || p(z)), rate)` ("free bits", Kingma et al., 2016). More makes noise
-    /// matter more and costs likelihood under noise from the prior.
+    /// Nats a sentence that the noise may carry at no charge, in equal parts over its dimensions:
+    /// the loss counts `sum_j max(KL_j, rate / dimensions)` ("free bits", Kingma et al., 2016).
+    /// More makes noise matter more and costs likelihood under noise from the prior. Equal parts
+    /// keep the noise from spending it all on one choice: many words lean a little with it.
     pub rate: f32,
     /// The encoder's network; all phases of a run must agree on it.
     pub encoder: textgan_models::NoiseEncoderConfig,

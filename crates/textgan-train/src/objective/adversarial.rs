@@ -9,8 +9,11 @@ use crate::game::{Game, Loss, Player, Turn};
 
 impl Objective for Adversarial {
     fn turns(&self) -> Vec<Player> {
-        let discriminator = std::iter::repeat_n(Player::Discriminator, self.discriminator_steps as usize);
-        discriminator.chain(std::iter::repeat_n(Player::Generator, self.generator_steps as usize)).collect()
+        let discriminator =
+            std::iter::repeat_n(Player::Discriminator, self.discriminator_steps as usize);
+        discriminator
+            .chain(std::iter::repeat_n(Player::Generator, self.generator_steps as usize))
+            .collect()
     }
 
     fn loss(&self, game: &Game<'_>, turn: &Turn) -> Result<Loss> {
@@ -23,7 +26,9 @@ impl Objective for Adversarial {
     fn optimizer(&self, player: Player) -> (&OptimizerConfig, f64) {
         match player {
             Player::Generator => (&self.optimizer, self.learning_rate),
-            Player::Discriminator => (&self.discriminator_optimizer, self.discriminator_learning_rate),
+            Player::Discriminator => {
+                (&self.discriminator_optimizer, self.discriminator_learning_rate)
+            }
         }
     }
 
@@ -40,11 +45,18 @@ impl Adversarial {
     /// Generated sentences are read as the generator's turn will show them: as words, or as
     /// mixtures of words where the relaxation is soft.
     fn discriminator_loss(&self, game: &Game<'_>, turn: &Turn) -> Result<Loss> {
-        let fresh = game.fresh(&turn.key.child("fresh"), 0, turn.real.batch(), turn.real.labels())?;
+        let fresh =
+            game.fresh(&turn.key.child("fresh"), 0, turn.real.batch(), turn.real.labels())?;
         let soft = match &self.estimator {
             Estimator::Gumbel { relaxation: Relaxation::Soft, temperature } => {
                 let temperature = temperature.at(turn.step, turn.steps);
-                let mixtures = gumbel::relax(game, &fresh, Relaxation::Soft, temperature, &turn.key.child("gumbel"))?;
+                let mixtures = gumbel::relax(
+                    game,
+                    &fresh,
+                    Relaxation::Soft,
+                    temperature,
+                    &turn.key.child("gumbel"),
+                )?;
                 Some(mixtures.detach())
             }
             _ => None,
@@ -57,11 +69,20 @@ impl Adversarial {
     }
 
     fn generator_loss(&self, game: &Game<'_>, turn: &Turn) -> Result<Loss> {
-        let fresh = game.fresh(&turn.key.child("fresh"), 0, turn.real.batch(), turn.real.labels())?;
+        let fresh =
+            game.fresh(&turn.key.child("fresh"), 0, turn.real.batch(), turn.real.labels())?;
         let mut loss = match &self.estimator {
             Estimator::Gumbel { relaxation, temperature } => {
                 let temperature = temperature.at(turn.step, turn.steps);
-                gumbel::loss(game, turn, &fresh, *relaxation, temperature, self.divergence, self.judged)?
+                gumbel::loss(
+                    game,
+                    turn,
+                    &fresh,
+                    *relaxation,
+                    temperature,
+                    self.divergence,
+                    self.judged,
+                )?
             }
             Estimator::Reinforce { reward, baseline, entropy } => {
                 reinforce::loss(game, turn, &fresh, reward, *baseline, *entropy, self.judged)?

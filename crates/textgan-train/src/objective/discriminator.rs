@@ -13,8 +13,16 @@ impl Objective for DiscriminatorOnly {
     }
 
     fn loss(&self, game: &Game<'_>, turn: &Turn) -> Result<Loss> {
-        let fresh = game.fresh(&turn.key.child("fresh"), 0, turn.real.batch(), turn.real.labels())?;
-        discriminator_loss(game, turn, &fresh, &Tokens::Hard(fresh.sequences.targets()), self.divergence, self.judged)
+        let fresh =
+            game.fresh(&turn.key.child("fresh"), 0, turn.real.batch(), turn.real.labels())?;
+        discriminator_loss(
+            game,
+            turn,
+            &fresh,
+            &Tokens::Hard(fresh.sequences.targets()),
+            self.divergence,
+            self.judged,
+        )
     }
 
     fn optimizer(&self, _: Player) -> (&OptimizerConfig, f64) {

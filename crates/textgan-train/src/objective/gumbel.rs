@@ -59,8 +59,15 @@ pub(super) fn relax(
         .copied()
         .collect();
     let embedding = game.judges().frozen.embedding();
-    let words =
-        ops::gumbel_head(&hidden, game.generator.head(), embedding, &sampled, temperature, relaxation, key)?;
+    let words = ops::gumbel_head(
+        &hidden,
+        game.generator.head(),
+        embedding,
+        &sampled,
+        temperature,
+        relaxation,
+        key,
+    )?;
     let width = words.dim(1)?;
     let padded = Tensor::zeros((batch * time, width), words.dtype(), words.device())?;
     Ok(padded.index_add(&places, &words, 0)?.reshape((batch, time, width))?)
@@ -81,21 +88,25 @@ mod tests {
             let game = game(data)?;
             let fresh = fresh(&game)?;
             let sequences = &fresh.sequences;
-            let relaxed = relax(&game, &fresh, Relaxation::StraightThrough, 0.7, &Key::root(5))?.to_vec3::<f32>()?;
+            let relaxed = relax(&game, &fresh, Relaxation::StraightThrough, 0.7, &Key::root(5))?
+                .to_vec3::<f32>()?;
             let table = game.judges().frozen.embedding().to_vec2::<f32>()?;
             for (row, words) in relaxed.iter().enumerate() {
                 for (place, word) in words.iter().enumerate() {
                     let token = sequences.targets()[row * sequences.time() + place] as usize;
                     for (i, value) in word.iter().enumerate() {
-                        let expected = if place < sequences.lengths()[row] { table[token][i] } else { 0.0 };
+                        let expected =
+                            if place < sequences.lengths()[row] { table[token][i] } else { 0.0 };
                         assert!((value - expected).abs() < 1e-6, "row {row}, place {place}");
                     }
                 }
             }
             // A soft word at a low temperature is nearly the same.
-            let soft = relax(&game, &fresh, Relaxation::Soft, 1e-3, &Key::root(5))?.to_vec3::<f32>()?;
+            let soft =
+                relax(&game, &fresh, Relaxation::Soft, 1e-3, &Key::root(5))?.to_vec3::<f32>()?;
             let far = relaxed.iter().flatten().flatten().zip(soft.iter().flatten().flatten());
-            let share = far.clone().filter(|(a, b)| (*a - *b).abs() > 1e-2).count() as f64 / far.count() as f64;
+            let share = far.clone().filter(|(a, b)| (*a - *b).abs() > 1e-2).count() as f64
+                / far.count() as f64;
             assert!(share < 0.05, "{share} of the entries are far from the words");
             Ok(())
         })
@@ -109,11 +120,23 @@ mod tests {
             let fresh = fresh(&game)?;
             for relaxation in [Relaxation::StraightThrough, Relaxation::Soft] {
                 let words = relax(&game, &fresh, relaxation, 1.0, &Key::root(5))?;
-                let logits = game.judge(&Tokens::Soft(&words), &fresh.sequences, Judged::Whole, Mode::Evaluate)?;
-                let gradients = Divergence::NonSaturating.generator_loss(&logits.detach(), &logits)?.backward()?;
+                let logits = game.judge(
+                    &Tokens::Soft(&words),
+                    &fresh.sequences,
+                    Judged::Whole,
+                    Mode::Evaluate,
+                )?;
+                let gradients = Divergence::NonSaturating
+                    .generator_loss(&logits.detach(), &logits)?
+                    .backward()?;
                 for (name, variable) in game.generator.parameters().iter() {
-                    let Some(gradient) = gradients.get(variable) else { panic!("{name} has no gradient") };
-                    assert!(gradient.abs()?.max_all()?.to_scalar::<f32>()? > 0.0, "{name} has a zero gradient");
+                    let Some(gradient) = gradients.get(variable) else {
+                        panic!("{name} has no gradient")
+                    };
+                    assert!(
+                        gradient.abs()?.max_all()?.to_scalar::<f32>()? > 0.0,
+                        "{name} has a zero gradient"
+                    );
                 }
             }
             Ok(())

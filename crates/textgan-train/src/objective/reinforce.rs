@@ -31,7 +31,12 @@ pub(super) fn loss(
 
 /// `mean over sentences of sum_t (advantage_t * -ln p(word_t) - entropy * H_t)`, with `H_t` the
 /// entropy of the word's distribution.
-fn policy_loss(game: &Game<'_>, fresh: &Fresh, advantages: &[Vec<f32>], entropy: f32) -> Result<Tensor> {
+fn policy_loss(
+    game: &Game<'_>,
+    fresh: &Fresh,
+    advantages: &[Vec<f32>],
+    entropy: f32,
+) -> Result<Tensor> {
     let sequences = &fresh.sequences;
     let share = 1.0 / sequences.batch() as f32;
     let mut weights = vec![0.0; sequences.batch() * sequences.time()];
@@ -40,16 +45,28 @@ fn policy_loss(game: &Game<'_>, fresh: &Fresh, advantages: &[Vec<f32>], entropy:
             *weight = advantage * share;
         }
     }
-    let bonus: Vec<f32> = sequences.weights().into_iter().map(|real| real * entropy * share).collect();
-    let hidden = game.generator.hidden(&fresh.context(), sequences, Mode::Evaluate)?.flatten_to(1)?;
-    Ok(ops::head_policy_loss(&hidden, game.generator.head(), sequences.targets(), &weights, &bonus)?.loss)
+    let bonus: Vec<f32> =
+        sequences.weights().into_iter().map(|real| real * entropy * share).collect();
+    let hidden =
+        game.generator.hidden(&fresh.context(), sequences, Mode::Evaluate)?.flatten_to(1)?;
+    Ok(ops::head_policy_loss(
+        &hidden,
+        game.generator.head(),
+        sequences.targets(),
+        &weights,
+        &bonus,
+    )?
+    .loss)
 }
 
 /// The discriminator's logit of every prefix, without a graph.
 fn realness(game: &Game<'_>, sequences: &Sequences) -> Result<Vec<Vec<f32>>> {
     let tokens = Tokens::Hard(sequences.targets());
-    let realness =
-        game.judges().frozen.realness(&tokens, sequences.lengths(), sequences.labels(), Mode::Evaluate)?.detach();
+    let realness = game
+        .judges()
+        .frozen
+        .realness(&tokens, sequences.lengths(), sequences.labels(), Mode::Evaluate)?
+        .detach();
     let mut realness = realness.to_vec2::<f32>()?;
     for (row, &length) in realness.iter_mut().zip(sequences.lengths()) {
         row.truncate(length);
@@ -69,9 +86,12 @@ mod tests {
     /// Every sequence of two tokens, with the noise that all of them share.
     fn all_pairs(game: &Game<'_>) -> Result<Fresh> {
         let ids = 0..VOCAB as u32;
-        let pairs: Vec<[u32; 2]> = ids.clone().flat_map(|a| ids.clone().map(move |b| [a, b])).collect();
+        let pairs: Vec<[u32; 2]> =
+            ids.clone().flat_map(|a| ids.clone().map(move |b| [a, b])).collect();
         let sequences = Sequences::from_samples(&pairs, &vec![false; pairs.len()], None)?;
-        let noise = Tensor::new(&[[0.3f32, -0.7]], &Device::Cpu)?.broadcast_as((pairs.len(), 2))?.contiguous()?;
+        let noise = Tensor::new(&[[0.3f32, -0.7]], &Device::Cpu)?
+            .broadcast_as((pairs.len(), 2))?
+            .contiguous()?;
         let context = textgan_models::Context { noise: &noise, labels: None };
         let log_probs = token_log_probs(game.generator.as_ref(), &context, &sequences)?;
         let log_probs = log_probs.chunks_exact(2).map(<[f32]>::to_vec).collect();
@@ -88,20 +108,30 @@ mod tests {
         let log_norm = logits.exp()?.sum_keepdim(D::Minus1)?.log()?;
         let log_probs = logits.broadcast_sub(&log_norm)?;
         let (batch, time) = (fresh.sequences.batch(), fresh.sequences.time());
-        let targets = Tensor::from_slice(fresh.sequences.targets(), (batch, time, 1), &Device::Cpu)?;
-        let log_prob = log_probs.contiguous()?.gather(&targets, D::Minus1)?.squeeze(D::Minus1)?.sum(1)?;
+        let targets =
+            Tensor::from_slice(fresh.sequences.targets(), (batch, time, 1), &Device::Cpu)?;
+        let log_prob =
+            log_probs.contiguous()?.gather(&targets, D::Minus1)?.squeeze(D::Minus1)?.sum(1)?;
         let rewards = Tensor::from_iter((0..batch).map(reward), &Device::Cpu)?;
         Ok((log_prob.exp()? * rewards)?.sum_all()?.neg()?)
     }
 
-    fn assert_same_gradients(game: &Game<'_>, one: &GradStore, other: &GradStore, what: &str) -> Result<()> {
+    fn assert_same_gradients(
+        game: &Game<'_>,
+        one: &GradStore,
+        other: &GradStore,
+        what: &str,
+    ) -> Result<()> {
         for (name, variable) in game.generator.parameters().iter() {
             let (Some(one), Some(other)) = (one.get(variable), other.get(variable)) else {
                 panic!("{what}: {name} has no gradient")
             };
             let difference = (one - other)?.abs()?.max_all()?.to_scalar::<f32>()?;
             let size = one.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(difference <= 2e-5 + 1e-3 * size, "{what}: {name} differs by {difference} of {size}");
+            assert!(
+                difference <= 2e-5 + 1e-3 * size,
+                "{what}: {name} differs by {difference} of {size}"
+            );
         }
         Ok(())
     }
@@ -116,7 +146,8 @@ mod tests {
             let fresh = all_pairs(&game)?;
             let expected = negative_expected_reward(&game, &fresh)?.backward()?;
             let rows = fresh.sequences.batch();
-            let probability: Vec<f32> = fresh.log_probs.iter().map(|row| row.iter().sum::<f32>().exp()).collect();
+            let probability: Vec<f32> =
+                fresh.log_probs.iter().map(|row| row.iter().sum::<f32>().exp()).collect();
             assert!((probability.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             for baseline in [Baseline::None, Baseline::MovingAverage, Baseline::LeaveOneOut] {
                 // Expected weight of each word, over all batches (x, y) with probability p(x) p(y).
@@ -129,7 +160,8 @@ mod tests {
                         for (row, advantages) in [x, y].into_iter().zip(&advantages) {
                             for (weight, advantage) in weights[row].iter_mut().zip(advantages) {
                                 // A batch of two averages over two; the loss below over all rows.
-                                *weight += probability[x] * probability[y] * advantage * rows as f32 / 2.0;
+                                *weight +=
+                                    probability[x] * probability[y] * advantage * rows as f32 / 2.0;
                             }
                         }
                     }
@@ -170,7 +202,9 @@ mod tests {
             let found = policy_loss(&game, &exact, &weights, 0.0)?.backward()?;
             let (mut dot, mut one, mut other) = (0.0, 0.0, 0.0);
             for (_, variable) in game.generator.parameters().iter() {
-                let (Some(a), Some(b)) = (expected.get(variable), found.get(variable)) else { continue };
+                let (Some(a), Some(b)) = (expected.get(variable), found.get(variable)) else {
+                    continue;
+                };
                 dot += (a * b)?.sum_all()?.to_scalar::<f32>()?;
                 one += a.sqr()?.sum_all()?.to_scalar::<f32>()?;
                 other += b.sqr()?.sum_all()?.to_scalar::<f32>()?;

@@ -34,7 +34,8 @@ impl<'a> Run<'a> {
         let game = recipe.game(data, &key.child("initialisation"))?;
         let held_out = HeldOut::new(&game, recipe.train, recipe.phases)?;
         let checkpoints = Checkpoints::of(out)?;
-        let phases: Vec<serde_json::Value> = recipe.phases.iter().map(|phase| serde_json::json!(phase)).collect();
+        let phases: Vec<serde_json::Value> =
+            recipe.phases.iter().map(|phase| serde_json::json!(phase)).collect();
         let left = resume::find(&checkpoints, &phases, out)?;
         let written = left.as_ref().map_or(Written::default(), |(_, state)| state.written);
         let mut run = Self {
@@ -66,13 +67,17 @@ impl<'a> Run<'a> {
 
 impl Recipe<'_> {
     fn check(&self, data: &TrainData<'_>) -> Result<()> {
-        self.train.check(self.phases, self.discriminator.is_some())?;
+        self.train.validate(self.phases, self.discriminator.is_some())?;
         data.check()?;
         if let Some(number) = self.phases.iter().position(|phase| phase.latent().is_some())
             && self.noise.dimension == 0
         {
             let problem = "latent needs noise, and noise.dimension is 0".to_owned();
-            return Err(Error::Phase { number: number + 1, kind: self.phases[number].kind(), problem });
+            return Err(Error::Phase {
+                number: number + 1,
+                kind: self.phases[number].kind(),
+                problem,
+            });
         }
         if self.phases.iter().any(Phase::cross_fit) && Half::Odd.rows(data.train.len()).is_empty() {
             return Err(Error::EmptySplit { split: "second half of the train" });
@@ -87,27 +92,54 @@ impl Recipe<'_> {
     {
         let device = &Device::Cpu;
         let sizes = self.sizes(data);
-        let generator = build_generator(self.generator, self.noise, &sizes, &key.child("generator"), device)?;
+        let generator =
+            build_generator(self.generator, self.noise, &sizes, &key.child("generator"), device)?;
         let discriminator = match self.discriminator {
-            Some(config) => Some(build_discriminator(config, &sizes, data.words, &key.child("discriminator"), device)?),
+            Some(config) => Some(build_discriminator(
+                config,
+                &sizes,
+                data.words,
+                &key.child("discriminator"),
+                device,
+            )?),
             None => None,
         };
         let encoder = match self.phases.iter().find_map(Phase::latent) {
-            Some(latent) => {
-                Some(NoiseEncoder::new(&latent.encoder, self.noise, &sizes, &key.child("encoder"), device)?)
-            }
+            Some(latent) => Some(NoiseEncoder::new(
+                &latent.encoder,
+                self.noise,
+                &sizes,
+                &key.child("encoder"),
+                device,
+            )?),
             None => None,
         };
         if let Some(folder) = &self.train.init_from {
             check_tokenizer(folder, data)?;
-            start_from(folder, generator.parameters(), load_generator(folder, device)?.parameters())?;
+            start_from(
+                folder,
+                generator.parameters(),
+                load_generator(folder, device)?.parameters(),
+            )?;
         }
-        if let (Some(folder), Some(network)) = (&self.train.init_discriminator_from, &discriminator) {
-            start_from(folder, network.parameters(), load_discriminator(folder, device)?.parameters())?;
+        if let (Some(folder), Some(network)) = (&self.train.init_discriminator_from, &discriminator)
+        {
+            start_from(
+                folder,
+                network.parameters(),
+                load_discriminator(folder, device)?.parameters(),
+            )?;
         }
         let judges = discriminator.map(Judges::new).transpose()?;
         self.check_prefixes(judges.as_ref())?;
-        Ok(Game { data, noise: self.noise.clone(), sample_length: None, generator, judges, encoder })
+        Ok(Game {
+            data,
+            noise: self.noise.clone(),
+            sample_length: None,
+            generator,
+            judges,
+            encoder,
+        })
     }
 
     /// Refuses to judge prefixes with a network that knows whole sentences only.
@@ -123,9 +155,10 @@ impl Recipe<'_> {
         match self.phases.iter().position(judges_prefixes) {
             None => Ok(()),
             Some(number) => {
-                let problem = "judged = \"prefixes\" needs a discriminator that reads from left to right: \
+                let problem =
+                    "judged = \"prefixes\" needs a discriminator that reads from left to right: \
                                [discriminator] with kind = \"rnn\" and one direction"
-                    .to_owned();
+                        .to_owned();
                 Err(Error::Phase { number: number + 1, kind: self.phases[number].kind(), problem })
             }
         }
@@ -154,6 +187,8 @@ fn check_tokenizer(folder: &Path, data: &TrainData<'_>) -> Result<()> {
     if read(ours)? == read(&theirs)? {
         return Ok(());
     }
-    let problem = "its tokenizer is not this run's; set tokenizer.kind = \"file\" with its tokenizer.json".to_owned();
+    let problem =
+        "its tokenizer is not this run's; set tokenizer.kind = \"file\" with its tokenizer.json"
+            .to_owned();
     Err(Error::InitFrom { folder: folder.to_owned(), problem })
 }

@@ -24,9 +24,15 @@ impl Run<'_> {
             return Ok(());
         }
         let total = estimate.iter().map(|(_, duration)| *duration).sum();
-        let parts: Vec<String> =
-            estimate.iter().map(|(kind, duration)| format!("{kind} {}", words(*duration))).collect();
-        self.progress.message(&format!("training will take about {} ({})", words(total), parts.join(", ")));
+        let parts: Vec<String> = estimate
+            .iter()
+            .map(|(kind, duration)| format!("{kind} {}", words(*duration)))
+            .collect();
+        self.progress.message(&format!(
+            "training will take about {} ({})",
+            words(total),
+            parts.join(", ")
+        ));
         Ok(())
     }
 
@@ -45,7 +51,8 @@ impl Run<'_> {
                 Phase::Adversarial(phase) => phase.convergence.every,
             };
             if left > 0 && !matches!(phase, Phase::Discriminator(_)) {
-                total += self.validation_duration()? * (1 + left.checked_div(every).unwrap_or(0)) as u32;
+                total +=
+                    self.validation_duration()? * (1 + left.checked_div(every).unwrap_or(0)) as u32;
             }
             estimate.push((phase.kind(), total));
         }

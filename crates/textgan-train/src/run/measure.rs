@@ -34,8 +34,10 @@ impl Run<'_> {
         let Some(phase) = self.phase() else { return Ok(None) };
         let progress = self.progress;
         progress.status("evaluating");
-        let keys =
-            EvaluationKeys { noise: self.key.child("validation-noise"), samples: self.key.child("evaluation") };
+        let keys = EvaluationKeys {
+            noise: self.key.child("validation-noise"),
+            samples: self.key.child("evaluation"),
+        };
         let stop = || progress.stop_requested();
         let found = evaluate(&self.game, &self.held_out, phase, self.recipe.train, keys, &stop)?;
         let Some(found) = found else { return Err(self.interrupt()) };
@@ -49,7 +51,9 @@ impl Run<'_> {
         let (patience, min_improvement) = match phase {
             Phase::MaximumLikelihood(phase) => (phase.patience, phase.min_improvement),
             Phase::Discriminator(_) => (0, 0.0),
-            Phase::Adversarial(phase) => (phase.convergence.patience, phase.convergence.min_improvement),
+            Phase::Adversarial(phase) => {
+                (phase.convergence.patience, phase.convergence.min_improvement)
+            }
         };
         let step = self.state.phase_step;
         if let (Some(score), 1..) = (found.score, step)
@@ -65,7 +69,9 @@ impl Run<'_> {
                 self.log("alarm", Some(&note), &values)?;
                 match alarm.action {
                     AlarmAction::Report => {}
-                    AlarmAction::RollBack if self.state.roll_backs < ROLL_BACKS => self.roll_back()?,
+                    AlarmAction::RollBack if self.state.roll_backs < ROLL_BACKS => {
+                        self.roll_back()?
+                    }
                     AlarmAction::Stop | AlarmAction::RollBack => return Ok(Some(End::Alarm)),
                 }
             }
@@ -93,12 +99,19 @@ impl Run<'_> {
         let key = self.key.child("fixed-samples");
         let rows = config.fixed_samples;
         let noise = self.game.noise.draw(&key.child("noise"), 0, rows);
-        let labels: Option<Vec<u32>> =
-            (!data.labels.is_empty()).then(|| (0..rows).map(|row| (row % data.labels.len()) as u32).collect());
+        let labels: Option<Vec<u32>> = (!data.labels.is_empty())
+            .then(|| (0..rows).map(|row| (row % data.labels.len()) as u32).collect());
         let conditions = Conditions { rows, noise: &noise, labels: labels.as_deref() };
         let mut sampler = self.game.generator.sampler()?;
         let mut texts = |options: &SamplingOptions| -> Result<Vec<String>> {
-            let samples = sample(sampler.as_mut() as &mut dyn Sampler, &conditions, &[], options, &key.child("tokens"), 0)?;
+            let samples = sample(
+                sampler.as_mut() as &mut dyn Sampler,
+                &conditions,
+                &[],
+                options,
+                &key.child("tokens"),
+                0,
+            )?;
             Ok(samples.tokens.iter().map(|tokens| (data.decode)(tokens)).collect())
         };
         let greedy = texts(&SamplingOptions::greedy())?;
@@ -127,6 +140,7 @@ impl AlarmAction {
 
 /// Numbers for a reader: `validation loss 3.214, kl 2.01`.
 pub(super) fn describe<'a>(values: impl Iterator<Item = (&'a String, &'a f64)>) -> String {
-    let words: Vec<String> = values.map(|(name, value)| format!("{} {value:.4}", name.replace('_', " "))).collect();
+    let words: Vec<String> =
+        values.map(|(name, value)| format!("{} {value:.4}", name.replace('_', " "))).collect();
     words.join(", ")
 }

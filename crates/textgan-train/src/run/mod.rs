@@ -106,7 +106,9 @@ impl<'a> Run<'a> {
         let Some(optimizer) = &mut self.course().side(player).optimizer else { return Ok(()) };
         let stats = match optimizer.step(&gradients, rate as f32) {
             Err(textgan_nn::Error::NonFinite { name, .. }) => {
-                return Err(self.non_finite(format!("the {player:?} gradient (of {name})").to_lowercase()));
+                return Err(
+                    self.non_finite(format!("the {player:?} gradient (of {name})").to_lowercase())
+                );
             }
             stats => stats?,
         };
@@ -130,12 +132,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Counts a finished step, and logs it when it is time.
+    /// Counts a finished step, and logs the steps since the last line when it is time; what the
+    /// phase leaves over is logged at its end.
     pub fn finish_step(&mut self) -> Result<()> {
         self.state.step += 1;
         self.state.phase_step += 1;
-        let last = self.state.phase_step == self.course().steps;
-        if last || self.state.phase_step.is_multiple_of(self.recipe.train.log_every) {
+        if self.state.phase_step.is_multiple_of(self.recipe.train.log_every) {
             let means = std::mem::take(&mut self.state.interval).means();
             self.log("train", None, &means)?;
         }
@@ -217,7 +219,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn log(&mut self, event: &str, note: Option<&str>, values: &BTreeMap<String, f64>) -> Result<()> {
+    fn log(
+        &mut self,
+        event: &str,
+        note: Option<&str>,
+        values: &BTreeMap<String, f64>,
+    ) -> Result<()> {
         let (phase, step, phase_step) = (self.state.phase, self.state.step, self.state.phase_step);
         let kind = self.phase().map_or("", Phase::kind);
         self.record.line(&Line { event, phase, kind, step, phase_step, note, values })
@@ -252,7 +259,13 @@ impl<'a> Run<'a> {
 impl Course {
     /// The next update of `player`, where `state` says how many there have been; `key` is the
     /// phase's.
-    fn turn(&mut self, player: Player, state: &State, key: &Key, data: &TrainData<'_>) -> Result<Turn> {
+    fn turn(
+        &mut self,
+        player: Player,
+        state: &State,
+        key: &Key,
+        data: &TrainData<'_>,
+    ) -> Result<Turn> {
         let (number, name) = match player {
             Player::Generator => (state.generator_updates, "generator"),
             Player::Discriminator => (state.discriminator_updates, "discriminator"),

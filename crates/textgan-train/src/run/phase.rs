@@ -42,13 +42,20 @@ impl Run<'_> {
             let rows = half.rows(data.train.len());
             let lengths = rows.iter().map(|&row| data.train[row].tokens.len()).collect();
             let config = self.recipe.train;
-            Batches::new(rows, lengths, config.batch_size, config.length_window, key.child("batches").child(name))
+            Batches::new(
+                rows,
+                lengths,
+                config.batch_size,
+                config.length_window,
+                key.child("batches").child(name),
+            )
         };
         let generator = batches(Half::of_generator(phase.cross_fit()), "generator");
         let steps = match phase {
-            Phase::MaximumLikelihood(phase) => {
-                phase.steps.or(phase.epochs.map(|epochs| epochs * generator.per_epoch())).unwrap_or(0)
-            }
+            Phase::MaximumLikelihood(phase) => phase
+                .steps
+                .or(phase.epochs.map(|epochs| epochs * generator.per_epoch()))
+                .unwrap_or(0),
             Phase::Discriminator(phase) => phase.steps,
             Phase::Adversarial(phase) => phase.steps,
         };
@@ -68,7 +75,10 @@ impl Run<'_> {
         }
         Ok(Course {
             steps,
-            generator: Side { batches: generator, optimizer: optimizer(Player::Generator, &writers)? },
+            generator: Side {
+                batches: generator,
+                optimizer: optimizer(Player::Generator, &writers)?,
+            },
             discriminator: Side {
                 batches: batches(Half::of_discriminator(phase.cross_fit()), "discriminator"),
                 optimizer: match &self.game.judges {
@@ -137,7 +147,11 @@ impl Run<'_> {
         let summary = Summary {
             steps: self.state.step,
             generator_parameters: self.game.generator.parameters().count() as u64,
-            discriminator_parameters: self.game.judges.as_ref().map(|judges| judges.learning.parameters().count() as u64),
+            discriminator_parameters: self
+                .game
+                .judges
+                .as_ref()
+                .map(|judges| judges.learning.parameters().count() as u64),
             train_sentences: self.game.data.train.len() as u64,
             valid_sentences: self.game.data.valid.len() as u64,
             phases: self.state.done.clone(),
@@ -150,13 +164,20 @@ impl Run<'_> {
         let data = self.game.data;
         let mut card = data.card.clone();
         card.labels = data.labels.to_vec();
-        card.facts.push(("parameters".to_owned(), self.game.generator.parameters().count().to_string()));
+        card.facts
+            .push(("parameters".to_owned(), self.game.generator.parameters().count().to_string()));
         card.facts.extend(self.state.done.iter().map(|phase| (phase.kind.clone(), phase.facts())));
-        Ok(save_generator(&self.out.join(name), self.game.generator.as_ref(), data.tokenizer, &card)?)
+        Ok(save_generator(
+            &self.out.join(name),
+            self.game.generator.as_ref(),
+            data.tokenizer,
+            &card,
+        )?)
     }
 
     fn is_first_adversarial(&self) -> bool {
-        let first = self.recipe.phases.iter().position(|phase| matches!(phase, Phase::Adversarial(_)));
+        let first =
+            self.recipe.phases.iter().position(|phase| matches!(phase, Phase::Adversarial(_)));
         first == Some(self.state.phase)
     }
 
@@ -206,7 +227,8 @@ impl End {
 
 impl Summary {
     fn write(&self, path: &Path) -> Result<()> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|error| io("write", path)(error.into()))?;
+        let mut json =
+            serde_json::to_vec_pretty(self).map_err(|error| io("write", path)(error.into()))?;
         json.push(b'\n');
         Ok(textgan_artifact::write_atomic(path, &json)?)
     }

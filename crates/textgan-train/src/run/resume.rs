@@ -12,14 +12,19 @@ use crate::state::State;
 use crate::{Error, Result};
 
 /// Keys of a phase that say how long it lasts, and nothing else.
-const LENGTH: [&str; 7] = ["steps", "epochs", "patience", "validate_every", "evaluate_every", "convergence", "keep"];
+const LENGTH: [&str; 7] =
+    ["steps", "epochs", "patience", "validate_every", "evaluate_every", "convergence", "keep"];
 
 /// The checkpoint that a run of `phases` goes on from, and its state; `None` if there is none yet.
 ///
 /// A checkpoint of other phases serves as long as it is on the way of these: what is done must be
 /// the same, the phase at hand may last longer, and what comes after is free. So a finished run can
 /// be extended by more steps or by more phases.
-pub(super) fn find(checkpoints: &Checkpoints, phases: &[Value], out: &Path) -> Result<Option<(String, State)>> {
+pub(super) fn find(
+    checkpoints: &Checkpoints,
+    phases: &[Value],
+    out: &Path,
+) -> Result<Option<(String, State)>> {
     let Some((name, latest)) = checkpoints.latest()? else { return Ok(None) };
     if latest.phases == phases {
         return Ok(Some((name, latest)));
@@ -62,7 +67,8 @@ fn difference(old: &[Value], new: &[Value]) -> String {
         if let (Value::Object(old), Value::Object(new)) = (old, new) {
             for key in old.keys().chain(new.keys()) {
                 if old.get(key) != new.get(key) {
-                    let show = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
+                    let show =
+                        |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
                     return format!(
                         "{key} of phase {} was {} and is now {}",
                         number + 1,
@@ -123,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_longer_run_goes_on_and_another_does_not() {
-        let phases = [json!({"kind": "a", "steps": 10, "rate": 1}), json!({"kind": "b", "steps": 5})];
+        let phases =
+            [json!({"kind": "a", "steps": 10, "rate": 1}), json!({"kind": "b", "steps": 5})];
         let state = |phase, phase_step| State { phase, phase_step, ..State::new(phases.to_vec()) };
         let longer = [json!({"kind": "a", "steps": 20, "rate": 1}), phases[1].clone()];
         let other = [json!({"kind": "a", "steps": 10, "rate": 2}), phases[1].clone()];
@@ -139,7 +146,13 @@ mod tests {
             (state(2, 0), &[phases[0].clone(), phases[1].clone(), json!({"kind": "c"})], true),
             (state(2, 0), &phases[..1], false),
         ] {
-            assert_eq!(is_on_the_way(&state, phases), expected, "{} {} {phases:?}", state.phase, state.phase_step);
+            assert_eq!(
+                is_on_the_way(&state, phases),
+                expected,
+                "{} {} {phases:?}",
+                state.phase,
+                state.phase_step
+            );
         }
         assert_eq!(difference(&phases, &other), "rate of phase 1 was 1 and is now 2");
         assert_eq!(difference(&phases, &phases[..1]), "it had 2 phases and now there are 1");

@@ -37,16 +37,26 @@ fn bits(parameters: &Parameters) -> Result<Vec<u32>> {
 /// A player's loss has gradients in the other's parameters too; they must not be followed.
 #[test]
 fn an_update_moves_its_own_player_only() -> Result<()> {
-    let reinforce = Estimator::Reinforce { reward: Default::default(), baseline: Default::default(), entropy: 0.1 };
+    let reinforce = Estimator::Reinforce {
+        reward: Default::default(),
+        baseline: Default::default(),
+        entropy: 0.1,
+    };
     for estimator in [Estimator::default(), reinforce] {
         in_phase(Adversarial { estimator, anchor: 0.1, ..Adversarial::default() }, |run| {
             let Some(phase) = run.phase() else { panic!("a phase") };
             for player in [Player::Generator, Player::Discriminator] {
-                let before = (bits(run.game.generator.parameters())?, bits(run.game.judges().learning.parameters())?);
+                let before = (
+                    bits(run.game.generator.parameters())?,
+                    bits(run.game.judges().learning.parameters())?,
+                );
                 let turn = run.turn(player)?;
                 let loss = phase.objective().loss(&run.game, &turn)?;
                 run.apply(player, loss)?;
-                let after = (bits(run.game.generator.parameters())?, bits(run.game.judges().learning.parameters())?);
+                let after = (
+                    bits(run.game.generator.parameters())?,
+                    bits(run.game.judges().learning.parameters())?,
+                );
                 assert_eq!(before.0 == after.0, player == Player::Discriminator);
                 assert_eq!(before.1 == after.1, player == Player::Generator);
             }
@@ -61,9 +71,18 @@ fn an_update_moves_its_own_player_only() -> Result<()> {
 fn timing_changes_nothing() -> Result<()> {
     in_phase(Adversarial::default(), |run| {
         let state = run.state.clone();
-        let before = (bits(run.game.generator.parameters())?, bits(run.game.judges().learning.parameters())?);
+        let before = (
+            bits(run.game.generator.parameters())?,
+            bits(run.game.judges().learning.parameters())?,
+        );
         run.announce_duration()?;
-        assert_eq!(before, (bits(run.game.generator.parameters())?, bits(run.game.judges().learning.parameters())?));
+        assert_eq!(
+            before,
+            (
+                bits(run.game.generator.parameters())?,
+                bits(run.game.judges().learning.parameters())?
+            )
+        );
         assert_eq!(state, run.state);
         Ok(())
     })
@@ -80,7 +99,10 @@ fn a_loss_that_is_no_number_touches_nothing() -> Result<()> {
         loss.value = (loss.value * f64::NAN)?;
         let error = run.apply(Player::Generator, loss).expect_err("not finite");
         let Error::NonFinite { checkpoint, what, .. } = error else { panic!("{error}") };
-        assert!(checkpoint.join("generator.safetensors").exists() && what == "the generator loss", "{what}");
+        assert!(
+            checkpoint.join("generator.safetensors").exists() && what == "the generator loss",
+            "{what}"
+        );
         assert_eq!(before, bits(run.game.generator.parameters())?);
         Ok(())
     })
@@ -94,7 +116,8 @@ fn cross_fitted_players_read_different_rows() -> Result<()> {
             let batches = &mut run.course().side(player).batches;
             (0..2 * batches.per_epoch()).flat_map(|number| batches.batch(number)).collect()
         };
-        let (generator, discriminator) = (read(run, Player::Generator), read(run, Player::Discriminator));
+        let (generator, discriminator) =
+            (read(run, Player::Generator), read(run, Player::Discriminator));
         assert!(!generator.is_empty() && generator.iter().all(|row| !discriminator.contains(row)));
         Ok(())
     })

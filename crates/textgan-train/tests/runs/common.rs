@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use textgan_artifact::Progress;
 use textgan_artifact::table::TokenRow;
-use textgan_models::{DiscriminatorConfig, GeneratorConfig, ModelCard, NoiseConfig, TransformerConfig};
+use textgan_models::{
+    DiscriminatorConfig, GeneratorConfig, ModelCard, NoiseConfig, TransformerConfig,
+};
 use textgan_random::Key;
 use textgan_train::{Error, Phase, Recipe, Summary, TrainConfig, TrainData, train};
 
@@ -128,7 +130,8 @@ pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let name = path.strip_prefix(folder).expect("inside").to_string_lossy().into_owned();
+                let name =
+                    path.strip_prefix(folder).expect("inside").to_string_lossy().into_owned();
                 found.insert(name, std::fs::read(&path).expect("a file"));
             }
         }
@@ -140,7 +143,8 @@ pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 pub fn assert_same(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>, what: &str) {
     let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(one), names(other), "{what}: other files");
-    let differ: Vec<&String> = one.iter().filter(|(name, bytes)| other[*name] != **bytes).map(|(name, _)| name).collect();
+    let differ: Vec<&String> =
+        one.iter().filter(|(name, bytes)| other[*name] != **bytes).map(|(name, _)| name).collect();
     assert!(differ.is_empty(), "{what}: {differ:?} differ");
 }
 

@@ -1,7 +1,7 @@
 //! Runs learn, and write down what they did.
 
 use textgan_artifact::Quiet;
-use textgan_models::{Discriminator, load_discriminator, load_generator};
+use textgan_models::{load_discriminator, load_generator};
 use textgan_train::End;
 
 use crate::common::{Setting, events, lines, phases, rows};
@@ -21,14 +21,19 @@ fn likelihood_falls_and_the_best_weights_are_kept() {
     let out = tempfile::tempdir().expect("a folder");
     let summary = setting.run(out.path(), &Quiet).expect("training");
     let phase = &summary.phases[0];
-    assert_eq!((phase.steps, phase.generator_updates, phase.ended), (12 * 7, 12 * 7, End::StepLimit));
+    assert_eq!(
+        (phase.steps, phase.generator_updates, phase.ended),
+        (12 * 7, 12 * 7, End::StepLimit)
+    );
     let train: Vec<f64> = events(out.path(), "train").iter().map(|values| values["nll"]).collect();
     let (first, last) = (train[0], train[train.len() - 1]);
     assert!(last < 0.7 * first, "{train:?}");
-    let validation: Vec<f64> = events(out.path(), "evaluation").iter().map(|v| v["validation_loss"]).collect();
+    let validation: Vec<f64> =
+        events(out.path(), "evaluation").iter().map(|v| v["validation_loss"]).collect();
     let best = validation.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(phase.best_score, Some(-best));
-    let model = load_generator(&out.path().join("model"), &candle_core::Device::Cpu).expect("a model");
+    let model =
+        load_generator(&out.path().join("model"), &candle_core::Device::Cpu).expect("a model");
     assert_eq!(model.parameters().count() as u64, summary.generator_parameters);
 }
 
@@ -51,30 +56,33 @@ fn patience_ends_a_phase() {
     assert!(summary.steps < 100);
 }
 
-/// A discriminator tells untrained babble from language at once; with either estimator the
-/// generator then learns from it alone.
+/// A discriminator that has learned to tell babble from language, and then rests, is soon fooled
+/// by a generator that learns from nothing else.
 #[test]
-fn both_estimators_teach_a_generator_from_nothing() {
+fn both_estimators_teach_a_generator_to_fool_the_discriminator() {
     for (name, estimator) in [
         ("straight-through", r#"{ kind = "gumbel" }"#),
-        ("soft", r#"{ kind = "gumbel", relaxation = "soft", temperature = { start = 1.0, end = 0.5 } }"#),
+        (
+            "soft",
+            r#"{ kind = "gumbel", relaxation = "soft", temperature = { start = 1.0, end = 0.2 } }"#,
+        ),
         ("reinforce", r#"{ kind = "reinforce" }"#),
     ] {
         let setting = Setting::new(phases(&format!(
             r#"
             [[phase]]
             kind = "discriminator"
-            steps = 10
+            steps = 60
             learning_rate = 5e-3
 
             [[phase]]
             kind = "adversarial"
             steps = 60
             learning_rate = 1e-2
-            discriminator_learning_rate = 2e-3
+            discriminator_learning_rate = 1e-12
             estimator = {estimator}
             keep = "last"
-            convergence = {{ every = 30, samples = 60 }}
+            convergence = {{ every = 0, samples = 100 }}
             "#
         )));
         let out = tempfile::tempdir().expect("a folder");
@@ -82,21 +90,35 @@ fn both_estimators_teach_a_generator_from_nothing() {
         let phase = &summary.phases[1];
         assert_eq!((phase.generator_updates, phase.discriminator_updates), (60, 60));
         let evaluations = events(out.path(), "evaluation");
-        let accuracy = evaluations[0]["held_out_accuracy_real"];
-        assert!(accuracy > 0.8, "{name}: the discriminator is right about {accuracy} of held-out text");
-        let loss: Vec<f64> = evaluations[1..].iter().map(|values| values["validation_loss"]).collect();
-        assert!(loss[loss.len() - 1] < loss[0] - 0.05, "{name}: {loss:?}");
-        let discriminator = load_discriminator(&out.path().join("discriminator"), &candle_core::Device::Cpu);
-        assert_eq!(discriminator.expect("a discriminator").parameters().count() as u64, summary.discriminator_parameters.unwrap_or(0));
+        let caught: Vec<f64> =
+            evaluations[1..].iter().map(|values| values["held_out_accuracy_fake"]).collect();
+        assert!(
+            caught[0] > 0.8 && caught[1] < 0.4,
+            "{name}: {caught:?} of the samples were caught"
+        );
+        let discriminator =
+            load_discriminator(&out.path().join("discriminator"), &candle_core::Device::Cpu);
+        let count = discriminator.expect("a discriminator").parameters().count() as u64;
+        assert_eq!(Some(count), summary.discriminator_parameters);
     }
 }
 
 #[test]
 fn every_knob_of_adversarial_training_runs() {
-    for divergence in ["non-saturating", "relativistic", "relativistic-average", "hinge", "least-squares", "wasserstein"] {
+    for divergence in [
+        "non-saturating",
+        "relativistic",
+        "relativistic-average",
+        "hinge",
+        "least-squares",
+        "wasserstein",
+    ] {
         for (judged, estimator) in [
             ("whole", r#"{ kind = "gumbel" }"#),
-            ("prefixes", r#"{ kind = "reinforce", reward = { score = "log-sigmoid", discount = 0.9 }, baseline = "moving-average", entropy = 0.01 }"#),
+            (
+                "prefixes",
+                r#"{ kind = "reinforce", reward = { score = "log-sigmoid", discount = 0.9 }, baseline = "moving-average", entropy = 0.01 }"#,
+            ),
             ("whole", r#"{ kind = "reinforce", reward = { score = "logit" }, baseline = "none" }"#),
         ] {
             if (divergence, judged) == ("relativistic", "prefixes") {
@@ -124,12 +146,17 @@ fn every_knob_of_adversarial_training_runs() {
                 row.label = Some((row.id % 2) as u32);
             }
             let out = tempfile::tempdir().expect("a folder");
-            let summary = setting.run(out.path(), &Quiet).unwrap_or_else(|error| panic!("{divergence} {estimator}: {error}"));
+            let summary = setting
+                .run(out.path(), &Quiet)
+                .unwrap_or_else(|error| panic!("{divergence} {estimator}: {error}"));
             assert_eq!(summary.phases[0].generator_updates, 4);
             assert_eq!(summary.phases[0].discriminator_updates, 4);
-            let clipped = load_discriminator(&out.path().join("discriminator"), &candle_core::Device::Cpu).expect("weights");
+            let clipped =
+                load_discriminator(&out.path().join("discriminator"), &candle_core::Device::Cpu)
+                    .expect("weights");
             for (name, variable) in clipped.parameters().iter() {
-                let weights = variable.flatten_all().and_then(|w| w.to_vec1::<f32>()).expect("weights");
+                let weights =
+                    variable.flatten_all().and_then(|w| w.to_vec1::<f32>()).expect("weights");
                 assert!(weights.iter().all(|w| w.abs() <= 0.1), "{name} is not clipped");
             }
         }
@@ -158,14 +185,16 @@ fn a_latent_objective_makes_noise_matter() {
             .lines()
             .rev()
             .take(40)
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["greedy"].to_string())
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).expect("JSON")["greedy"].to_string()
+            })
             .collect();
         greedy.sort();
         greedy.dedup();
         greedy.len()
     };
     let (without, with) = (spread(""), spread("latent = { rate = 1.5 }"));
-    assert!(with >= 2 * without && with >= 6, "{without} greedy sentences without and {with} with");
+    assert!(with >= 3 * without, "{without} greedy sentences without and {with} with");
 }
 
 #[test]
@@ -182,12 +211,17 @@ fn alarms_ring_and_act() {
         )));
         let out = tempfile::tempdir().expect("a folder");
         let summary = setting.run(out.path(), &Quiet).expect("training");
-        let rung: Vec<String> =
-            lines(out.path()).iter().filter(|line| line["event"] == "alarm").map(|line| line["note"].to_string()).collect();
+        let rung: Vec<String> = lines(out.path())
+            .iter()
+            .filter(|line| line["event"] == "alarm")
+            .map(|line| line["note"].to_string())
+            .collect();
         (summary.phases[0].clone(), rung)
     };
     // No generator keeps three times the bigrams that it began with: always a collapse.
-    let collapse = |action: &str| run(&format!("alarms.collapse = {{ distinct_bigrams_below = 3.0, action = \"{action}\" }}"));
+    let collapse = |action: &str| {
+        run(&format!("alarms.collapse = {{ distinct_bigrams_below = 3.0, action = \"{action}\" }}"))
+    };
     let (phase, rung) = collapse("report");
     assert_eq!((phase.steps, phase.ended), (40, End::StepLimit));
     assert_eq!(rung.len(), 9, "at the beginning and every five steps: {rung:?}");
@@ -197,8 +231,9 @@ fn alarms_ring_and_act() {
     assert_eq!((phase.steps, phase.ended, rung.len()), (10, End::Alarm, 3));
 
     // Any accuracy is too much; the beginning has none.
-    let (phase, rung) =
-        run("alarms.discriminator_won = { accuracy_above = 0.0, for_evaluations = 3, action = \"stop\" }");
+    let (phase, rung) = run(
+        "alarms.discriminator_won = { accuracy_above = 0.0, for_evaluations = 3, action = \"stop\" }",
+    );
     assert_eq!((phase.steps, phase.ended), (15, End::Alarm));
     assert_eq!(rung, ["\"discriminator-won: stop\""]);
 }
