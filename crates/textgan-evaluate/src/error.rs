@@ -62,9 +62,6 @@ pub enum Error {
     /// The artifact floor failed.
     #[error(transparent)]
     Artifact(#[from] textgan_artifact::Error),
-    /// candle failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
     /// The evaluation could not be written as JSON.
     #[error("evaluation.json: {0}")]
     Json(serde_json::Error),

@@ -85,7 +85,7 @@ pub fn evaluate(
     };
     let mut bytes = serde_json::to_vec_pretty(&evaluation).map_err(Error::Json)?;
     bytes.push(b'\n');
-    write_atomic(&out.join("evaluation.json"), &bytes)?;
+    write_atomic(out.join("evaluation.json"), &bytes)?;
     for line in summary::table(&evaluation) {
         progress.message(&line);
     }

@@ -267,11 +267,10 @@ fn what_cannot_work_is_refused() {
     );
 
     let tokens = folders.tokens();
-    let valid = std::fs::read_dir(&tokens).unwrap().map(|entry| entry.unwrap().path());
-    let shard = valid
-        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("valid-"))
-        .next()
-        .unwrap();
+    let mut files = std::fs::read_dir(&tokens).unwrap().map(|entry| entry.unwrap().path());
+    let is_valid =
+        |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("valid-");
+    let shard = files.find(is_valid).unwrap();
     std::fs::remove_file(&shard).unwrap();
     ShardedWriter::<TokenRow>::create(&tokens, "valid", 1).unwrap().finish().unwrap();
     let error = folders.evaluate(&model, None, &quick()).unwrap_err();

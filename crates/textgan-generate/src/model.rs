@@ -79,7 +79,7 @@ impl Model {
         let mut samples = Vec::with_capacity(options.count);
         self.generate_batches(options, &options.key(None), &Quiet, |batch| {
             samples.extend(batch);
-            Ok(())
+            Ok::<(), Error>(())
         })?;
         Ok(samples)
     }
@@ -88,20 +88,20 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Option`] for options that cannot work with this model, [`Error::Interrupted`] when
-    /// `progress` asks to stop, and what `visit` returns.
-    pub fn generate_batches(
+    /// `progress` asks to stop, and what `visit` returns, which ends the work.
+    pub fn generate_batches<E: From<Error>>(
         &self,
         options: &Options,
         key: &Key,
         progress: &dyn Progress,
-        mut visit: impl FnMut(Vec<Sample>) -> Result<()>,
-    ) -> Result<()> {
+        mut visit: impl FnMut(Vec<Sample>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let labels = self.chosen_labels(options)?;
         let mut source = self.source(options, key)?;
         let mut first = 0;
         while first < options.count {
             if progress.stop_requested() {
-                return Err(Error::Interrupted);
+                return Err(Error::Interrupted.into());
             }
             let rows = options.batch_size.min(options.count - first);
             let drawn = source.draw(first as u64, rows, labels)?;

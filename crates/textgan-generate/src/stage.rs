@@ -52,7 +52,8 @@ pub fn generate(
             summary.tokens += sample.tokens.len() as u64;
             summary.cut += u64::from(sample.token_log_probs.len() <= sample.tokens.len());
         }
-        Ok(batch.into_iter().try_for_each(|sample| rows.push(sample))?)
+        batch.into_iter().try_for_each(|sample| rows.push(sample))?;
+        Ok::<(), Error>(())
     })?;
     rows.finish()?;
     lines.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;

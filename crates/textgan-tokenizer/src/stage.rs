@@ -90,9 +90,9 @@ pub fn tokenize(
     progress.finish();
 
     let statistics = Statistics { vocabulary, labels, splits };
-    write_atomic(&out.join("tokenizer.json"), tokenizer.to_json()?.as_bytes())?;
-    write_atomic(&out.join("labels.json"), &json(&statistics.labels)?)?;
-    write_atomic(&out.join("stats.json"), &json(&statistics)?)?;
+    write_atomic(out.join("tokenizer.json"), tokenizer.to_json()?.as_bytes())?;
+    write_atomic(out.join("labels.json"), &json(&statistics.labels)?)?;
+    write_atomic(out.join("stats.json"), &json(&statistics)?)?;
     Ok(statistics)
 }
 
