@@ -217,11 +217,8 @@ fn a_frozen_network_follows_the_weights_and_trains_the_reader_only() -> Result<(
         assert!(!score(frozen.as_ref(), &hard).track_op(), "{config:?}");
 
         let (_, width) = network.embedding().dims2()?;
-        let soft = candle_core::Var::ones(
-            (texts.batch(), texts.time(), width),
-            DType::F32,
-            &Device::Cpu,
-        )?;
+        let soft =
+            candle_core::Var::ones((texts.batch(), texts.time(), width), DType::F32, &Device::Cpu)?;
         let soft = (soft.as_tensor(), Tokens::Soft(soft.as_tensor()));
         let gradient = |network: &dyn Discriminator| -> Result<Vec<f32>> {
             let gradients = score(network, &soft.1).sum_all()?.backward()?;

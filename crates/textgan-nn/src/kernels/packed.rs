@@ -4,6 +4,8 @@ use super::InstructionSet;
 
 /// Columns of a panel: one register of AVX-512, two of AVX2.
 const PANEL: usize = 16;
+/// Rows that go through all panels together; a multiple of every block of rows.
+const CHUNK: usize = 96;
 
 /// A matrix `M: [depth, columns]` stored for many products `A M` on one thread each: the weights of
 /// a recurrent step, of a sampler, of a convolution.
@@ -196,19 +198,23 @@ impl Product<'_> {
         self.panels::<4, false>(out);
     }
 
-    /// Blocks of `ROWS` rows, as many as there are registers to hold their sums.
+    /// Blocks of `ROWS` rows, as many as there are registers to hold their sums; chunks of rows
+    /// that fit a cache together with a panel.
     #[inline(always)]
     fn panels<const ROWS: usize, const FUSED: bool>(self, out: &mut [f32]) {
-        for p in 0..self.packed.columns.div_ceil(PANEL) {
-            let mut row = 0;
-            while row < self.rows {
-                row += match self.rows - row {
-                    left if left >= ROWS => self.block::<ROWS, FUSED>(p, row, out),
-                    left if left >= 8 && ROWS > 8 => self.block::<8, FUSED>(p, row, out),
-                    left if left >= 4 => self.block::<4, FUSED>(p, row, out),
-                    left if left >= 2 => self.block::<2, FUSED>(p, row, out),
-                    _ => self.block::<1, FUSED>(p, row, out),
-                };
+        for chunk in (0..self.rows).step_by(CHUNK) {
+            let end = self.rows.min(chunk + CHUNK);
+            for p in 0..self.packed.columns.div_ceil(PANEL) {
+                let mut row = chunk;
+                while row < end {
+                    row += match end - row {
+                        left if left >= ROWS => self.block::<ROWS, FUSED>(p, row, out),
+                        left if left >= 8 && ROWS > 8 => self.block::<8, FUSED>(p, row, out),
+                        left if left >= 4 => self.block::<4, FUSED>(p, row, out),
+                        left if left >= 2 => self.block::<2, FUSED>(p, row, out),
+                        _ => self.block::<1, FUSED>(p, row, out),
+                    };
+                }
             }
         }
     }
@@ -221,24 +227,13 @@ impl Product<'_> {
         first: usize,
         out: &mut [f32],
     ) -> usize {
-        let Left { values, row_stride, depth_stride } = self.a;
         let panel = &self.packed.panels[p * self.packed.depth..][..self.depth];
+        let values = self.a.values.get(first * self.a.row_stride..).unwrap_or_default();
         let mut sums = [[0.0; PANEL]; ROWS];
-        let values = &values[(first * row_stride).min(values.len())..];
-        if depth_stride == 1 {
-            let rows: [&[f32]; ROWS] =
-                std::array::from_fn(|r| &values[r * row_stride..][..self.depth]);
-            for (i, m) in panel.iter().enumerate() {
-                for r in 0..ROWS {
-                    add_scaled::<FUSED>(&mut sums[r], rows[r][i], m);
-                }
-            }
+        if self.a.depth_stride == 1 {
+            sum_rows::<ROWS, FUSED>(panel, values, self.a.row_stride, &mut sums);
         } else {
-            for (m, values) in panel.iter().zip(values.chunks(depth_stride)) {
-                for r in 0..ROWS {
-                    add_scaled::<FUSED>(&mut sums[r], values[r], m);
-                }
-            }
+            sum_columns::<ROWS, FUSED>(panel, values, self.a.depth_stride, &mut sums);
         }
         let column = p * PANEL;
         let width = PANEL.min(self.packed.columns - column);
@@ -260,6 +255,45 @@ impl Product<'_> {
         }
         ROWS
     }
+}
+
+/// `sums = A panel`, where row `r` of `A` begins at `values[r * stride]`.
+///
+/// The sums are a local variable until they are complete: that keeps them in registers.
+#[inline(always)]
+fn sum_rows<const ROWS: usize, const FUSED: bool>(
+    panel: &[[f32; PANEL]],
+    values: &[f32],
+    stride: usize,
+    sums: &mut [[f32; PANEL]; ROWS],
+) {
+    let depth = panel.len();
+    let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &values[r * stride..][..depth]);
+    let mut local = [[0.0; PANEL]; ROWS];
+    for (i, m) in panel.iter().enumerate() {
+        for r in 0..ROWS {
+            add_scaled::<FUSED>(&mut local[r], rows[r][i], m);
+        }
+    }
+    *sums = local;
+}
+
+/// The same, where column `i` of `A` begins at `values[i * stride]`.
+#[inline(always)]
+fn sum_columns<const ROWS: usize, const FUSED: bool>(
+    panel: &[[f32; PANEL]],
+    values: &[f32],
+    stride: usize,
+    sums: &mut [[f32; PANEL]; ROWS],
+) {
+    let mut local = [[0.0; PANEL]; ROWS];
+    for (m, column) in panel.iter().zip(values.chunks(stride)) {
+        let column = &column[..ROWS];
+        for r in 0..ROWS {
+            add_scaled::<FUSED>(&mut local[r], column[r], m);
+        }
+    }
+    *sums = local;
 }
 
 #[inline(always)]
