@@ -1,11 +1,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, Var};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::adam::{self, Update};
+use crate::ops::argument::fused;
+use crate::ops::storage::{cpu_slice, with_slices};
 use crate::tensor_file::{self, Stored};
 use crate::{Error, Parameters, Result};
 
@@ -51,6 +56,9 @@ pub struct StepStats {
 }
 
 /// Updates [`Parameters`] in place, by name, and keeps its moments where they can be saved.
+///
+/// On the CPU a parameter is read and written once a step, by all threads; a sum of squares is taken
+/// over constant pieces in a constant order.
 pub struct Optimizer {
     config: AdamConfig,
     entries: Vec<Entry>,
@@ -60,8 +68,49 @@ pub struct Optimizer {
 struct Entry {
     name: String,
     variable: Var,
-    first: Tensor,
-    second: Tensor,
+    moments: Moments,
+}
+
+/// The running means of gradients and of their squares.
+enum Moments {
+    /// Of a variable in `f32` on the CPU, in row-major order.
+    Host { first: Vec<f32>, second: Vec<f32> },
+    /// Of any other variable.
+    Device { first: Tensor, second: Tensor },
+}
+
+impl Moments {
+    fn zeros(variable: &Var) -> Result<Self> {
+        Ok(match fused(&[variable.as_tensor()]) {
+            true => {
+                let zeros = vec![0.0; variable.elem_count()];
+                Self::Host { first: zeros.clone(), second: zeros }
+            }
+            false => {
+                let zeros = variable.zeros_like()?;
+                Self::Device { first: zeros.clone(), second: zeros }
+            }
+        })
+    }
+
+    fn from_values(variable: &Var, first: Vec<f32>, second: Vec<f32>) -> Result<Self> {
+        let tensor = |values| -> Result<Tensor> {
+            let tensor = Tensor::from_vec(values, variable.shape(), variable.device())?;
+            Ok(tensor.to_dtype(variable.dtype())?)
+        };
+        Ok(match fused(&[variable.as_tensor()]) {
+            true => Self::Host { first, second },
+            false => Self::Device { first: tensor(first)?, second: tensor(second)? },
+        })
+    }
+
+    fn values(&self) -> Result<[Vec<f32>; 2]> {
+        let values = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1();
+        Ok(match self {
+            Self::Host { first, second } => [first.clone(), second.clone()],
+            Self::Device { first, second } => [values(first)?, values(second)?],
+        })
+    }
 }
 
 impl Optimizer {
@@ -75,11 +124,28 @@ impl Optimizer {
             entries.push(Entry {
                 name: name.to_owned(),
                 variable: variable.clone(),
-                first: variable.as_tensor().zeros_like()?,
-                second: variable.as_tensor().zeros_like()?,
+                moments: Moments::zeros(variable)?,
             });
         }
         Ok(Self { config, entries, steps: 0 })
+    }
+
+    /// The norm of the gradient over all parameters; nothing is changed. When two optimizers share
+    /// one loss, ask both before either steps.
+    ///
+    /// # Errors
+    /// If a parameter has no gradient, or if the gradient is not finite.
+    pub fn gradient_norm(&self, gradients: &GradStore) -> Result<f32> {
+        let gradients = self.gradients(gradients)?;
+        let mut total = 0f64;
+        for gradient in &gradients {
+            total += sum_of_squares(gradient)?;
+        }
+        let norm = total.sqrt() as f32;
+        match norm.is_finite() {
+            true => Ok(norm),
+            false => Err(self.non_finite(&gradients, norm)?),
+        }
     }
 
     /// One update with this learning rate.
@@ -88,34 +154,34 @@ impl Optimizer {
     /// If a parameter has no gradient, or if the gradient is not finite; no weight and no moment
     /// is changed then.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f32) -> Result<StepStats> {
+        let grad_norm = self.gradient_norm(gradients)?;
         let gradients = self.gradients(gradients)?;
-        let mut total = 0f64;
-        for gradient in &gradients {
-            total += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-        let grad_norm = total.sqrt() as f32;
-        if !grad_norm.is_finite() {
-            return Err(self.non_finite(&gradients, grad_norm)?);
-        }
         let limit = self.config.clip_norm.unwrap_or(f32::INFINITY);
         let clipped = grad_norm > limit;
-        let scale = if clipped { limit / grad_norm } else { 1.0 };
 
         self.steps += 1;
         let AdamConfig { beta1, beta2, epsilon, weight_decay, .. } = self.config;
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.steps as f64);
-        let (correct1, correct2) = (correction(beta1), correction(beta2));
         for (entry, gradient) in self.entries.iter_mut().zip(&gradients) {
-            let gradient = (gradient * f64::from(scale))?;
-            let (beta1, beta2) = (f64::from(beta1), f64::from(beta2));
-            entry.first = ((&entry.first * beta1)? + (&gradient * (1.0 - beta1))?)?;
-            entry.second = ((&entry.second * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
-            let root = ((&entry.second * (1.0 / correct2))?.sqrt()? + f64::from(epsilon))?;
-            let update = ((&entry.first * (1.0 / correct1))? / root)?;
             let decay = if entry.variable.rank() >= 2 { weight_decay } else { 0.0 };
-            let kept =
-                (entry.variable.as_detached_tensor() * (1.0 - f64::from(learning_rate * decay)))?;
-            entry.variable.set(&(kept - (update * f64::from(learning_rate))?)?)?;
+            let update = Update {
+                beta1,
+                beta2,
+                epsilon,
+                gradient_scale: if clipped { limit / grad_norm } else { 1.0 },
+                step_size: (f64::from(learning_rate) / correction(beta1)) as f32,
+                second_scale: (1.0 / correction(beta2)) as f32,
+                kept: 1.0 - learning_rate * decay,
+            };
+            match &mut entry.moments {
+                Moments::Host { first, second } => {
+                    let step = HostStep { update, moments: Mutex::new((first, second)) };
+                    entry.variable.inplace_op2(gradient, &step)?;
+                }
+                Moments::Device { first, second } => {
+                    composed_step(&entry.variable, gradient, &update, first, second)?;
+                }
+            }
         }
         Ok(StepStats { grad_norm, clipped })
     }
@@ -137,9 +203,8 @@ impl Optimizer {
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut tensors = BTreeMap::new();
         for entry in &self.entries {
-            for (kind, moment) in [("first", &entry.first), ("second", &entry.second)] {
-                let values = moment.flatten_all()?.to_vec1::<f32>()?;
-                let stored = Stored { dims: moment.dims().to_vec(), values };
+            for (kind, values) in ["first", "second"].into_iter().zip(entry.moments.values()?) {
+                let stored = Stored { dims: entry.variable.dims().to_vec(), values };
                 tensors.insert(format!("{kind}.{}", entry.name), stored);
             }
         }
@@ -162,7 +227,7 @@ impl Optimizer {
             .ok_or_else(|| mismatch("steps", "is missing from the metadata"))?;
         let mut moments = Vec::with_capacity(self.entries.len());
         for Entry { name, variable, .. } in &self.entries {
-            let mut take = |kind: &str| -> Result<Tensor> {
+            let mut take = |kind: &str| -> Result<Vec<f32>> {
                 let name = format!("{kind}.{name}");
                 let Stored { dims, values } =
                     tensors.remove(&name).ok_or_else(|| mismatch(&name, "is missing"))?;
@@ -170,16 +235,15 @@ impl Optimizer {
                     let problem = format!("has shape {dims:?}, expected {:?}", variable.dims());
                     return Err(mismatch(&name, &problem));
                 }
-                Ok(Tensor::from_vec(values, dims, variable.device())?)
+                Ok(values)
             };
-            moments.push((take("first")?, take("second")?));
+            moments.push(Moments::from_values(variable, take("first")?, take("second")?)?);
         }
         if let Some(name) = tensors.keys().next() {
             return Err(mismatch(name, "belongs to no parameter of this optimizer"));
         }
-        for (entry, (first, second)) in self.entries.iter_mut().zip(moments) {
-            entry.first = first;
-            entry.second = second;
+        for (entry, moments) in self.entries.iter_mut().zip(moments) {
+            entry.moments = moments;
         }
         self.steps = steps;
         Ok(())
@@ -196,7 +260,7 @@ impl Optimizer {
     fn non_finite(&self, gradients: &[Tensor], norm: f32) -> Result<Error> {
         let mut name = "their sum of squares".to_owned();
         for (entry, gradient) in self.entries.iter().zip(gradients) {
-            let values = gradient.flatten_all()?.to_vec1::<f32>()?;
+            let values = gradient.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
             if values.iter().any(|value| !value.is_finite()) {
                 name = entry.name.clone();
                 break;
@@ -204,4 +268,78 @@ impl Optimizer {
         }
         Ok(Error::NonFinite { norm, name })
     }
+}
+
+/// Numbers that one task adds up or updates.
+const TILE: usize = 16 * 1024;
+
+fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
+    if !fused(&[gradient]) {
+        return Ok(f64::from(gradient.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?));
+    }
+    let sums: Vec<f32> = with_slices([gradient], |[gradient]| {
+        Ok(gradient.par_chunks(TILE).map(adam::sum_of_squares).collect())
+    })?;
+    Ok(sums.into_iter().map(f64::from).sum())
+}
+
+/// One step of one parameter on the CPU.
+struct HostStep<'a> {
+    update: Update,
+    moments: Mutex<(&'a mut Vec<f32>, &'a mut Vec<f32>)>,
+}
+
+impl InplaceOp2 for HostStep<'_> {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weight: &mut CpuStorage,
+        weight_layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let gradient = cpu_slice(gradient, gradient_layout)?;
+        let (CpuStorage::F32(weight), Some((start, end))) =
+            (weight, weight_layout.contiguous_offsets())
+        else {
+            candle_core::bail!("adam: the variable is not a contiguous f32 tensor");
+        };
+        let Ok(mut moments) = self.moments.lock() else {
+            candle_core::bail!("adam: an earlier step panicked");
+        };
+        let (first, second) = &mut *moments;
+        weight[start..end]
+            .par_chunks_mut(TILE)
+            .zip(first.par_chunks_mut(TILE).zip(second.par_chunks_mut(TILE)))
+            .zip(gradient.par_chunks(TILE))
+            .for_each(|((weight, (first, second)), gradient)| {
+                adam::adam(&self.update, gradient, weight, first, second);
+            });
+        Ok(())
+    }
+}
+
+/// The same step in candle's operations, for other devices.
+fn composed_step(
+    variable: &Var,
+    gradient: &Tensor,
+    update: &Update,
+    first: &mut Tensor,
+    second: &mut Tensor,
+) -> Result<()> {
+    let gradient = (gradient * f64::from(update.gradient_scale))?;
+    let mean = |old: &Tensor, new: Tensor, beta: f32| -> Result<Tensor> {
+        Ok(((old * f64::from(beta))? + (new * (1.0 - f64::from(beta)))?)?)
+    };
+    *first = mean(first, gradient.clone(), update.beta1)?;
+    *second = mean(second, gradient.sqr()?, update.beta2)?;
+    let root = (&*second * f64::from(update.second_scale))?.sqrt()?;
+    let change =
+        (&*first * f64::from(update.step_size))?.div(&(root + f64::from(update.epsilon))?)?;
+    let kept = (variable.as_detached_tensor() * f64::from(update.kept))?;
+    variable.set(&(kept - change)?)?;
+    Ok(())
 }

@@ -6,7 +6,7 @@
 //!
 //! candle adds up the gradients of a tensor that is used twice, so tied weights need no care.
 
-mod argument;
+pub(crate) mod argument;
 mod attention;
 pub mod composed;
 mod composed_convolution;
