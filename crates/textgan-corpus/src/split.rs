@@ -35,6 +35,9 @@ impl fmt::Display for Split {
     }
 }
 
+/// More than the rounding of a quotient that should be whole, less than a document.
+const ROUNDING: f64 = 1e-6;
+
 /// Says of each document of a stream, in order, which split it belongs to.
 ///
 /// Stratified: of each stretch of `1 / (valid + test)` documents one is held out, at a place drawn
@@ -71,7 +74,7 @@ impl Draw {
         let turn = self.stratum;
         self.stratum += 1;
         self.held_out = self.place(self.stratum);
-        let due = |n: u64| (n as f64 * self.test_share).floor();
+        let due = |n: u64| (n as f64 * self.test_share + ROUNDING).floor();
         if due(turn + 1) > due(turn) { Split::Test } else { Split::Valid }
     }
 
@@ -81,7 +84,7 @@ impl Draw {
             return u64::MAX;
         }
         // The rate is below 1, so a stratum has at least one document.
-        let border = |stratum: u64| (stratum as f64 / self.rate) as u64;
+        let border = |stratum: u64| (stratum as f64 / self.rate + ROUNDING) as u64;
         let (first, end) = (border(stratum), border(stratum + 1));
         first + self.key.index(stratum).stream().below(end - first)
     }

@@ -168,7 +168,7 @@ impl Default for Limits {
         Self {
             max_document_bytes: 1 << 20,
             oversized: Oversized::default(),
-            max_expansion: 200,
+            max_expansion: 100,
             max_file_bytes: 1 << 40,
             max_download_bytes: 1 << 36,
         }

@@ -122,7 +122,9 @@ pub(crate) fn locate(path: &Path, files: &Files) -> Result<Located, Error> {
             if !pattern.contains(['*', '?', '[']) {
                 return Err(missing());
             }
-            let matches = glob::glob(&pattern).map_err(|e| {
+            let options =
+                glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+            let matches = glob::glob_with(&pattern, options).map_err(|e| {
                 Error::config("corpus.sources.path", format!("is `{pattern}`, not a pattern: {e}"))
             })?;
             for entry in matches {

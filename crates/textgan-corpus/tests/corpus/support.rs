@@ -103,7 +103,7 @@ pub fn as_read(sources: Value) -> Value {
 }
 
 pub fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(bytes.as_ref()).unwrap();
     encoder.finish().unwrap()
 }
