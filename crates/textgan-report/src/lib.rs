@@ -1,1 +1,82 @@
 //! One offline HTML report from the artifacts of a run.
+//!
+//! [`report`] reads the files that the stages of a run have written (metrics, samples,
+//! statistics, evaluation, config) and writes one `report.html`: curves as inline SVG, the
+//! measures beside the maximum-likelihood checkpoint with their intervals, samples by step, the
+//! corpus, the resolved config. It follows the reader's light or dark setting, works without a
+//! network and without scripts, and has the same bytes for the same artifacts.
+//!
+//! What is absent is said to be absent: a report can be made of a run that has only begun.
+//!
+//! ```
+//! use textgan_report::{Sources, render};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let metrics = folder.path().join("metrics.jsonl");
+//! std::fs::write(&metrics, r#"{"event":"train","kind":"maximum-likelihood","step":10,"values":{"nll":2.5}}"#)?;
+//!
+//! let page = render(&Sources { name: "first try".into(), metrics, ..Sources::default() })?;
+//! assert!(page.contains("Likelihood"));
+//! assert!(page.contains("No evaluation.json"));
+//! # Ok(())
+//! # }
+//! ```
+
+mod chart;
+mod error;
+mod html;
+mod page;
+mod record;
+mod section;
+mod sources;
+
+pub use error::Error;
+pub use sources::Sources;
+
+use record::{Evaluation, Line, Sample};
+use section::{config, data, samples, scores, training};
+use std::path::{Path, PathBuf};
+use textgan_artifact::{Manifest, RunDir, write_atomic};
+
+/// The file that [`report`] writes.
+pub const FILE: &str = "report.html";
+
+/// Reads a run's artifacts and writes `report.html` into `out`; returns its path.
+///
+/// # Errors
+/// A file that is there but cannot be read or understood, or a report that cannot be written.
+pub fn report(run: &RunDir, out: &Path) -> Result<PathBuf, Error> {
+    let page = render(&Sources::of_run(run)?)?;
+    let path = out.join(FILE);
+    write_atomic(&path, page.as_bytes())?;
+    Ok(path)
+}
+
+/// The report as HTML, from whichever of the files there are.
+///
+/// # Errors
+/// A file that is there but cannot be read or understood.
+pub fn render(sources: &Sources) -> Result<String, Error> {
+    let lines: Vec<Line> = sources::lines(&sources.metrics, sources.unfinished)?;
+    let texts: Vec<Sample> = sources::lines(&sources.samples, sources.unfinished)?;
+    let summary = sources::json(&sources.training)?;
+    let evaluation: Option<Evaluation> = sources::json(&sources.evaluation)?;
+    let ingest = sources::json(&sources.ingest)?;
+    let tokenize = sources::json(&sources.tokenize)?;
+    let resolved = sources::text(&sources.config)?;
+    let mut manifests = Vec::new();
+    for stage in &sources.stages {
+        if stage.join(textgan_artifact::MANIFEST).is_file() {
+            manifests.push(Manifest::read(stage)?);
+        }
+    }
+    let sections = [
+        scores::section(evaluation.as_ref()),
+        training::section(&lines, summary.as_ref(), sources.unfinished && !lines.is_empty()),
+        samples::section(&texts, &lines),
+        data::section(ingest.as_ref(), tokenize.as_ref()),
+        config::section(resolved.as_deref(), &manifests),
+    ];
+    Ok(page::page(&sources.name, &sections))
+}

@@ -1,0 +1,211 @@
+//! What the stages write, as far as a report reads it. Keys that are unknown here are passed over
+//! and most known ones may be absent, so a report can be made of an older or newer run.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A line of `metrics.jsonl`.
+#[derive(Deserialize)]
+pub(crate) struct Line {
+    pub event: String,
+    #[serde(default)]
+    pub phase: usize,
+    #[serde(default)]
+    pub kind: String,
+    pub step: u64,
+    #[serde(default)]
+    pub note: Option<String>,
+    #[serde(default)]
+    pub values: BTreeMap<String, Option<f64>>,
+}
+
+/// A line of `samples.jsonl`.
+#[derive(Deserialize)]
+pub(crate) struct Sample {
+    #[serde(default)]
+    pub phase: usize,
+    pub step: u64,
+    pub index: usize,
+    #[serde(default)]
+    pub label: Option<String>,
+    #[serde(default)]
+    pub greedy: Option<String>,
+    #[serde(default)]
+    pub sampled: Option<String>,
+}
+
+/// `summary.json`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Training {
+    pub generator_parameters: u64,
+    pub discriminator_parameters: Option<u64>,
+    pub train_sentences: u64,
+    pub valid_sentences: u64,
+    pub phases: Vec<Phase>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Phase {
+    pub kind: String,
+    pub steps: u64,
+    pub ended: String,
+    pub generator_updates: u64,
+    pub discriminator_updates: u64,
+    pub kept_step: Option<u64>,
+}
+
+/// `evaluation.json`.
+#[derive(Deserialize)]
+pub(crate) struct Evaluation {
+    #[serde(default)]
+    pub tokens: String,
+    pub model: Scores,
+    #[serde(default)]
+    pub baseline: Option<Scores>,
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    #[serde(default)]
+    pub training_text: Vec<Measure>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Scores {
+    #[serde(default)]
+    pub temperature: Option<Choice>,
+    pub measures: Vec<Measure>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Choice {
+    pub temperature: f64,
+    #[serde(default)]
+    pub rule: String,
+    #[serde(default)]
+    pub candidates: Vec<Candidate>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Candidate {
+    pub temperature: f64,
+    pub bleu_4: f64,
+    pub self_bleu_4: f64,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Better {
+    Higher,
+    Lower,
+    #[default]
+    #[serde(other)]
+    Neither,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Measure {
+    pub name: String,
+    pub value: Option<f64>,
+    #[serde(default)]
+    pub better: Better,
+    #[serde(default)]
+    pub protocol: String,
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Change {
+    pub name: String,
+    pub change: f64,
+    pub low: f64,
+    pub high: f64,
+    #[serde(default)]
+    pub batches: usize,
+    #[serde(default)]
+    pub better: Better,
+}
+
+/// `stats.json` of ingestion.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Ingest {
+    pub read: Read,
+    pub steps: Vec<Step>,
+    pub splits: BTreeMap<String, IngestSplit>,
+    pub shared: Vec<Shared>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Read {
+    pub files: u64,
+    pub documents: u64,
+    pub text_bytes: u64,
+    pub dropped: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Step {
+    pub step: String,
+    pub rows: u64,
+    pub changed: u64,
+    pub added: u64,
+    pub dropped: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct IngestSplit {
+    pub rows: u64,
+    pub dropped: u64,
+    pub words: u64,
+    pub labels: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Shared {
+    pub split: String,
+    pub also_in: String,
+    pub rows: u64,
+}
+
+/// `stats.json` of tokenization.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Tokenize {
+    pub vocabulary: Vocabulary,
+    pub splits: BTreeMap<String, TokenSplit>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Vocabulary {
+    pub kind: String,
+    pub size: u64,
+    pub coverage: Option<f64>,
+    pub note: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct TokenSplit {
+    pub sequences: u64,
+    pub tokens: u64,
+    pub unknown_rate: f64,
+    pub truncated: u64,
+    pub dropped: u64,
+    pub longest: u64,
+    pub lengths: Lengths,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Lengths {
+    pub mean: f64,
+    pub median: u64,
+    pub percentile_95: u64,
+    pub counts: Vec<u64>,
+}

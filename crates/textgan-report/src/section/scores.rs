@@ -1,0 +1,224 @@
+//! What the evaluation measured, beside the maximum-likelihood checkpoint of the same run.
+
+use super::{Section, table};
+use crate::chart::{Dot, interval, scatter};
+use crate::html::{Text, changes, title, value};
+use crate::record::{Better, Change, Evaluation, Measure, Scores};
+
+/// Measures shown large, if they are there.
+const HEADLINES: [&str; 8] = [
+    "grammatical",
+    "nll-ratio",
+    "test-loss",
+    "test-perplexity",
+    "bleu-4",
+    "self-bleu-4",
+    "distinct-greedy",
+    "exact-copies",
+];
+const MOST_HEADLINES: usize = 6;
+
+pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
+    let body = evaluation
+        .map(|evaluation| {
+            verdict(evaluation)
+                + &headlines(evaluation)
+                + &measures(evaluation)
+                + &temperatures(evaluation)
+        })
+        .ok_or("No evaluation.json: the evaluate stage writes it.");
+    Section { id: "scores", title: "Scores", body }
+}
+
+/// Whether a change is an improvement, as a word that is also a class of the style sheet.
+fn judge(change: &Change) -> &'static str {
+    match change.better {
+        _ if change.low <= 0.0 && change.high >= 0.0 => "open",
+        Better::Neither => "changed",
+        Better::Higher if change.change > 0.0 => "better",
+        Better::Lower if change.change < 0.0 => "better",
+        _ => "worse",
+    }
+}
+
+/// The word as it is shown.
+fn said(word: &'static str) -> &'static str {
+    if word == "open" { "not separated" } else { word }
+}
+
+fn verdict(evaluation: &Evaluation) -> String {
+    if evaluation.baseline.is_none() {
+        return "<p class=\"lead\">This run has no maximum-likelihood checkpoint to compare with.</p>"
+            .to_owned();
+    }
+    let count = |word| evaluation.changes.iter().filter(|change| judge(change) == word).count();
+    let (better, worse, open) = (count("better"), count("worse"), count("open"));
+    format!(
+        "<p class=\"lead\">Against the maximum-likelihood checkpoint of the same run, training made <b class=\"better\">{better} measure{} better</b> and <b class=\"worse\">{worse} worse</b>; {open} {} not separated from no change at 95 % confidence.</p>",
+        if better == 1 { "" } else { "s" },
+        if open == 1 { "is" } else { "are" }
+    )
+}
+
+fn headlines(evaluation: &Evaluation) -> String {
+    let mut out = String::from("<div class=\"cards\">");
+    let shown = HEADLINES
+        .iter()
+        .filter_map(|name| find(&evaluation.model, name))
+        .filter_map(|measure| Some((measure, measure.value?)))
+        .take(MOST_HEADLINES);
+    for (measure, number) in shown {
+        let change = evaluation.changes.iter().find(|change| change.name == measure.name);
+        let below = match change {
+            Some(change) => {
+                let word = judge(change);
+                let [change] = changes([change.change]);
+                format!("<span class=\"{word}\"><b>{change}</b> {}</span>", said(word))
+            }
+            None => {
+                match evaluation.baseline.as_ref().and_then(|b| find(b, &measure.name)?.value) {
+                    Some(baseline) => {
+                        format!("<span class=\"muted\">{} before</span>", value(baseline))
+                    }
+                    None => String::new(),
+                }
+            }
+        };
+        out += &format!(
+            "<div class=\"card\"><span class=\"name\">{}</span><span class=\"value\">{}</span>{below}</div>",
+            Text(&title(&measure.name)),
+            value(number)
+        );
+    }
+    out + "</div>"
+}
+
+fn find<'a>(scores: &'a Scores, name: &str) -> Option<&'a Measure> {
+    scores.measures.iter().find(|measure| measure.name == name)
+}
+
+fn measures(evaluation: &Evaluation) -> String {
+    let copying = !evaluation.training_text.is_empty();
+    let mut head = vec!["Measure", "Model", "Maximum likelihood", "Change [95 % interval]", ""];
+    if copying {
+        head.push("Training text");
+    }
+    let mut rows = Vec::new();
+    for measure in &evaluation.model.measures {
+        let arrow = match measure.better {
+            Better::Higher => "<span class=\"muted\" title=\"higher is better\">\u{2191}</span>",
+            Better::Lower => "<span class=\"muted\" title=\"lower is better\">\u{2193}</span>",
+            Better::Neither => "",
+        };
+        let name = format!(
+            "<span title=\"{}\">{}</span> {arrow}",
+            Text(&measure.protocol),
+            Text(&title(&measure.name))
+        );
+        let baseline = evaluation.baseline.as_ref().and_then(|b| find(b, &measure.name));
+        let change = evaluation.changes.iter().find(|change| change.name == measure.name);
+        let (text, drawn) = change.map_or((String::new(), String::new()), |change| {
+            let word = judge(change);
+            let [mean, low, high] = changes([change.change, change.low, change.high]);
+            (
+                format!(
+                    "<span class=\"{word}\">{mean}</span> <span class=\"muted\">[{low}, {high}]</span>"
+                ),
+                format!(
+                    "{}<span class=\"said {word}\">{}</span>",
+                    interval(change.change, change.low, change.high, word),
+                    said(word)
+                ),
+            )
+        });
+        let mut row = vec![name, cell(Some(measure)), cell(baseline), text, drawn];
+        if copying {
+            row.push(cell(evaluation.training_text.iter().find(|m| m.name == measure.name)));
+        }
+        rows.push(row);
+    }
+    let mut out = table(&head, 1, &rows);
+    out += &format!(
+        "<p class=\"small muted\">\u{2191} higher is better, \u{2193} lower is better. Intervals are over disjoint batches of samples or texts{}. {}</p>",
+        evaluation.changes.first().map_or(String::new(), |c| format!(" ({})", c.batches)),
+        if copying {
+            "The last column scores sentences of the training text as if they were samples: what copying would get."
+        } else {
+            ""
+        }
+    );
+    out + &protocols(evaluation)
+}
+
+fn cell(measure: Option<&Measure>) -> String {
+    match measure {
+        None => "<span class=\"muted\">\u{2013}</span>".to_owned(),
+        Some(measure) => match (measure.value, &measure.note) {
+            (Some(number), None) => value(number),
+            (Some(number), Some(note)) => {
+                format!("<span title=\"{}\">{}<sup>*</sup></span>", Text(note), value(number))
+            }
+            (None, note) => format!(
+                "<span class=\"muted\" title=\"{}\">not defined<sup>*</sup></span>",
+                Text(note.as_deref().unwrap_or_default())
+            ),
+        },
+    }
+}
+
+/// How each number was measured: two numbers compare only when this is the same.
+fn protocols(evaluation: &Evaluation) -> String {
+    let mut rows = Vec::new();
+    for measure in &evaluation.model.measures {
+        let note = measure.note.as_ref().map_or(String::new(), |note| {
+            format!(" <span class=\"muted\">* {}</span>", Text(note))
+        });
+        rows.push(vec![
+            Text(&title(&measure.name)).to_string(),
+            format!("{}{note}", Text(&measure.protocol)),
+        ]);
+    }
+    format!(
+        "<details><summary>How each number was measured</summary><p>One token is one {}.</p>{}</details>",
+        Text(if evaluation.tokens.is_empty() {
+            "token of the run's tokenizer"
+        } else {
+            &evaluation.tokens
+        }),
+        table(&["Measure", "Protocol"], 2, &rows)
+    )
+}
+
+fn temperatures(evaluation: &Evaluation) -> String {
+    let sides =
+        [("Model", Some(&evaluation.model)), ("Maximum likelihood", evaluation.baseline.as_ref())];
+    let mut groups = Vec::new();
+    let mut words = String::new();
+    for (name, scores) in sides {
+        let Some(choice) = scores.and_then(|scores| scores.temperature.as_ref()) else { continue };
+        words += &format!(
+            "<li>{name}: temperature <b>{}</b>. <span class=\"muted\">{}</span></li>",
+            choice.temperature,
+            Text(&choice.rule)
+        );
+        let dots = choice.candidates.iter().map(|c| Dot {
+            x: c.self_bleu_4,
+            y: c.bleu_4,
+            text: c.temperature.to_string(),
+            chosen: (c.temperature - choice.temperature).abs() < 1e-6,
+        });
+        groups.push((name, dots.collect()));
+    }
+    if words.is_empty() {
+        return String::new();
+    }
+    let plot = scatter(
+        "Quality against diversity",
+        "BLEU-4 on the validation split (up) over Self-BLEU-4 (right; less is more varied), by temperature",
+        &groups,
+    );
+    format!(
+        "<h3>Temperature</h3><ul>{words}</ul><div class=\"plots\">{}</div>",
+        plot.unwrap_or_default()
+    )
+}

@@ -1,0 +1,208 @@
+//! Curves of training.
+
+use super::{Section, table};
+use crate::chart::{Chart, Mark, Phase, Point, Series};
+use crate::html::{Text, count, title};
+use crate::record::{Line, Training};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+/// A chart: its title, its unit, the names it shows, the fixed range of its axis and its level.
+type Plan = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    Option<RangeInclusive<f64>>,
+    Option<(f64, &'static str)>,
+);
+
+const PLANS: [Plan; 9] = [
+    ("Likelihood", "nats per token", &["nll", "validation_loss"], None, None),
+    (
+        "Quality and diversity",
+        "share",
+        &["bleu_4", "self_bleu_4", "distinct_2"],
+        Some(0.0..=1.0),
+        None,
+    ),
+    (
+        "Losses of the game",
+        "by its divergence",
+        &["generator_loss", "discriminator_loss"],
+        None,
+        None,
+    ),
+    (
+        "Discriminator accuracy",
+        "share judged rightly",
+        &["accuracy_real", "accuracy_fake", "held_out_accuracy_real", "held_out_accuracy_fake"],
+        Some(0.0..=1.0),
+        Some((0.5, "guessing")),
+    ),
+    ("Reward", "mean return a sentence", &["return"], None, None),
+    ("Samples' own likelihood", "nats per token", &["sample_nll"], None, None),
+    ("Noise", "KL divergence, nats per sentence", &["kl"], None, None),
+    ("Convergence score", "higher is better", &["score"], None, None),
+    (
+        "Gradient norms",
+        "before clipping",
+        &["generator_gradient_norm", "discriminator_gradient_norm"],
+        None,
+        None,
+    ),
+];
+
+pub(crate) fn section(lines: &[Line], training: Option<&Training>, unfinished: bool) -> Section {
+    let body = if lines.is_empty() && training.is_none() {
+        Err("No metrics.jsonl: the train stage writes it.")
+    } else {
+        let mut out = String::new();
+        if unfinished {
+            out += "<p class=\"notice\">Training has not finished: this is what it has written so far.</p>";
+        }
+        out += &training.map_or(String::new(), overview);
+        out += &curves(lines);
+        Ok(out + &alarms(lines))
+    };
+    Section { id: "training", title: "Training", body }
+}
+
+fn overview(training: &Training) -> String {
+    let mut out = format!("<p>Generator: {} parameters", count(training.generator_parameters));
+    if let Some(parameters) = training.discriminator_parameters {
+        out += &format!("; discriminator: {}", count(parameters));
+    }
+    out += &format!(
+        ". {} training and {} validation sentences.</p>",
+        count(training.train_sentences),
+        count(training.valid_sentences)
+    );
+    let rows: Vec<Vec<String>> = training
+        .phases
+        .iter()
+        .map(|phase| {
+            let kept =
+                phase.kept_step.map_or("last".to_owned(), |step| format!("step {}", count(step)));
+            vec![
+                Text(&title(&phase.kind)).to_string(),
+                Text(&phase.ended.replace('-', " ")).to_string(),
+                count(phase.steps),
+                count(phase.generator_updates),
+                count(phase.discriminator_updates),
+                kept,
+            ]
+        })
+        .collect();
+    out + &table(
+        &["Phase", "Ended", "Steps", "Generator updates", "Discriminator updates", "Weights kept"],
+        2,
+        &rows,
+    )
+}
+
+fn curves(lines: &[Line]) -> String {
+    let phases = phases(lines);
+    let marks: Vec<Mark> = lines
+        .iter()
+        .filter(|line| line.event == "alarm")
+        .map(|line| Mark {
+            phase: line.phase,
+            step: line.step as f64,
+            text: format!(
+                "step {}: alarm, {}",
+                line.step,
+                line.note.as_deref().unwrap_or("unnamed")
+            ),
+        })
+        .collect();
+    let mut planned: BTreeSet<&str> = ["value"].into();
+    let mut out = String::from("<div class=\"plots\">");
+    let mut add = |name: &str, unit: &str, names: &[&str], range: Option<(f64, f64)>, level| {
+        let chart = Chart {
+            title: name,
+            unit,
+            series: names.iter().map(|name| series(lines, name)).collect(),
+            phases: &phases,
+            marks: &marks,
+            range,
+            level,
+        };
+        out += &chart.figure().unwrap_or_default();
+    };
+    for (name, unit, names, range, level) in &PLANS {
+        planned.extend(*names);
+        add(name, unit, names, range.as_ref().map(|r| (*r.start(), *r.end())), *level);
+    }
+    let others: BTreeSet<&str> = lines
+        .iter()
+        .filter(|line| line.event == "train" || line.event == "evaluation")
+        .flat_map(|line| line.values.keys().map(String::as_str))
+        .filter(|name| !planned.contains(name))
+        .collect();
+    for name in others {
+        add(&title(name), "", &[name], None, None);
+    }
+    out + "</div>"
+}
+
+/// The phases in order, with the steps they span.
+fn phases(lines: &[Line]) -> Vec<Phase> {
+    let count = lines.iter().map(|line| line.phase + 1).max().unwrap_or(0);
+    (0..count)
+        .map(|phase| {
+            let of = || lines.iter().filter(move |line| line.phase == phase);
+            let steps = || of().map(|line| line.step as f64);
+            Phase {
+                kind: of().next().map_or(String::new(), |line| title(&line.kind)),
+                from: steps().fold(f64::INFINITY, f64::min).min(steps().next().unwrap_or(0.0)),
+                to: steps().fold(0.0, f64::max),
+            }
+        })
+        .collect()
+}
+
+fn series(lines: &[Line], name: &str) -> Series {
+    let points = lines
+        .iter()
+        .filter(|line| line.event != "alarm")
+        .filter_map(|line| {
+            let value = (*line.values.get(name)?)?;
+            value.is_finite().then_some(Point { phase: line.phase, step: line.step as f64, value })
+        })
+        .collect();
+    let name = match name {
+        "nll" => "Training".to_owned(),
+        "validation_loss" => "Validation".to_owned(),
+        "accuracy_real" => "Real, training".to_owned(),
+        "accuracy_fake" => "Generated, training".to_owned(),
+        "held_out_accuracy_real" => "Real, held out".to_owned(),
+        "held_out_accuracy_fake" => "Generated, held out".to_owned(),
+        _ => title(name)
+            .replace("Generator gradient norm", "Generator")
+            .replace("Discriminator gradient norm", "Discriminator")
+            .replace("Generator loss", "Generator")
+            .replace("Discriminator loss", "Discriminator"),
+    };
+    Series { name, points }
+}
+
+fn alarms(lines: &[Line]) -> String {
+    let rows: Vec<String> = lines
+        .iter()
+        .filter(|line| line.event == "alarm")
+        .map(|line| {
+            let value = line.values.get("value").copied().flatten();
+            format!(
+                "<li>Step {}, {}: {}{}</li>",
+                count(line.step),
+                Text(&title(&line.kind).to_lowercase()),
+                Text(line.note.as_deref().unwrap_or("unnamed")),
+                value.map_or(String::new(), |v| format!(" ({})", crate::html::value(v)))
+            )
+        })
+        .collect();
+    if rows.is_empty() {
+        return "<p class=\"small muted\">No alarm went off.</p>".to_owned();
+    }
+    format!("<h3>Alarms</h3><ul>{}</ul>", rows.concat())
+}

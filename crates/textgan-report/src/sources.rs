@@ -1,0 +1,94 @@
+use crate::Error;
+use serde::de::DeserializeOwned;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use textgan_artifact::RunDir;
+
+/// The files a report is made of. Each may be absent: its section then says so.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The title: usually the name of the run's folder.
+    pub name: String,
+    /// The resolved config, TOML.
+    pub config: PathBuf,
+    /// `stats.json` of ingestion.
+    pub ingest: PathBuf,
+    /// `stats.json` of tokenization.
+    pub tokenize: PathBuf,
+    /// `metrics.jsonl` of training.
+    pub metrics: PathBuf,
+    /// `samples.jsonl` of training.
+    pub samples: PathBuf,
+    /// `summary.json` of training.
+    pub training: PathBuf,
+    /// `evaluation.json`.
+    pub evaluation: PathBuf,
+    /// Folders of stages, whose manifests say what decided them.
+    pub stages: Vec<PathBuf>,
+    /// Training is still going on (or was interrupted): its last line may be half written.
+    pub unfinished: bool,
+}
+
+impl Sources {
+    /// The files of a run folder. Where training has not finished, those it has written so far.
+    ///
+    /// # Errors
+    /// A run folder that cannot be read.
+    pub fn of_run(run: &RunDir) -> Result<Self, Error> {
+        let mut train = run.stage_dir("train")?;
+        let unfinished = !train.is_dir();
+        if unfinished {
+            train = run.partial_dir("train")?;
+        }
+        let path = run.path().canonicalize().unwrap_or_else(|_| run.path().to_owned());
+        let stages = ["ingest", "tokenize", "train", "generate", "evaluate"];
+        Ok(Self {
+            name: path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            config: run.join("config.toml")?,
+            ingest: run.stage_dir("ingest")?.join("stats.json"),
+            tokenize: run.stage_dir("tokenize")?.join("stats.json"),
+            metrics: train.join("metrics.jsonl"),
+            samples: train.join("samples.jsonl"),
+            training: train.join("summary.json"),
+            evaluation: run.stage_dir("evaluate")?.join("evaluation.json"),
+            stages: stages.iter().map(|stage| run.stage_dir(stage)).collect::<Result<_, _>>()?,
+            unfinished,
+        })
+    }
+}
+
+/// The text of a file, or `None` when there is no such file.
+pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// A JSON file, or `None` when there is no such file.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let Some(text) = text(path)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| format(path, None, &error))
+}
+
+/// A file of one JSON object a line. Half a last line is passed over where it may be one.
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path, growing: bool) -> Result<Vec<T>, Error> {
+    let Some(text) = text(path)? else { return Ok(Vec::new()) };
+    let whole = if growing { text.rfind('\n').map_or(0, |end| end + 1) } else { text.len() };
+    text[..whole]
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(i, line)| {
+            serde_json::from_str(line).map_err(|error| format(path, Some(i + 1), &error))
+        })
+        .collect()
+}
+
+fn format(path: &Path, line: Option<usize>, error: &serde_json::Error) -> Error {
+    Error::Format { path: path.to_owned(), line, message: error.to_string() }
+}
