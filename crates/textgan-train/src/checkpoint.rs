@@ -112,7 +112,7 @@ impl Checkpoints {
 
     /// Makes `name` the latest, and then removes what neither it nor `state` needs.
     pub fn set_latest(&self, name: &str, state: &State) -> Result<()> {
-        write_atomic(&self.path(LATEST), name.as_bytes())?;
+        write_atomic(self.path(LATEST), name.as_bytes())?;
         self.prune(name, state)
     }
 

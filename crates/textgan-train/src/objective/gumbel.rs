@@ -75,7 +75,12 @@ pub(super) fn relax(
 
 #[cfg(test)]
 mod tests {
+    use textgan_models::{Context, Sequences};
+
     use super::*;
+    use crate::config::{Baseline, Reward, RewardScore};
+    use crate::game::Player;
+    use crate::objective::reinforce;
     use crate::testing::{game, with_data};
 
     fn fresh(game: &Game<'_>) -> Result<Fresh> {
@@ -138,6 +143,80 @@ mod tests {
                         "{name} has a zero gradient"
                     );
                 }
+            }
+            Ok(())
+        })
+    }
+    /// Sentences of one word, drawn from the generator's own distribution.
+    fn one_word(game: &Game<'_>, rows: usize) -> Result<Fresh> {
+        let noise = game.noise(&Key::root(6), 0, rows)?;
+        let any = Sequences::from_samples(&vec![[4]; rows], &vec![false; rows], None)?;
+        let context = Context { noise: &noise, labels: None };
+        let logits = game.generator.logits(&context, &any, Mode::Evaluate)?.squeeze(1)?;
+        let mut stream = Key::root(8).stream();
+        let mut draw = |logits: &Vec<f32>| {
+            let noisy = logits.iter().map(|logit| logit + stream.gumbel());
+            let largest = noisy.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+            [largest.map_or(0, |(token, _)| token as u32)]
+        };
+        let words: Vec<[u32; 1]> = logits.to_vec2::<f32>()?.iter().map(&mut draw).collect();
+        let sequences = Sequences::from_samples(&words, &vec![false; rows], None)?;
+        Ok(Fresh { sequences, noise, log_probs: vec![vec![0.0]; rows] })
+    }
+
+    /// Both estimators climb the same hill: over many one-word sentences, where the feedback of a
+    /// word to later ones plays no part, the pathwise gradient of the mean logit points where the
+    /// policy gradient of the reward `logit` does.
+    #[test]
+    fn the_gradient_points_where_the_policy_gradient_does() -> Result<()> {
+        with_data(|data| {
+            let game = game(data)?;
+            let fresh = one_word(&game, 8000)?;
+            let reward = Reward { score: RewardScore::Logit, discount: 1.0 };
+            let real = game.data.sequences(game.data.train.iter())?;
+            let turn = Turn {
+                player: Player::Generator,
+                key: Key::root(7),
+                step: 0,
+                steps: 1,
+                real,
+                moving_average: None,
+            };
+            let policy = reinforce::loss(
+                &game,
+                &turn,
+                &fresh,
+                &reward,
+                Baseline::LeaveOneOut,
+                0.0,
+                Judged::Whole,
+            )?;
+            let policy = policy.value.backward()?;
+            for (relaxation, temperature, least) in [
+                (Relaxation::Soft, 0.3, 0.9),
+                (Relaxation::StraightThrough, 0.5, 0.5),
+                (Relaxation::StraightThrough, 1.0, 0.3),
+            ] {
+                let hinge = Divergence::Hinge;
+                let path =
+                    loss(&game, &turn, &fresh, relaxation, temperature, hinge, Judged::Whole)?;
+                let path = path.value.backward()?;
+                let (mut dot, mut one, mut other) = (0.0, 0.0, 0.0);
+                for (_, variable) in game.generator.parameters().iter() {
+                    let (Some(a), Some(b)) = (policy.get(variable), path.get(variable)) else {
+                        continue;
+                    };
+                    dot += (a * b)?.sum_all()?.to_scalar::<f32>()?;
+                    one += a.sqr()?.sum_all()?.to_scalar::<f32>()?;
+                    other += b.sqr()?.sum_all()?.to_scalar::<f32>()?;
+                }
+                let cosine = dot / (one * other).sqrt();
+                eprintln!(
+                    "{relaxation:?} at {temperature}: {cosine} {} {}",
+                    one.sqrt(),
+                    other.sqrt()
+                );
+                assert!(cosine > least, "{relaxation:?} at {temperature}: cosine {cosine}");
             }
             Ok(())
         })

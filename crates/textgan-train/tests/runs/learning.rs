@@ -56,8 +56,8 @@ fn patience_ends_a_phase() {
     assert!(summary.steps < 100);
 }
 
-/// A discriminator that has learned to tell babble from language, and then rests, is soon fooled
-/// by a generator that learns from nothing else.
+/// A discriminator that has learned to tell poor imitations from language, and then rests, is soon
+/// fooled by a generator that learns from nothing else.
 #[test]
 fn both_estimators_teach_a_generator_to_fool_the_discriminator() {
     for (name, estimator) in [
@@ -71,14 +71,19 @@ fn both_estimators_teach_a_generator_to_fool_the_discriminator() {
         let setting = Setting::new(phases(&format!(
             r#"
             [[phase]]
+            kind = "maximum-likelihood"
+            steps = 30
+            learning_rate = 1e-2
+
+            [[phase]]
             kind = "discriminator"
-            steps = 60
+            steps = 150
             learning_rate = 5e-3
 
             [[phase]]
             kind = "adversarial"
             steps = 60
-            learning_rate = 1e-2
+            learning_rate = 3e-3
             discriminator_learning_rate = 1e-12
             estimator = {estimator}
             keep = "last"
@@ -87,13 +92,15 @@ fn both_estimators_teach_a_generator_to_fool_the_discriminator() {
         )));
         let out = tempfile::tempdir().expect("a folder");
         let summary = setting.run(out.path(), &Quiet).expect("training");
-        let phase = &summary.phases[1];
+        let phase = &summary.phases[2];
         assert_eq!((phase.generator_updates, phase.discriminator_updates), (60, 60));
         let evaluations = events(out.path(), "evaluation");
+        let adversarial = &evaluations[evaluations.len() - 2..];
         let caught: Vec<f64> =
-            evaluations[1..].iter().map(|values| values["held_out_accuracy_fake"]).collect();
+            adversarial.iter().map(|values| values["held_out_accuracy_fake"]).collect();
+        eprintln!("{name}: {caught:?}");
         assert!(
-            caught[0] > 0.8 && caught[1] < 0.4,
+            caught[0] > 0.6 && caught[1] < 0.4,
             "{name}: {caught:?} of the samples were caught"
         );
         let discriminator =
