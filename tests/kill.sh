@@ -21,12 +21,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-pipeline() {
-    "$xtask" --quiet pipeline --config "$config" --run "$1" --until train
-}
+pipeline=("$xtask" --quiet pipeline --config "$config" --until train --run)
 
 begin=$(date +%s%N)
-pipeline undisturbed 2> /dev/null
+"${pipeline[@]}" undisturbed 2> log || { cat log; exit 1; }
 whole=$((($(date +%s%N) - begin) / 1000000))
 echo "an undisturbed run takes $whole ms"
 
@@ -35,13 +33,13 @@ for ((round = 1; round <= rounds; round++)); do
     # $RANDOM has 15 bits; two of them make a moment anywhere in the run.
     moment=$(((RANDOM * 32768 + RANDOM) % whole))
     rm -rf run
-    pipeline run 2> /dev/null &
+    "${pipeline[@]}" run 2> /dev/null &
     process=$!
     sleep "$(printf '%d.%03d' $((moment / 1000)) $((moment % 1000)))"
     kill -KILL "$process" 2> /dev/null || true
     wait "$process" 2> /dev/null || true
     caught=$(cd run 2> /dev/null && ls -d ./*.partial 2> /dev/null | tr '\n' ' ' || true)
-    pipeline run 2> /dev/null
+    "${pipeline[@]}" run 2> log || { cat log; exit 1; }
     result=same
     for stage in ingest tokenize train; do
         cmp --silent "undisturbed/$stage/manifest.json" "run/$stage/manifest.json" || result=DIFFERENT

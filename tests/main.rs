@@ -1,6 +1,7 @@
 //! Behaviour of the program through the real binary: one module a promise.
 
 mod configs;
+mod house;
 mod input;
 mod interruption;
 mod program;

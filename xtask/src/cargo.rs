@@ -10,7 +10,7 @@ use crate::exit::Failed;
 ///
 /// # Errors
 /// It cannot be started, or it failed (and has said why).
-pub fn cargo(arguments: &[String], environment: &[(&str, &str)]) -> Result<()> {
+pub fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     eprintln!("cargo {}", arguments.join(" "));
     let status = command()
         .args(arguments)

@@ -92,12 +92,29 @@ fn chain(error: &anyhow::Error) -> String {
         }
         text += &cause;
     }
+    if is_disk_full(error) && !text.contains("the disk is full") {
+        text += "; the disk is full: free space there and run again";
+    }
     text
+}
+
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| full.contains(&io.kind())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_so_whoever_met_it() {
+        let io = io::Error::from(io::ErrorKind::StorageFull);
+        let error = anyhow::Error::new(io).context("cannot write x");
+        assert!(chain(&error).ends_with("the disk is full: free space there and run again"));
+    }
 
     #[test]
     fn causes_are_not_repeated() {

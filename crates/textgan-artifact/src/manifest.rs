@@ -97,7 +97,7 @@ impl Manifest {
             message: error.to_string(),
         })?;
         text.push(b'\n');
-        write_atomic(&folder.join(MANIFEST), &text)?;
+        write_atomic(folder.join(MANIFEST), &text)?;
         Ok(manifest)
     }
 

@@ -189,8 +189,8 @@ fn a_full_disk_is_said_to_be_full() {
     let table = folder.path().join("t.parquet");
     std::os::unix::fs::symlink("/dev/full", folder.path().join("t.parquet.part")).unwrap();
     let mut writer = TableWriter::create(&table).unwrap();
-    let rows = (0..100_000).map(|id| TokenRow { id, label: None, tokens: vec![id as u32; 9] });
-    let written = rows.map(|row| writer.push(row)).collect::<Result<(), _>>();
+    let mut rows = (0..100_000).map(|id| TokenRow { id, label: None, tokens: vec![id as u32; 9] });
+    let written = rows.try_for_each(|row| writer.push(row));
     let error = written.and_then(|()| writer.finish().map(drop)).unwrap_err();
     assert!(matches!(error, Error::DiskFull { .. }), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");

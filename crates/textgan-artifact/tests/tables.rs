@@ -12,9 +12,9 @@ fn document(id: u64) -> Document {
     Document {
         id,
         text: format!("document {id}: «déjà vu» 🦀"),
-        label: (id % 3 != 0).then(|| format!("label {}", id % 2)),
+        label: (!id.is_multiple_of(3)).then(|| format!("label {}", id % 2)),
         source: "a.txt".into(),
-        metadata: (id % 5 == 0).then(|| format!(r#"{{"n":{id}}}"#)),
+        metadata: id.is_multiple_of(5).then(|| format!(r#"{{"n":{id}}}"#)),
     }
 }
 
@@ -23,11 +23,11 @@ fn sample(id: u64) -> Sample {
         id,
         text: format!("text {id}"),
         tokens: (4..4 + id as u32 % 7).collect(),
-        label: (id % 2 == 0).then_some(id as u32),
+        label: id.is_multiple_of(2).then_some(id as u32),
         noise: vec![-0.0, id as f32, f32::MIN_POSITIVE],
         log_prob: -1.5 * id as f32,
         token_log_probs: vec![-0.1; id as usize % 4],
-        realness: (id % 3 == 0).then_some(0.25),
+        realness: id.is_multiple_of(3).then_some(0.25),
         token_realness: Vec::new(),
         temperature: 1.0,
     }
@@ -57,7 +57,7 @@ fn every_row_type_returns_unchanged() {
             (0..count)
                 .map(|id| TokenRow {
                     id,
-                    label: (id % 2 == 0).then_some(3),
+                    label: id.is_multiple_of(2).then_some(3),
                     tokens: vec![7; id as usize % 5],
                 })
                 .collect(),

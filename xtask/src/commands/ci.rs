@@ -5,25 +5,22 @@ use anyhow::Result;
 use crate::cargo::{cargo, has_subcommand};
 use crate::exit::Failed;
 
+const CHECKS: [(&str, &str); 4] = [
+    ("format", "fmt --all --check"),
+    ("lints", "clippy --workspace --all-targets -- --deny warnings"),
+    ("documentation", "doc --workspace --no-deps"),
+    ("dependencies", "deny check"),
+];
+
 pub fn run() -> Result<()> {
-    let mut checks: Vec<(&str, Vec<&str>, &[(&str, &str)])> = vec![
-        ("format", vec!["fmt", "--all", "--check"], &[]),
-        ("lints", vec!["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[]),
-        (
-            "documentation",
-            vec!["doc", "--workspace", "--no-deps"],
-            &[("RUSTDOCFLAGS", "--deny warnings")],
-        ),
-    ];
-    if has_subcommand("deny") {
-        checks.push(("dependencies", vec!["deny", "check"], &[]));
-    } else {
-        eprintln!("dependencies: skipped, `cargo deny` is not installed");
-    }
     let mut failed = Vec::new();
-    for (name, arguments, environment) in checks {
-        let arguments: Vec<String> = arguments.into_iter().map(str::to_string).collect();
-        if cargo(&arguments, environment).is_err() {
+    for (name, arguments) in CHECKS {
+        if arguments.starts_with("deny") && !has_subcommand("deny") {
+            eprintln!("{name}: skipped, `cargo deny` is not installed");
+            continue;
+        }
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        if cargo(&arguments, &[("RUSTDOCFLAGS", "--deny warnings")]).is_err() {
             failed.push(name);
         }
     }

@@ -6,7 +6,7 @@ use crate::args::Forwarded;
 use crate::cargo::cargo;
 
 pub fn run(args: Forwarded) -> Result<()> {
-    let mut arguments = vec!["test".to_string(), "--workspace".to_string()];
-    arguments.extend(args.arguments);
+    let mut arguments = vec!["test", "--workspace"];
+    arguments.extend(args.arguments.iter().map(String::as_str));
     cargo(&arguments, &[])
 }

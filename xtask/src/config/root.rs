@@ -81,6 +81,8 @@ impl RootConfig {
     pub fn validate(&self) -> Result<(), Refusal> {
         self.corpus.validate().map_err(Refusal::new)?;
         self.tokenizer.validate().map_err(Refusal::new)?;
+        let has_discriminator = self.discriminator.is_some();
+        self.train.validate(&self.phase, has_discriminator).map_err(Refusal::new)?;
         self.generate.validate().map_err(Refusal::new)?;
         self.evaluate.validate().map_err(Refusal::new)
     }

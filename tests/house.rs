@@ -1,0 +1,140 @@
+//! The house: floors stand on lower floors only, and each crate can be taken away alone.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The floor of each library crate; it may stand on lower ones only.
+const FLOORS: [(&str, u32); 12] = [
+    ("textgan-artifact", 0),
+    ("textgan-metrics", 0),
+    ("textgan-random", 0),
+    ("textgan-corpus", 1),
+    ("textgan-nn", 1),
+    ("textgan-synthetic", 1),
+    ("textgan-tokenizer", 1),
+    ("textgan-models", 2),
+    ("textgan-generate", 3),
+    ("textgan-train", 3),
+    ("textgan-evaluate", 4),
+    ("textgan-report", 5),
+];
+
+/// Crates of the same floor that one of them may stand on: a corpus may be drawn from a grammar.
+const NEIGHBOURS: [(&str, &str); 1] = [("textgan-corpus", "textgan-synthetic")];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root());
+    command
+}
+
+#[test]
+fn arrows_point_down() {
+    let output = cargo()
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let floors: BTreeMap<&str, u32> = FLOORS.into();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let Some(floor) = floors.get(name) else { continue };
+        for dependency in package["dependencies"].as_array().unwrap() {
+            // What only tests need may come from anywhere.
+            let below = dependency["name"].as_str().unwrap();
+            if dependency["kind"] == "dev" || NEIGHBOURS.contains(&(name, below)) {
+                continue;
+            }
+            if let Some(other) = floors.get(below) {
+                assert!(other < floor, "{name} (floor {floor}) stands on {below} (floor {other})");
+            } else {
+                assert!(!below.starts_with("textgan") && below != "xtask", "{name} needs {below}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_library_crate_has_a_floor_a_readme_and_an_example() {
+    let names = std::fs::read_dir(root().join("crates")).unwrap();
+    for entry in names.map(|entry| entry.unwrap()) {
+        let (name, path) = (entry.file_name().into_string().unwrap(), entry.path());
+        if !path.join("Cargo.toml").exists() || !name.starts_with("textgan-") {
+            continue;
+        }
+        assert!(FLOORS.iter().any(|(known, _)| *known == name), "{name} has no floor");
+        assert!(path.join("README.md").exists(), "{name} has no README.md");
+        let examples = std::fs::read_dir(path.join("examples"));
+        assert!(examples.is_ok_and(|mut files| files.next().is_some()), "{name} has no example");
+    }
+}
+
+/// A project that knows nothing of this workspace but one path. It borrows the profile, the locked
+/// versions and the target folder, so that little is compiled a second time.
+fn outsider(dependency: &str, main: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = root().join("crates").join(dependency);
+    let workspace = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let profile = &workspace[workspace.find("[profile.dev]").unwrap()..];
+    let manifest = format!(
+        "[package]\nname = \"outside-{dependency}\"\nedition = \"2024\"\n\n[workspace]\n\n\
+         [dependencies]\n{dependency} = {{ path = {path:?} }}\n\n{profile}"
+    );
+    std::fs::create_dir(folder.path().join("src")).unwrap();
+    std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(folder.path().join("src/main.rs"), main).unwrap();
+    std::fs::copy(root().join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let output = cargo()
+        .current_dir(folder.path())
+        .env("CARGO_TARGET_DIR", target)
+        .args(["run", "--quiet", "--offline"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{dependency}: {stderr}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "it works\n", "{dependency}");
+}
+
+#[test]
+fn crates_work_alone() {
+    outsider(
+        "textgan-metrics",
+        r#"fn main() -> Result<(), Box<dyn std::error::Error>> {
+            let samples = [vec![4_u32, 5, 6, 7], vec![4, 5, 6, 8]];
+            let scores = textgan_metrics::bleu(&samples, &samples, 4)?;
+            assert!((scores[3] - 1.0).abs() < 1e-12);
+            println!("it works");
+            Ok(())
+        }"#,
+    );
+    outsider(
+        "textgan-corpus",
+        r#"use textgan_corpus::{Cleaner, Sentences, Step};
+        fn main() -> Result<(), textgan_corpus::Error> {
+            let steps = [Step::Sentences(Sentences::default()), Step::LowerCase {}];
+            let cleaned = Cleaner::new(&steps)?.clean("Dr. Who came. He left.");
+            let sentences: Vec<String> = cleaned.into_iter().flatten().collect();
+            assert_eq!(sentences, ["dr. who came.", "he left."]);
+            println!("it works");
+            Ok(())
+        }"#,
+    );
+    outsider(
+        "textgan-nn",
+        r#"use textgan_nn::kernels;
+        fn main() {
+            let (a, b) = ([1.0_f32, 2.0], [3.0_f32, 4.0]);
+            let mut c = [0.0_f32];
+            kernels::matmul_nt(1, 1, 2, &a, &b, &mut c, false);
+            assert_eq!(c, [11.0]);
+            println!("it works");
+        }"#,
+    );
+}
