@@ -17,6 +17,10 @@ use textgan_nn::{AdamConfig, Builder, Mode, Optimizer, Parameters, Result, ops};
 use textgan_random::Key;
 use transformer::{Sizes, Transformer};
 
+/// The allocator that a program should have: a step makes and frees large buffers.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SIZES: [(&str, Sizes); 3] = [
     (
         "small",

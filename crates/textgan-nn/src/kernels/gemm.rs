@@ -161,10 +161,10 @@ fn tiles<'a>(
     }
     let c = &mut c[..m * n];
     if k == 0 {
-        return if accumulate {
-        } else {
-            c.fill(0.0)
-        };
+        if !accumulate {
+            c.fill(0.0);
+        }
+        return;
     }
     c.par_chunks_mut(tile * n).enumerate().for_each(|(i, c)| {
         product(a(i * tile, c.len() / n), b, c, n, accumulate);

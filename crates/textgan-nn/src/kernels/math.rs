@@ -3,6 +3,8 @@
 //! Everything here is a plain expression or loop, inlined into functions made by
 //! [`simd!`](super::dispatch::simd). Polynomials are those of the Cephes library (Moshier, 1989).
 
+#![allow(clippy::excessive_precision)] // Coefficients as they were published.
+
 /// Sums and maxima are kept in this many lanes whatever the instruction set, so they have the same
 /// order, hence the same bits, on all of them.
 pub(crate) const LANES: usize = 16;
