@@ -186,3 +186,20 @@ fn long_trainings_stay_a_small_page() {
     assert!(page.contains("text of step 0<") && page.contains("text of step 499<"));
     assert!(page.contains("488 steps between are left out"));
 }
+
+#[test]
+fn two_measures_of_one_name_keep_their_own_baselines() {
+    let folder = tempfile::tempdir().unwrap();
+    let evaluation = folder.path().join("evaluation.json");
+    let side = |valid: f64, test: f64| {
+        format!(
+            r#"{{"measures":[{{"name":"nll-ratio","value":{valid},"protocol":"valid"}},{{"name":"nll-ratio","value":{test},"protocol":"test"}}]}}"#
+        )
+    };
+    let text = format!(r#"{{"model":{},"baseline":{}}}"#, side(1.1, 1.2), side(1.3, 1.4));
+    fs::write(&evaluation, text).unwrap();
+    let page = render(&Sources { evaluation, ..Sources::default() }).unwrap();
+    for row in ["1.100</td><td class=\"n\">1.300", "1.200</td><td class=\"n\">1.400"] {
+        assert!(page.contains(row), "{row}");
+    }
+}

@@ -124,6 +124,7 @@ impl Chart<'_> {
     /// Phase names, their shading, the horizontal axis and the marks.
     fn frame(&self, svg: &mut String, strips: &[(usize, Scale)]) {
         let bottom = HEIGHT - BOTTOM;
+        let mut free = f64::NEG_INFINITY;
         for (place, (phase, x)) in strips.iter().enumerate() {
             let width = x.to - x.from;
             let _ = write!(
@@ -151,6 +152,11 @@ impl Chart<'_> {
             );
             for (step, text) in x.ticks((width / 90.0) as usize + 1) {
                 let at = x.at(step);
+                let half = 3.7 * text.len() as f64;
+                if at - half < free {
+                    continue; // it would run into the text of the phase before
+                }
+                free = at + half + 4.0;
                 let _ = write!(
                     svg,
                     "<line class=\"axis\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{bottom}\" y2=\"{:.1}\"/><text class=\"tick middle\" x=\"{at:.1}\" y=\"{:.1}\">{text}</text>",

@@ -6,10 +6,9 @@ use crate::html::{Text, changes, title, value};
 use crate::record::{Better, Change, Evaluation, Measure, Scores};
 
 /// Measures shown large, if they are there.
-const HEADLINES: [&str; 8] = [
+const HEADLINES: [&str; 7] = [
     "grammatical",
     "nll-ratio",
-    "test-loss",
     "test-perplexity",
     "bleu-4",
     "self-bleu-4",
@@ -97,6 +96,15 @@ fn find<'a>(scores: &'a Scores, name: &str) -> Option<&'a Measure> {
     scores.measures.iter().find(|measure| measure.name == name)
 }
 
+/// The measure of that name and protocol; names alone may stand for two splits.
+fn same<'a>(scores: &'a Scores, measure: &Measure) -> Option<&'a Measure> {
+    let mut named = scores.measures.iter().filter(|m| m.name == measure.name);
+    let first = named.next()?;
+    let exact =
+        std::iter::once(first).chain(named.clone()).find(|m| m.protocol == measure.protocol);
+    exact.or(named.next().is_none().then_some(first))
+}
+
 fn measures(evaluation: &Evaluation) -> String {
     let copying = !evaluation.training_text.is_empty();
     let mut head = vec!["Measure", "Model", "Maximum likelihood", "Change [95 % interval]", ""];
@@ -115,7 +123,7 @@ fn measures(evaluation: &Evaluation) -> String {
             Text(&measure.protocol),
             Text(&title(&measure.name))
         );
-        let baseline = evaluation.baseline.as_ref().and_then(|b| find(b, &measure.name));
+        let baseline = evaluation.baseline.as_ref().and_then(|b| same(b, measure));
         let change = evaluation.changes.iter().find(|change| change.name == measure.name);
         let (text, drawn) = change.map_or((String::new(), String::new()), |change| {
             let word = judge(change);
