@@ -27,11 +27,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = arguments.next().map_or_else(|| scratch.path().join("ingest"), Into::into);
     let files: Vec<Source> = arguments.map(|path| Source::Files(Files::new(path))).collect();
 
-    let mut config = CorpusConfig::default();
-    config.sources = match files.is_empty() {
+    let sources = match files.is_empty() {
         true => vec![Source::Synthetic(Synthetic { documents: 1000, grammar: None })],
         false => files,
     };
+    let mut config = CorpusConfig { sources, ..CorpusConfig::default() };
     config.steps.push(Step::ExactDuplicates {});
     ingest(&config, &Key::root(1), &out, &Printed)?;
 

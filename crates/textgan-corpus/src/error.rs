@@ -212,13 +212,13 @@ pub enum Error {
         splits: String,
     },
     /// A split in which nothing is left.
-    #[error("the split `{split}` is empty: {} were dropped{reason}; {fix}", rows(.dropped))]
+    #[error("the split `{split}` is empty{reason}; {fix}")]
     EmptySplit {
         /// The split.
         split: Split,
         /// Rows dropped from it.
         dropped: u64,
-        /// The most frequent reason, or nothing.
+        /// How many rows were dropped and which step dropped most, or nothing.
         reason: String,
         /// What to do.
         fix: &'static str,
@@ -263,14 +263,6 @@ impl fmt::Display for Place {
             0 => write!(f, "{}", self.file),
             line => write!(f, "{}, line {line}", self.file),
         }
-    }
-}
-
-fn rows(n: &u64) -> String {
-    match n {
-        0 => "no document was read for it, so no rows".into(),
-        1 => "its only row".into(),
-        n => format!("all its {n} rows"),
     }
 }
 

@@ -366,10 +366,11 @@ fn check(
             }
             _ => "loosen the step, see corpus.steps",
         };
-        let reason = tables
-            .main_reason(split)
-            .map_or_else(String::new, |(step, rows)| format!(" ({rows} by `{step}`)"));
-        return Err(Error::EmptySplit { split, dropped: stats.dropped, reason, fix });
+        let dropped = stats.dropped;
+        let reason = tables.main_reason(split).map_or_else(String::new, |(step, rows)| {
+            format!(": of its rows {dropped} were dropped, {rows} by `{step}`")
+        });
+        return Err(Error::EmptySplit { split, dropped, reason, fix });
     }
     Ok(())
 }

@@ -221,16 +221,13 @@ fn head_cross_entropy() {
                 Ok(composed::head_cross_entropy(&x[0], &x[1], &targets, &weights, None)?.loss)
             }),
         );
-        let entropy = Some(&entropy[..]);
         check(
             &format!("head_policy_loss of {count}"),
             &[&[count, 6], &[vocab, 6]],
-            &|x| {
-                let entropy = entropy.unwrap();
-                Ok(ops::head_policy_loss(&x[0], &x[1], &targets, &weights, entropy)?.loss)
-            },
+            &|x| Ok(ops::head_policy_loss(&x[0], &x[1], &targets, &weights, &entropy)?.loss),
             Some(&|x| {
-                Ok(composed::head_cross_entropy(&x[0], &x[1], &targets, &weights, entropy)?.loss)
+                Ok(composed::head_cross_entropy(&x[0], &x[1], &targets, &weights, Some(&entropy))?
+                    .loss)
             }),
         );
     }

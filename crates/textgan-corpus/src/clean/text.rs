@@ -109,7 +109,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_step_is_idempotent(text in any::<String>()) {
-            let steps: [&dyn Fn(&str) -> Option<String>; 6] = [
+            type Rewrite<'a> = &'a dyn Fn(&str) -> Option<String>;
+            let steps: [Rewrite; 6] = [
                 &|t| normalise(t, UnicodeForm::Nfc),
                 &|t| normalise(t, UnicodeForm::Nfkd),
                 &remove_control,

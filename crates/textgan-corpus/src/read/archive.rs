@@ -19,8 +19,8 @@ pub(super) fn read(
     let Input { file: archive, reader, faults } = input;
     let mut tar = tar::Archive::new(reader);
     let (mut read, mut skipped) = (0_u64, 0_u64);
-    for entry in tar.entries().map_err(|e| faults.error(e))? {
-        let entry = entry.map_err(|e| faults.error(e))?;
+    for entry in tar.entries().map_err(|e| faults.error(one_line(e)))? {
+        let entry = entry.map_err(|e| faults.error(one_line(e)))?;
         let path = entry.path_bytes();
         let path = String::from_utf8_lossy(&path).into_owned();
         if escapes(&path) {
@@ -60,6 +60,15 @@ pub(super) fn read(
         return Err(Error::NoKnownFormat { path: Path::new(&*archive).to_path_buf(), skipped });
     }
     Ok(Continue(()))
+}
+
+/// The `tar` crate quotes the header that it could not read, line ends and all; a message is a line.
+fn one_line(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.split_once('\n') {
+        Some((first, _)) => io::Error::new(error.kind(), first.trim_end().to_owned()),
+        None => error,
+    }
 }
 
 /// Whether a name in an archive leads out of it. Nothing is ever written under such a name, but an

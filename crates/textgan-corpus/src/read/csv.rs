@@ -71,23 +71,21 @@ pub(super) fn read(
     }
     let columns = Arc::new(find(&names, origin)?);
     let mut record = ::csv::ByteRecord::new();
-    let mut last = 1;
     loop {
         refill();
-        if !reader.read_byte_record(&mut record).map_err(|e| fail(e, last))? {
+        let begin = reader.position().line();
+        if !reader.read_byte_record(&mut record).map_err(|e| fail(e, begin))? {
             return Ok(Continue(()));
         }
+        let (line, offset) = record.position().map_or((begin, 0), |p| (p.line(), p.byte()));
         if record.len() != names.len() {
             let message = format!(
                 "a record of {} fields where `columns` names {}",
                 record.len(),
                 names.len()
             );
-            last = record.position().map_or(last, ::csv::Position::line);
-            return Err(Error::Malformed { place: Place { file, line: last }, message });
+            return Err(Error::Malformed { place: Place { file, line }, message });
         }
-        let (line, offset) = record.position().map_or((0, 0), |p| (p.line(), p.byte()));
-        last = line;
         let payload = Payload::Csv(std::mem::take(&mut record), Arc::clone(&columns));
         if let Break(()) = sink(Record { origin: Arc::clone(origin), line, offset, payload })? {
             return Ok(Break(()));

@@ -4,6 +4,9 @@
 //! (`Left::rows` with the stride of one token), and nothing is copied. Backward, only the windows
 //! that won matter.
 
+// A negated comparison is how a NaN is let through.
+#![allow(clippy::neg_cmp_op_on_partial_ord)]
+
 use rayon::prelude::*;
 
 use super::dispatch::simd;

@@ -1,3 +1,5 @@
+// Lanes are indexed, so that the compiler sees one vector.
+#![allow(clippy::needless_range_loop)]
 use textgan_random::Key;
 
 use super::dispatch::simd;
