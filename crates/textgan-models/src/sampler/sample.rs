@@ -40,7 +40,7 @@ impl Samples {
 /// Samples one text a row, each beginning with `prompt` (content tokens; may be empty).
 ///
 /// Row `r` draws from `key.index(first_row + r)`: the same text whatever batch it is sampled in.
-/// [`PAD`] and [`BOS`] are never chosen. A row that has `max_length` tokens may still end there
+/// [`PAD`](crate::PAD) and [`BOS`](crate::BOS) are never chosen. A row that has `max_length` tokens may still end there
 /// with `EOS`, as a real text of that length does; if it does not, it is cut.
 ///
 /// # Errors
