@@ -188,10 +188,19 @@ pub struct Forwarded {
 
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Only rows whose name contains this.
-    #[arg(value_name = "NAME")]
-    pub filter: Option<String>,
+    /// Only rows whose name contains this; without it, all but those that take minutes.
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+    /// Also time PyTorch in turns with ours, and check the ratios against their bars.
+    #[arg(long)]
+    pub peer: bool,
+    /// The Python interpreter that has PyTorch.
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: PathBuf,
     /// As JSON lines.
     #[arg(long)]
     pub json: bool,
+    /// Be one side of a comparison: time this work for every line read.
+    #[arg(long, hide = true, value_name = "WORK")]
+    pub serve: Option<String>,
 }

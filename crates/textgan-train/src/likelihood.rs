@@ -1,6 +1,6 @@
 //! The likelihood of real text, with noise from its prior or from an encoder.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use textgan_models::{Context, Sequences, token_log_probs};
 use textgan_nn::{Mode, ops};
 use textgan_random::Key;
@@ -41,7 +41,9 @@ impl Game<'_> {
             (Some(latent), Some(encoder)) => {
                 let (mean, log_variance) =
                     encoder.posterior(real, Mode::Train(&dropout.child("encoder")))?;
-                let noise = (&mean + (draws * (&log_variance * 0.5)?.exp()?)?)?;
+                let told = told(real.batch(), latent.prior_share)?;
+                let spread = (log_variance.broadcast_mul(&told)? * 0.5)?.exp()?;
+                let noise = (mean.broadcast_mul(&told)? + (draws * spread)?)?;
                 (noise, Some((divergence_from_prior(&mean, &log_variance)?, latent.rate)))
             }
             _ => (draws, None),
@@ -99,6 +101,14 @@ impl Game<'_> {
     }
 }
 
+/// Which rows of a batch have the encoder's noise, `[batch, 1]` of ones and zeros. With mean and
+/// log-variance times zero a row has the prior's. Batches are in random order, so the first rows do.
+fn told(batch: usize, prior_share: f32) -> Result<Tensor> {
+    let untold = (prior_share * batch as f32).round() as usize;
+    let told: Vec<f32> = (0..batch).map(|row| if row < untold { 0.0 } else { 1.0 }).collect();
+    Ok(Tensor::from_vec(told, (batch, 1), &Device::Cpu)?)
+}
+
 /// `KL(N(mean, exp(log_variance)) || N(0, 1))` of every entry of `[batch, noise]`, in nats.
 fn divergence_from_prior(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor> {
     let terms = ((mean.sqr()? + log_variance.exp()?)? - log_variance)?;
@@ -112,8 +122,6 @@ fn log_sum_exp(x: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     #[test]

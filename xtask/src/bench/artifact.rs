@@ -13,7 +13,7 @@ const BYTES: usize = 256 << 20;
 pub const HASH: Row = Row {
     name: "artifact/hash",
     unit: "MB/s",
-    bar: "",
+    bar: None,
     what: "BLAKE3 of a file of 256 MiB",
     slow: false,
     measure: || {
@@ -28,7 +28,7 @@ pub const HASH: Row = Row {
 pub const WRITE: Row = Row {
     name: "artifact/write",
     unit: "MB/s",
-    bar: "",
+    bar: None,
     what: "200,000 documents to Parquet (text bytes)",
     slow: false,
     measure: || {
@@ -41,7 +41,7 @@ pub const WRITE: Row = Row {
 pub const READ: Row = Row {
     name: "artifact/read",
     unit: "MB/s",
-    bar: "",
+    bar: None,
     what: "200,000 documents from Parquet (text bytes)",
     slow: false,
     measure: || {

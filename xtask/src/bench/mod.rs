@@ -1,11 +1,15 @@
 //! What is timed. Each row measures the code that runs, on inputs that are the same every time.
 
 mod artifact;
+pub mod duel;
 mod pipeline;
 mod text;
+mod works;
 
 use anyhow::Result;
 use std::time::Instant;
+
+pub use works::operations;
 
 /// One row of the table.
 pub struct Row {
@@ -13,8 +17,8 @@ pub struct Row {
     pub name: &'static str,
     /// The unit of its value.
     pub unit: &'static str,
-    /// What it should reach, or nothing.
-    pub bar: &'static str,
+    /// The most that it may be, or nothing.
+    pub bar: Option<f64>,
     /// What is measured.
     pub what: &'static str,
     /// Whether it takes minutes.
@@ -23,7 +27,7 @@ pub struct Row {
     pub measure: fn() -> Result<f64>,
 }
 
-/// All rows, in the order of the table.
+/// All rows of one value, in the order of the table.
 pub const ROWS: &[Row] = &[
     artifact::HASH,
     artifact::WRITE,

@@ -12,7 +12,7 @@ const SAMPLES: usize = 10_000;
 pub const GRAMMAR: Row = Row {
     name: "synthetic/sample",
     unit: "k/s",
-    bar: "",
+    bar: None,
     what: "sentences drawn from the built-in grammar, one thread",
     slow: false,
     measure: || {
@@ -31,7 +31,7 @@ pub const GRAMMAR: Row = Row {
 pub const SELF_BLEU: Row = Row {
     name: "metrics/self-bleu-4",
     unit: "s",
-    bar: "",
+    bar: None,
     what: "exact Self-BLEU-4 of 10,000 sentences of the grammar, words numbered",
     slow: false,
     measure: || {

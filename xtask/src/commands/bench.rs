@@ -1,37 +1,111 @@
-//! `bench`: a table of timed rows.
+//! `bench`: a table of what is timed, and of ours beside PyTorch.
 
 use anyhow::Result;
+use serde_json::json;
+use std::path::Path;
 
 use crate::args::Bench;
+use crate::bench::duel::{self, DUELS, Duel};
 use crate::bench::{self, Row};
-use crate::exit::Refusal;
+use crate::exit::{Failed, Refusal};
 
 pub fn run(args: Bench) -> Result<()> {
-    let filter = args.filter.as_deref();
-    // Rows that take minutes run only when they are asked for.
-    let chosen: Vec<&Row> = bench::ROWS
-        .iter()
-        .filter(|row| filter.map_or(!row.slow, |filter| row.name.contains(filter)))
-        .collect();
-    if chosen.is_empty() {
-        let names: Vec<_> = bench::ROWS.iter().map(|row| row.name).collect();
+    if let Some(work) = &args.serve {
+        return duel::serve(work);
+    }
+    let only = args.only.as_deref();
+    let chosen = |name: &str, slow: bool| only.map_or(!slow, |only| name.contains(only));
+    let rows: Vec<&Row> = bench::ROWS.iter().filter(|row| chosen(row.name, row.slow)).collect();
+    let duels: Vec<&Duel> = DUELS.iter().filter(|duel| chosen(duel.name, false)).collect();
+    if rows.is_empty() && duels.is_empty() {
+        let names = bench::ROWS.iter().map(|row| row.name);
+        let names: Vec<_> = names.chain(DUELS.iter().map(|duel| duel.name)).collect();
         return Err(Refusal::new(format!("no such row; they are {}", names.join(", "))).into());
     }
-    if !args.json {
-        println!("{:24} {:>14}  {:10} what", "row", "median", "bar");
+    let mut over = values(&rows, args.json)?;
+    over += comparisons(&duels, args.peer.then_some(&*args.python), args.json)?;
+    match over {
+        0 => Ok(()),
+        _ => {
+            eprintln!("{over} of {} rows are over their bars", rows.len() + duels.len());
+            Err(Failed.into())
+        }
     }
-    for row in chosen {
+}
+
+/// Rows of one value; returns how many are over their bars.
+fn values(rows: &[&Row], json: bool) -> Result<usize> {
+    let mut over = 0;
+    if !json && !rows.is_empty() {
+        println!("{:24} {:>14} {:>8}  what", "row", "median", "at most");
+    }
+    for row in rows {
         let value = (row.measure)()?;
-        if args.json {
-            let line = serde_json::json!({
-                "row": row.name, "value": value, "unit": row.unit, "bar": row.bar, "what": row.what,
-                "threads": rayon::current_num_threads(),
+        over += usize::from(row.bar.is_some_and(|bar| value > bar));
+        if json {
+            let line = json!({
+                "name": row.name, "value": value, "unit": row.unit, "bar": row.bar,
             });
             println!("{line}");
         } else {
+            let bar = row.bar.map_or(String::new(), |bar| bar.to_string());
             let value = format!("{value:.3} {}", row.unit);
-            println!("{:24} {value:>14}  {:10} {}", row.name, row.bar, row.what);
+            println!("{:24} {value:>14} {bar:>8}  {}", row.name, row.what);
         }
     }
-    Ok(())
+    Ok(over)
+}
+
+/// Ours beside the peer's fastest; returns how many are over their bars.
+fn comparisons(duels: &[&Duel], python: Option<&Path>, json: bool) -> Result<usize> {
+    let mut over = 0;
+    if duels.is_empty() {
+        return Ok(over);
+    }
+    if !json {
+        println!(
+            "\n{} threads, {}; medians of calls in alternating rounds",
+            rayon::current_num_threads(),
+            textgan_nn::kernels::InstructionSet::current().name()
+        );
+        println!(
+            "{:20} {:>9} {:>9} {:>6} {:>7} {:>8} {:>8}  what; the peer's fastest",
+            "row", "ours, ms", "peer, ms", "ratio", "at most", "ours, MB", "peer, MB"
+        );
+    }
+    for duel in duels {
+        let peak = bench::operations(duel.name).map(|operations| (operations, duel::peak_rate()));
+        let outcome = duel.fight(python)?;
+        let peer = outcome.peer.as_ref();
+        let ratio = peer.map(|peer| outcome.ours_ms / peer.ms);
+        over += usize::from(ratio.is_some_and(|ratio| ratio > duel.bar));
+        let share = peak.map(|(operations, peak)| operations / outcome.ours_ms / 1e6 / peak);
+        if json {
+            let line = json!({
+                "name": duel.name, "ours_ms": outcome.ours_ms, "peer_ms": peer.map(|peer| peer.ms),
+                "ratio": ratio, "bar": duel.bar, "peer": peer.map(|peer| &peer.name),
+                "ours_mb": outcome.ours_mb, "peer_mb": peer.map(|peer| peer.mb),
+                "share_of_peak": share,
+            });
+            println!("{line}");
+            continue;
+        }
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        println!(
+            "{:20} {:>9.2} {:>9} {:>6} {:>7.2} {:>8.0} {:>8}  {}{}{}",
+            duel.name,
+            outcome.ours_ms,
+            number(peer.map(|peer| peer.ms), 2),
+            number(ratio, 3),
+            duel.bar,
+            outcome.ours_mb,
+            number(peer.map(|peer| peer.mb), 0),
+            duel.what,
+            share.map_or(String::new(), |share| format!("; {:.0} % of the peak", 100.0 * share)),
+            peer.map_or(String::new(), |peer| format!("; {}", peer.name)),
+        );
+    }
+    Ok(over)
 }

@@ -43,6 +43,9 @@ impl TrainConfig {
                     "it needs a [discriminator] table".to_owned()
                 })?;
                 if let (Some(first), Some(latent)) = (first_latent, phase.latent()) {
+                    require((0.0..=1.0).contains(&latent.prior_share), || {
+                        format!("latent.prior_share = {} is outside 0 to 1", latent.prior_share)
+                    })?;
                     require(latent.rate >= 0.0, || {
                         format!("latent.rate = {} must not be negative", latent.rate)
                     })?;

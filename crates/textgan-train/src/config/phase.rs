@@ -125,13 +125,17 @@ pub struct LatentConfig {
     /// More makes noise matter more and costs likelihood under noise from the prior. Equal parts
     /// keep the noise from spending it all on one choice: many words lean a little with it.
     pub rate: f32,
+    /// Share of the sentences of a batch that are read with noise from the prior instead, as the
+    /// generator will write. It learns what a sentence is whatever its noise says of it, so noise
+    /// that no sentence has led to, between those that sentences lead to, still gives a sentence.
+    pub prior_share: f32,
     /// The encoder's network; all phases of a run must agree on it.
     pub encoder: textgan_models::NoiseEncoderConfig,
 }
 
 impl Default for LatentConfig {
     fn default() -> Self {
-        Self { rate: 2.0, encoder: Default::default() }
+        Self { rate: 2.0, prior_share: 0.0, encoder: Default::default() }
     }
 }
 

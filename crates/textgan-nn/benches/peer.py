@@ -1,0 +1,264 @@
+"""The PyTorch side of `cargo xtask bench --peer`: one work, one variant, timed on request.
+
+    python peer.py WORK eager|compile
+
+Prints one JSON line when it is warm; then, for every line that it reads, does the work for about a
+second and prints the median milliseconds of a call and the peak resident memory so far. The program
+that calls it alternates between this and its own side, so both see the same machine.
+"""
+
+import json
+import resource
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+VOCABULARY, SMALL_VOCABULARY = 5000, 4682
+
+
+class Block(nn.Module):
+    """RMSNorm, rotary causal attention, SwiGLU; no biases: the layout of Llama."""
+
+    def __init__(self, width, heads, inner):
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.mlp_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+        self.gate_up = nn.Linear(width, 2 * inner, bias=False)
+        self.down = nn.Linear(inner, width, bias=False)
+
+    def forward(self, x, cos, sin, cache=None, place=None):
+        batch, time, width = x.shape
+        qkv = self.qkv(self.attention_norm(x))
+        qkv = qkv.view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = rotate(qkv[0], cos, sin), rotate(qkv[1], cos, sin), qkv[2]
+        if cache is None:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            cache[0][:, :, place], cache[1][:, :, place] = key[:, :, 0], value[:, :, 0]
+            keys, values = cache[0][:, :, : place + 1], cache[1][:, :, : place + 1]
+            mixed = F.scaled_dot_product_attention(query, keys, values)
+        x = x + self.output(mixed.transpose(1, 2).reshape(batch, time, width))
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, -1)
+        return x + self.down(F.silu(gate) * up)
+
+
+def rotate(x, cos, sin):
+    first, second = x.chunk(2, -1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+
+
+class Transformer(nn.Module):
+    def __init__(self, vocabulary, width, layers, heads, inner, positions):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList(Block(width, heads, inner) for _ in range(layers))
+        self.norm = nn.RMSNorm(width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        half = width // heads // 2
+        angles = torch.outer(torch.arange(positions), 1e4 ** (-torch.arange(half) / half))
+        self.register_buffer("cos", angles.cos())
+        self.register_buffer("sin", angles.sin())
+
+    def forward(self, ids):
+        x, time = self.embedding(ids), ids.shape[1]
+        for block in self.blocks:
+            x = block(x, self.cos[:time], self.sin[:time])
+        return self.head(self.norm(x))
+
+    def step(self, ids, caches, place):
+        x = self.embedding(ids)
+        cos, sin = self.cos[place : place + 1], self.sin[place : place + 1]
+        for block, cache in zip(self.blocks, caches):
+            x = block(x, cos, sin, cache, place)
+        return self.head(self.norm(x))[:, 0]
+
+    def caches(self, batch, positions):
+        width = self.embedding.weight.shape[1]
+        heads = self.blocks[0].heads
+        shape = (batch, heads, positions, width // heads)
+        return [(torch.zeros(shape), torch.zeros(shape)) for _ in self.blocks]
+
+    @torch.no_grad()
+    def sample(self, batch, time, step=None):
+        step = step or self.step
+        ids, caches = torch.zeros(batch, 1, dtype=torch.long), self.caches(batch, time)
+        tokens = []
+        for place in range(time):
+            logits = step(ids, caches, place)
+            ids = torch.multinomial(F.softmax(logits, -1), 1)
+            tokens.append(ids)
+        return torch.cat(tokens, 1)
+
+
+class GruDiscriminator(nn.Module):
+    def __init__(self, vocabulary, embedding=64, hidden=128):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.gru = nn.GRU(embedding, hidden, batch_first=True)
+        self.output = nn.Linear(hidden, 1)
+
+    def forward(self, ids):
+        return self.judge(self.embedding(ids))
+
+    def judge(self, x):
+        return self.output(self.gru(x)[0][:, -1]).squeeze(1)
+
+
+class CnnDiscriminator(nn.Module):
+    """SeqGAN's: convolutions over 1 to 20 words, max over time, a highway layer."""
+
+    WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
+    FILTERS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
+
+    def __init__(self, vocabulary, embedding=64):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        pairs = zip(self.WIDTHS, self.FILTERS)
+        self.convolutions = nn.ModuleList(nn.Conv1d(embedding, n, w) for w, n in pairs)
+        features = sum(self.FILTERS)
+        self.highway = nn.Linear(features, 2 * features)
+        self.output = nn.Linear(features, 1)
+
+    def forward(self, ids):
+        x = self.embedding(ids).transpose(1, 2)
+        x = torch.cat([F.relu(c(x)).amax(-1) for c in self.convolutions], 1)
+        gate, value = self.highway(x).chunk(2, 1)
+        gate = torch.sigmoid(gate)
+        return self.output(gate * F.relu(value) + (1 - gate) * x).squeeze(1)
+
+
+SIZES = {
+    "big": dict(vocabulary=VOCABULARY, width=256, layers=4, heads=4, inner=683),
+    "small": dict(vocabulary=SMALL_VOCABULARY, width=64, layers=2, heads=2, inner=171),
+}
+
+
+def optimizer(network):
+    return torch.optim.AdamW(network.parameters(), lr=3e-4, fused=True)
+
+
+def maximum_likelihood(size, time, batch, compiled, autocast=False):
+    model = Transformer(**SIZES[size], positions=64)
+    network = torch.compile(model) if compiled else model
+    adam, vocabulary = optimizer(model), SIZES[size]["vocabulary"]
+    ids = torch.randint(0, vocabulary, (batch, time))
+    targets = torch.randint(0, vocabulary, (batch, time))
+
+    def work():
+        adam.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            logits = network(ids)
+            loss = F.cross_entropy(logits.view(-1, vocabulary), targets.view(-1))
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return work
+
+
+def discriminator(model, vocabulary, time, batch, compiled):
+    network = torch.compile(model) if compiled else model
+    adam = optimizer(model)
+    ids = torch.randint(0, vocabulary, (batch, time))
+    real = torch.randint(0, 2, (batch,)).float()
+
+    def work():
+        adam.zero_grad(set_to_none=True)
+        loss = F.binary_cross_entropy_with_logits(network(ids), real)
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return work
+
+
+def generator_step(token_loop, compiled, time=37, batch=64):
+    """Straight-through Gumbel through the GRU discriminator."""
+    size = SIZES["small"]
+    generator = Transformer(**size, positions=64)
+    judge = GruDiscriminator(size["vocabulary"]).requires_grad_(False)
+    network = torch.compile(generator) if compiled else generator
+    adam = optimizer(generator)
+
+    def relaxed(logits):
+        words = F.gumbel_softmax(logits, tau=1.0, hard=True)
+        return words, words @ judge.embedding.weight
+
+    def loop():
+        # How the peers do it: a graph through every step; the sampled word is fed back.
+        ids = torch.zeros(batch, 1, dtype=torch.long)
+        read, embedded = [], []
+        for _ in range(time):
+            read.append(ids)
+            logits = generator(torch.cat(read, 1))[:, -1]
+            words, embedding = relaxed(logits)
+            embedded.append(embedding)
+            ids = words.argmax(-1, keepdim=True)
+        return torch.stack(embedded, 1)
+
+    def one_pass():
+        tokens = generator.sample(batch, time)
+        read = F.pad(tokens[:, :-1], (1, 0))
+        return relaxed(network(read))[1]
+
+    def work():
+        adam.zero_grad(set_to_none=True)
+        embedded = loop() if token_loop else one_pass()
+        loss = F.softplus(-judge.judge(embedded)).mean()
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return work
+
+
+def sampling(size, compiled, time=37, batch=64):
+    model = Transformer(**SIZES[size], positions=64).eval()
+    step = torch.compile(model.step, dynamic=True) if compiled else None
+    return lambda: model.sample(batch, time, step)
+
+
+WORKS = {
+    "likelihood-big": lambda c: maximum_likelihood("big", 32, 64, c),
+    "likelihood-big-bf16": lambda c: maximum_likelihood("big", 32, 64, c, True),
+    "likelihood-small": lambda c: maximum_likelihood("small", 37, 64, c),
+    "discriminator-gru": lambda c: discriminator(
+        GruDiscriminator(SMALL_VOCABULARY), SMALL_VOCABULARY, 37, 64, c
+    ),
+    "discriminator-cnn": lambda c: discriminator(
+        CnnDiscriminator(VOCABULARY), VOCABULARY, 20, 64, c
+    ),
+    "generator-loop": lambda c: generator_step(True, c),
+    "generator-one-pass": lambda c: generator_step(False, c),
+    "sample-small": lambda c: sampling("small", c),
+    "sample-big": lambda c: sampling("big", c),
+}
+
+
+def main():
+    work, variant = sys.argv[1:3]
+    torch.manual_seed(0)
+    torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
+    call = WORKS[work](variant == "compile")
+    for _ in range(3):
+        call()
+    about = {"version": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}
+    print(json.dumps(about), flush=True)
+    for _ in sys.stdin:
+        times, begin = [], time.perf_counter()
+        while time.perf_counter() - begin < 1.0 or len(times) < 3:
+            start = time.perf_counter()
+            call()
+            times.append((time.perf_counter() - start) * 1e3)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"ms": statistics.median(times), "mb": peak}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+//! Ours beside PyTorch: two processes that take turns, so both meet the same machine.
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::json;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use super::works;
+
+/// One comparison.
+pub struct Duel {
+    /// Its name, as both sides know it.
+    pub name: &'static str,
+    /// The most that our time may be of the peer's.
+    pub bar: f64,
+    /// What is compared.
+    pub what: &'static str,
+}
+
+/// All comparisons, in the order of the table.
+pub const DUELS: &[Duel] = &[
+    Duel {
+        name: "likelihood-big",
+        bar: 0.80,
+        what: "transformer step, V 5000 d 256 L 4 T 32 B 64, f32",
+    },
+    Duel {
+        name: "likelihood-small",
+        bar: 0.50,
+        what: "transformer step, V 4682 d 64 L 2 T 37 B 64, f32",
+    },
+    Duel {
+        name: "discriminator-gru",
+        bar: 0.50,
+        what: "GRU discriminator step, embed 64 hidden 128 T 37 B 64",
+    },
+    Duel {
+        name: "discriminator-cnn",
+        bar: 0.80,
+        what: "CNN discriminator step, SeqGAN's 12 widths, T 20 B 64",
+    },
+    Duel {
+        name: "generator-loop",
+        bar: 0.35,
+        what: "straight-through generator step against a token loop",
+    },
+    Duel {
+        name: "generator-one-pass",
+        bar: 0.75,
+        what: "the same against PyTorch scoring in one pass",
+    },
+    Duel { name: "sample-small", bar: 0.10, what: "64 x 37 tokens, d 64 L 2" },
+    Duel { name: "sample-big", bar: 0.45, what: "64 x 37 tokens, d 256 L 4" },
+];
+
+/// Turns that each side takes.
+const ROUNDS: usize = 7;
+
+/// Removes PyTorch's page faults: glibc keeps what it was given.
+const MALLOC: &str =
+    "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=2147483648";
+
+/// The variants of the peer; the fastest counts.
+const VARIANTS: [(&str, &str, bool); 4] = [
+    ("eager", "eager", false),
+    ("eager, malloc tuned", "eager", true),
+    ("compiled", "compile", false),
+    ("compiled, malloc tuned", "compile", true),
+];
+
+/// What a duel found; times in milliseconds a call, memory in MB at its peak.
+pub struct Outcome {
+    pub ours_ms: f64,
+    pub ours_mb: f64,
+    pub peer: Option<Peer>,
+}
+
+/// The fastest variant of the peer.
+pub struct Peer {
+    pub ms: f64,
+    pub mb: f64,
+    pub name: String,
+}
+
+impl Duel {
+    /// Times our side, and PyTorch's by the interpreter `python` where there is one.
+    pub fn fight(&self, python: Option<&Path>) -> Result<Outcome> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let mut serve = Command::new(program);
+        serve.args(["bench", "--serve", self.name]);
+        let mut sides = vec![(String::new(), Side::start(serve)?)];
+        for (name, variant, tuned) in VARIANTS {
+            let Some(python) = python else { break };
+            let mut command = Command::new(python);
+            command.arg(script()).args([self.name, variant]);
+            command.arg(rayon::current_num_threads().to_string());
+            if tuned {
+                command.env("GLIBC_TUNABLES", MALLOC);
+            }
+            match Side::start(command) {
+                Ok(side) => sides.push((format!("{}, {name}", side.version), side)),
+                // The plain one must run; a compiler may be missing or give up.
+                Err(error) if variant == "eager" => return Err(error),
+                Err(_) => eprintln!("{}: PyTorch did not compile this; left out", self.name),
+            }
+        }
+        let mut times = vec![Vec::with_capacity(ROUNDS); sides.len()];
+        let mut peaks = vec![0.0; sides.len()];
+        for _ in 0..ROUNDS {
+            for (i, (_, side)) in sides.iter_mut().enumerate() {
+                let turn = side.turn()?;
+                times[i].push(turn.ms);
+                peaks[i] = turn.mb;
+            }
+        }
+        let mut medians = times.iter_mut().map(|times| {
+            times.sort_by(f64::total_cmp);
+            times[ROUNDS / 2]
+        });
+        let ours_ms = medians.next().unwrap_or(f64::NAN);
+        let peers = medians.zip(&peaks[1..]).zip(&sides[1..]);
+        let peer = peers
+            .map(|((ms, &mb), (name, _))| Peer { ms, mb, name: name.clone() })
+            .min_by(|a, b| a.ms.total_cmp(&b.ms));
+        Ok(Outcome { ours_ms, ours_mb: peaks[0], peer })
+    }
+}
+
+/// The repository is where this program was built.
+fn script() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/textgan-nn/benches/peer.py")
+}
+
+/// A process that times its work whenever it reads a line.
+struct Side {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Hello {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Turn {
+    ms: f64,
+    mb: f64,
+}
+
+impl Side {
+    fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().context("no output")?);
+        let mut side = Self { child, input, output, version: String::new() };
+        let hello: Hello = side.read().with_context(|| format!("{name} does not answer"))?;
+        side.version = hello.version;
+        Ok(side)
+    }
+
+    fn turn(&mut self) -> Result<Turn> {
+        self.input.as_mut().context("no input")?.write_all(b"\n")?;
+        self.read()
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            bail!("it stopped; its message is above");
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        // It ends when its input does.
+        self.input = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// The other end of [`Side`], for our works.
+pub fn serve(name: &str) -> Result<()> {
+    let mut work = works::work(name)?;
+    for _ in 0..3 {
+        work()?;
+    }
+    println!("{}", json!({ "version": env!("CARGO_PKG_VERSION") }));
+    for line in std::io::stdin().lines() {
+        line?;
+        let (begin, mut times) = (Instant::now(), Vec::new());
+        while begin.elapsed().as_secs_f64() < 1.0 || times.len() < 3 {
+            let start = Instant::now();
+            work()?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        println!("{}", json!({ "ms": times[times.len() / 2], "mb": peak_memory() }));
+    }
+    Ok(())
+}
+
+/// The most memory that this process has had, in MB; NaN where the system does not say.
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+    kilobytes.map_or(f64::NAN, |kilobytes: f64| kilobytes / 1024.0)
+}
+
+/// The best rate of a matrix product in this process, in Gflop/s: what a step is held against.
+pub fn peak_rate() -> f64 {
+    let n = 1024;
+    let (a, b, mut c) = (vec![1e-3; n * n], vec![1e-3; n * n], vec![0.0; n * n]);
+    let rate = |_| {
+        let begin = Instant::now();
+        textgan_nn::kernels::matmul_nt(n, n, n, &a, &b, &mut c, false);
+        2.0 * (n * n * n) as f64 / begin.elapsed().as_secs_f64() / 1e9
+    };
+    (0..12).map(rate).fold(0.0, f64::max)
+}
