@@ -161,14 +161,16 @@ impl Bench<'_> {
         };
 
         progress.status("choosing the temperature");
-        let choice =
-            temperature::choose(&model, labels, &self.validation, config, &key.child("tuning"))?;
+        // The samples that are reported are among those that are chosen from: their Self-BLEU is
+        // within the bound, and the test split has had no say.
+        let key = key.child("samples");
+        let choice = temperature::choose(&model, labels, &self.validation, config, &key)?;
         self.go_on()?;
 
         progress.status("sampling");
         let temperature = choice.temperature;
         let options = Options { temperature, batch_size: config.batch_size, ..Options::default() };
-        let samples = model.draw(&options, labels, &key.child("samples"), config.samples)?;
+        let samples = model.draw(&options, labels, &key, config.samples)?;
         self.go_on()?;
 
         progress.status("BLEU and diversity");

@@ -1,3 +1,5 @@
+use candle_core::Tensor;
+
 use crate::{BOS, EOS, Error, PAD, Result};
 
 /// A batch of token sequences as a generator predicts them and a discriminator reads them.
@@ -115,6 +117,38 @@ impl Sequences {
             inputs.extend_from_slice(&targets[..self.time - 1]);
         }
         inputs
+    }
+
+    /// [`inputs`](Self::inputs) without the padding, one text after the other: `[tokens]`.
+    pub fn packed_inputs(&self) -> Vec<u32> {
+        let inputs = self.inputs();
+        let rows = inputs.chunks_exact(self.time).zip(&self.lengths);
+        rows.flat_map(|(row, &length)| &row[..length]).copied().collect()
+    }
+
+    /// Rows of texts without padding, `[tokens, width]`, in their places: `[batch, time, width]`,
+    /// zeros elsewhere.
+    ///
+    /// # Errors
+    /// When there is not one row a token.
+    pub fn pad(&self, packed: &Tensor) -> Result<Tensor> {
+        let (tokens, width) = packed.dims2()?;
+        if tokens != self.tokens() {
+            let message = format!("{tokens} rows for {} tokens", self.tokens());
+            return Err(Error::argument("packed", message));
+        }
+        let shape = (self.batch, self.time, width);
+        if tokens == self.batch * self.time {
+            return Ok(packed.reshape(shape)?);
+        }
+        let time = self.time;
+        let place = |(row, &length): (usize, &usize)| {
+            (row * time..row * time + length).map(|place| place as u32)
+        };
+        let places = self.lengths.iter().enumerate().flat_map(place);
+        let places = Tensor::from_iter(places, packed.device())?;
+        let zeros = Tensor::zeros((self.batch * time, width), packed.dtype(), packed.device())?;
+        Ok(zeros.index_add(&places, packed, 0)?.reshape(shape)?)
     }
 
     /// 1 where `targets` holds a token, 0 where it is padding: `[batch, time]`.

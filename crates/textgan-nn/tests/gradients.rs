@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use textgan_nn::Mode;
 use textgan_nn::kernels::Rotary;
-use textgan_nn::ops::{self, Relaxation, composed};
+use textgan_nn::ops::{self, BlockOptions, BlockWeights, Relaxation, composed};
 use textgan_random::{Key, Stream};
 
 type Operation<'a> = &'a dyn Fn(&[Tensor]) -> textgan_nn::Result<Tensor>;
@@ -172,30 +172,70 @@ fn dropout() {
     );
 }
 
-#[test]
-fn causal_attention() {
-    for (batch, time, heads, head_dim) in [(2, 7, 2, 6), (1, 1, 1, 2), (3, 19, 1, 8), (2, 16, 3, 5)]
-    {
-        let dims: &[usize] = &[batch, time, heads * head_dim];
-        let rotary = Rotary::new(head_dim, 32, 10_000.0);
-        check(
-            &format!("attention over {time}"),
-            &[dims, dims, dims],
-            &|x| ops::causal_attention(&x[0], &x[1], &x[2], heads, &rotary),
-            Some(&|x| composed::causal_attention(&x[0], &x[1], &x[2], heads, &rotary)),
-        );
+/// A stream and the nine weights of a block, which are taken at a size where nothing saturates.
+fn block(
+    x: &[Tensor],
+    lengths: &[usize],
+    options: BlockOptions<'_>,
+    mode: Mode<'_>,
+    composed: bool,
+) -> textgan_nn::Result<Tensor> {
+    let scaled: Vec<Tensor> = x[1..].iter().map(|weight| (weight * 0.4).unwrap()).collect();
+    let weights = BlockWeights {
+        attention_norm: &scaled[0],
+        query: &scaled[1],
+        key: &scaled[2],
+        value: &scaled[3],
+        output: &scaled[4],
+        feed_forward_norm: &scaled[5],
+        gate: &scaled[6],
+        up: &scaled[7],
+        down: &scaled[8],
+    };
+    if !composed {
+        return ops::transformer_block(&x[0], weights, lengths, options, mode);
     }
+    let key = |part| mode.key(part).filter(|_| options.dropout > 0.0);
+    let keys = [key("layer.attention"), key("layer.mlp")];
+    composed::transformer_block(&x[0], weights, lengths, options, keys)
 }
 
+/// Sequences of many lengths, more than one shard of them, and odd sizes.
 #[test]
-fn causal_attention_with_itself() {
-    let rotary = Rotary::new(4, 9, 100.0);
-    check(
-        "attention of one tensor",
-        &[&[2, 9, 8]],
-        &|x| ops::causal_attention(&x[0], &x[0], &x[0], 2, &rotary),
-        Some(&|x| composed::causal_attention(&x[0], &x[0], &x[0], 2, &rotary)),
-    );
+fn transformer_block() {
+    let many: Vec<usize> = (0..11).map(|i| i * 5 % 9).collect();
+    let cases: [(&[usize], usize, usize, usize, f32); 4] = [
+        (&[7, 3], 2, 6, 5, 0.0),
+        (&[1], 1, 2, 1, 0.0),
+        (&[19, 0, 2], 3, 5, 24, 0.3),
+        (&many, 2, 4, 11, 0.2),
+    ];
+    let key = Key::root(9);
+    for (lengths, heads, head_dim, inner, dropout) in cases {
+        let (tokens, width) = (lengths.iter().sum(), heads * head_dim);
+        let rotary = Rotary::new(head_dim, 32, 10_000.0);
+        let options = BlockOptions { heads, rotary: &rotary, epsilon: 0.1, dropout, name: "layer" };
+        let square: &[usize] = &[width, width];
+        let wide: &[usize] = &[inner, width];
+        let dims: [&[usize]; 10] = [
+            &[tokens, width],
+            &[width],
+            square,
+            square,
+            square,
+            square,
+            &[width],
+            wide,
+            wide,
+            &[width, inner],
+        ];
+        check(
+            &format!("block over {lengths:?}"),
+            &dims,
+            &|x| block(x, lengths, options, Mode::Train(&key), false),
+            Some(&|x| block(x, lengths, options, Mode::Train(&key), true)),
+        );
+    }
 }
 
 /// Targets, weights (some zero, some negative) and entropy weights of `rows` rows.
@@ -405,6 +445,14 @@ fn wrong_shapes_are_named() {
     assert_eq!(
         message(ops::embedding(&x, &[0, 2], 2)),
         "embedding: id 2 is outside of a vocabulary of 2"
+    );
+    let rotary = Rotary::new(3, 4, 10.0);
+    let options =
+        BlockOptions { heads: 1, rotary: &rotary, epsilon: 0.1, dropout: 0.0, name: "layer" };
+    let all: Vec<Tensor> = (0..10).map(|_| x.clone()).collect();
+    assert_eq!(
+        message(block(&all, &[1, 2], options, Mode::Evaluate, false)),
+        "transformer_block: tokens of the stream and sum of lengths differ: 2 and 3"
     );
     let dropped = ops::dropout(&x, 1.0, Mode::Evaluate, "a");
     assert_eq!(message(dropped), "dropout: p is 1, expected 0 <= p < 1");

@@ -2,7 +2,7 @@
 //! PyTorch.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use textgan_nn::kernels::{CellKind, Direction, Left, Stepper};
+use textgan_nn::kernels::{CellKind, Direction, Stepper, Strided};
 use textgan_nn::layers::{Recurrent, RecurrentConfig};
 use textgan_nn::ops::{self, RecurrentWeights};
 use textgan_nn::{Builder, Mode, Parameters};
@@ -217,7 +217,7 @@ fn single_steps_are_the_sequence() -> Result<()> {
         let (x, mut state) = (values(&tensors[0]), values(&tensors[5]));
         let mut scratch = Vec::new();
         for t in 0..6 {
-            stepper.step(3, Left::rows(&x[t * 5..], 6 * 5), &mut state, &mut scratch);
+            stepper.step(3, Strided::rows(&x[t * 5..], 6 * 5), &mut state, &mut scratch);
             for (state, states) in state.chunks_exact(stepper.state_width()).zip(&states) {
                 assert_eq!(state[..7], states[t]);
             }

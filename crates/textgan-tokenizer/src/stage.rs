@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Instant;
 
 use rayon::prelude::*;
 use textgan_artifact::table::{Document, ShardedWriter, SplitReader, TokenRow};
@@ -36,6 +37,8 @@ pub fn tokenize(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Statistics> {
+    let began = Instant::now();
+    let mut bytes = 0;
     let mut trainer = Trainer::new(config)?;
     let mut labels = BTreeSet::new();
     let [train, valid, test] = SPLITS.map(|split| SplitReader::open(documents, split));
@@ -46,6 +49,7 @@ pub fn tokenize(
     for (split, reader) in SPLITS.into_iter().zip(splits) {
         each_batch(reader, progress, |batch| {
             note_labels(&mut labels, &batch)?;
+            bytes += batch.iter().map(|document| document.text.len() as u64).sum::<u64>();
             if split == "train" {
                 let texts: Vec<&str> =
                     batch.iter().map(|document| document.text.as_str()).collect();
@@ -93,6 +97,11 @@ pub fn tokenize(
     write_atomic(out.join("tokenizer.json"), tokenizer.to_json()?.as_bytes())?;
     write_atomic(out.join("labels.json"), &json(&statistics.labels)?)?;
     write_atomic(out.join("stats.json"), &json(&statistics)?)?;
+    let (megabytes, seconds) = (bytes as f64 / 1e6, began.elapsed().as_secs_f64());
+    progress.message(&format!(
+        "{megabytes:.1} MB of text in {seconds:.1} s: {:.1} MB/s",
+        megabytes / seconds
+    ));
     Ok(statistics)
 }
 

@@ -3,6 +3,7 @@
 mod artifact;
 pub mod duel;
 mod pipeline;
+mod streaming;
 mod text;
 mod works;
 
@@ -36,6 +37,7 @@ pub const ROWS: &[Row] = &[
     text::SELF_BLEU,
     pipeline::SECOND_RUN,
     pipeline::QUICKSTART,
+    streaming::STREAMING,
 ];
 
 /// Times of one call are noisy, so each row is the median of this many.

@@ -3,10 +3,9 @@
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 use textgan_models::{
-    CnnDiscriminatorConfig, Conditions, Context, DiscriminatorConfig,
-    EmbeddingConfig, Generator, GeneratorConfig, NoiseConfig, RnnDiscriminatorConfig,
-    SamplingOptions, Sequences, Sizes, Tokens, TransformerConfig, build_discriminator,
-    build_generator, sample, whole,
+    CnnDiscriminatorConfig, Conditions, Context, DiscriminatorConfig, EmbeddingConfig, Generator,
+    GeneratorConfig, NoiseConfig, RnnDiscriminatorConfig, SamplingOptions, Sequences, Sizes,
+    Tokens, TransformerConfig, build_discriminator, build_generator, sample, whole,
 };
 use textgan_nn::ops::{self, Relaxation, softplus};
 use textgan_nn::{AdamConfig, Mode, Optimizer};
@@ -39,7 +38,8 @@ pub fn work(name: &str) -> Result<Work> {
         "likelihood-small" => likelihood(SMALL),
         "discriminator-gru" => discriminator(gru(), SMALL.vocab, 37),
         "discriminator-cnn" => {
-            let config = CnnDiscriminatorConfig { dropout: 0.0, ..CnnDiscriminatorConfig::seqgan() };
+            let config =
+                CnnDiscriminatorConfig { dropout: 0.0, ..CnnDiscriminatorConfig::seqgan() };
             discriminator(DiscriminatorConfig::Cnn(config), BIG.vocab, 20)
         }
         "generator-loop" | "generator-one-pass" => generator_step(SMALL),
@@ -96,9 +96,8 @@ fn gru() -> DiscriminatorConfig {
 /// Texts that fill `time` positions, the end included.
 fn texts(vocab: usize, time: usize, batch: usize) -> Result<Sequences> {
     let mut stream = Key::root(2).stream();
-    let mut row = || -> Vec<u32> {
-        (1..time).map(|_| 4 + stream.below(vocab as u64 - 4) as u32).collect()
-    };
+    let mut row =
+        || -> Vec<u32> { (1..time).map(|_| 4 + stream.below(vocab as u64 - 4) as u32).collect() };
     let rows: Vec<Vec<u32>> = (0..batch).map(|_| row()).collect();
     Ok(Sequences::from_samples(&rows, &vec![true; batch], None)?)
 }

@@ -66,17 +66,30 @@ impl Conditioning {
     }
 }
 
-/// Adds `vector`, `[batch, width]`, to the embeddings `[batch, time, width]`: to the first position
-/// or to every one.
-pub(crate) fn add(embeddings: &Tensor, vector: &Tensor, placement: Placement) -> Result<Tensor> {
-    let (_, time, _) = embeddings.dims3()?;
-    let vector = vector.unsqueeze(1)?;
-    Ok(match placement {
-        Placement::Every => embeddings.broadcast_add(&vector)?,
-        Placement::Begin if time == 1 => (embeddings + vector)?,
-        Placement::Begin => {
-            let first = (embeddings.narrow(1, 0, 1)? + vector)?;
-            Tensor::cat(&[&first, &embeddings.narrow(1, 1, time - 1)?], 1)?
+/// Adds `vector`, `[batch, width]`, to the embeddings `[tokens, width]` of texts without padding: to
+/// the first position of each text or to every one.
+pub(crate) fn add(
+    embeddings: &Tensor,
+    vector: &Tensor,
+    lengths: &[usize],
+    placement: Placement,
+) -> Result<Tensor> {
+    let rows = 0..lengths.len() as u32;
+    match placement {
+        Placement::Every => {
+            let rows =
+                rows.zip(lengths).flat_map(|(row, &length)| std::iter::repeat_n(row, length));
+            let rows = Tensor::from_iter(rows, embeddings.device())?;
+            Ok((embeddings + vector.index_select(&rows, 0)?)?)
         }
-    })
+        Placement::Begin => {
+            let mut next = 0;
+            let firsts = lengths.iter().map(|&length| {
+                next += length as u32;
+                next - length as u32
+            });
+            let firsts = Tensor::from_iter(firsts, embeddings.device())?;
+            Ok(embeddings.index_add(&firsts, vector, 0)?)
+        }
+    }
 }

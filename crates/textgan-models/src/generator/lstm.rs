@@ -6,7 +6,7 @@ use textgan_nn::layers::{Recurrent, RecurrentConfig};
 use textgan_nn::{Builder, Init, Mode, Parameters, ops};
 use textgan_random::Key;
 
-use super::conditioning::{self, Conditioning};
+use super::conditioning::Conditioning;
 use super::{GeneratorConfig, Sizes, at_least_one, check_batch, check_dropout, positive};
 use crate::sampler::{LstmWeights, TiledSampler};
 use crate::{Context, Error, Generator, NoiseConfig, Placement, Result, Sampler, Sequences};
@@ -180,7 +180,7 @@ impl Generator for LstmGenerator {
         if let Some(vector) = self.conditioning.vector(context, batch)? {
             match self.noise.placement {
                 Placement::Begin => initial = Some(self.initial(&vector)?),
-                Placement::Every => x = conditioning::add(&x, &vector, Placement::Every)?,
+                Placement::Every => x = x.broadcast_add(&vector.unsqueeze(1)?)?,
             }
         }
         x = ops::dropout(&x, self.layout.embedding_dropout, mode, "embedding")?;

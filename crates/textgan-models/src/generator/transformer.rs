@@ -144,34 +144,18 @@ impl Block {
         })
     }
 
-    fn forward(
-        &self,
-        stream: &Tensor,
-        config: &TransformerConfig,
-        rotary: &Rotary,
-        mode: Mode<'_>,
-        name: &str,
-    ) -> Result<Tensor> {
-        let normed = ops::rms_norm(stream, &self.attention_norm, config.norm_epsilon)?;
-        let attended = ops::causal_attention(
-            &ops::linear(&normed, &self.query, None)?,
-            &ops::linear(&normed, &self.key, None)?,
-            &ops::linear(&normed, &self.value, None)?,
-            config.heads,
-            rotary,
-        )?;
-        let added = ops::linear(&attended, &self.output, None)?;
-        let added = ops::dropout(&added, config.dropout, mode, &format!("{name}.attention"))?;
-        let stream = (stream + added)?;
-
-        let normed = ops::rms_norm(&stream, &self.feed_forward_norm, config.norm_epsilon)?;
-        let gated = ops::swiglu(
-            &ops::linear(&normed, &self.gate, None)?,
-            &ops::linear(&normed, &self.up, None)?,
-        )?;
-        let added = ops::linear(&gated, &self.down, None)?;
-        let added = ops::dropout(&added, config.dropout, mode, &format!("{name}.mlp"))?;
-        Ok((stream + added)?)
+    fn weights(&self) -> ops::BlockWeights<'_> {
+        ops::BlockWeights {
+            attention_norm: &self.attention_norm,
+            query: &self.query,
+            key: &self.key,
+            value: &self.value,
+            output: &self.output,
+            feed_forward_norm: &self.feed_forward_norm,
+            gate: &self.gate,
+            up: &self.up,
+            down: &self.down,
+        }
     }
 }
 
@@ -250,18 +234,26 @@ impl Generator for TransformerGenerator {
         mode: Mode<'_>,
     ) -> Result<Tensor> {
         check_batch(&self.sizes, sequences)?;
-        let (batch, time) = (sequences.batch(), sequences.time());
-        let mut stream = ops::embedding(&self.embedding, &sequences.inputs(), (batch, time))?;
-        if let Some(vector) = self.conditioning.vector(context, batch)? {
-            stream = conditioning::add(&stream, &vector, self.noise.placement)?;
+        // Without padding: tokens of one text after those of another.
+        let lengths = sequences.lengths();
+        let tokens = sequences.tokens();
+        let mut stream = ops::embedding(&self.embedding, &sequences.packed_inputs(), tokens)?;
+        if let Some(vector) = self.conditioning.vector(context, sequences.batch())? {
+            stream = conditioning::add(&stream, &vector, lengths, self.noise.placement)?;
         }
         stream = ops::dropout(&stream, self.layout.embedding_dropout, mode, "embedding")?;
         for (index, block) in self.blocks.iter().enumerate() {
-            let name = format!("layers.{index}");
-            stream = block.forward(&stream, &self.layout, &self.rotary, mode, &name)?;
+            let options = ops::BlockOptions {
+                heads: self.layout.heads,
+                rotary: &self.rotary,
+                epsilon: self.layout.norm_epsilon,
+                dropout: self.layout.dropout,
+                name: &format!("layers.{index}"),
+            };
+            stream = ops::transformer_block(&stream, block.weights(), lengths, options, mode)?;
         }
         let hidden = ops::rms_norm(&stream, &self.norm, self.layout.norm_epsilon)?;
-        Ok(ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)
+        sequences.pad(&ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)
     }
 
     fn head(&self) -> &Tensor {

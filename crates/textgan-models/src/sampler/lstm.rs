@@ -1,6 +1,6 @@
 //! One step of the LSTM from its recurrent state.
 
-use textgan_nn::kernels::{Left, Packed, Start, Stepper};
+use textgan_nn::kernels::{Packed, Start, Stepper, Strided};
 
 use super::tiled::{StepModel, TILE, Tile};
 use super::weights::{ConditionWeights, pack, values};
@@ -108,7 +108,7 @@ impl StepModel for LstmWeights {
         if self.condition.placement() == Placement::Every {
             input.iter_mut().zip(tile.conditions).for_each(|(x, c)| *x += c);
         }
-        let mut x = Left::rows(input, embedding);
+        let mut x = Strided::rows(input, embedding);
         for (index, (layer, state)) in self.layers.iter().zip(states.iter_mut()).enumerate() {
             let width = layer.state_width();
             for ((past, position), state) in tile
@@ -128,7 +128,7 @@ impl StepModel for LstmWeights {
             {
                 past[(position + 1) * moment + index * width..][..width].copy_from_slice(state);
             }
-            x = Left::rows(state, width);
+            x = Strided::rows(state, width);
         }
         self.head.multiply(rows, x, Start::Zero, tile.logits, self.sizes.vocab);
     }

@@ -1,6 +1,6 @@
 //! One step of the transformer with a cache of keys and values.
 
-use textgan_nn::kernels::{self, Left, Packed, Rotary, Start};
+use textgan_nn::kernels::{self, Packed, Rotary, Start, Strided};
 
 use super::tiled::{StepModel, TILE, Tile};
 use super::weights::{ConditionWeights, pack, values};
@@ -199,5 +199,5 @@ impl StepModel for TransformerWeights {
 
 /// `y = start + x W` over the first `rows` rows.
 fn multiply(rows: usize, x: &[f32], weights: &Packed, start: Start<'_>, y: &mut [f32]) {
-    weights.multiply(rows, Left::rows(x, weights.depth()), start, y, weights.columns());
+    weights.multiply(rows, Strided::rows(x, weights.depth()), start, y, weights.columns());
 }

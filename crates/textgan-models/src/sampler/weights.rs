@@ -1,5 +1,5 @@
 use candle_core::Tensor;
-use textgan_nn::kernels::Packed;
+use textgan_nn::kernels::{Packed, Strided};
 
 use crate::generator::Conditioning;
 use crate::{Placement, Result};
@@ -19,7 +19,7 @@ pub(super) fn pack(weights: &[&Tensor]) -> Result<Packed> {
         (columns, depth) = (columns + outputs, inputs);
         stacked.extend(values(weight)?);
     }
-    Ok(Packed::transposed(&stacked, columns, depth))
+    Ok(Packed::new(Strided::transposed(&stacked, depth), depth, columns))
 }
 
 /// Projects noise and label into the vector that a generator adds.

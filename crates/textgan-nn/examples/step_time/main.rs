@@ -12,7 +12,7 @@ mod transformer;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor, Var};
-use textgan_nn::kernels::{InstructionSet, Rotary};
+use textgan_nn::kernels::InstructionSet;
 use textgan_nn::{AdamConfig, Builder, Mode, Optimizer, Parameters, Result, ops};
 use textgan_random::Key;
 use transformer::{Sizes, Transformer};
@@ -138,7 +138,7 @@ fn step(sizes: Sizes) -> Result<()> {
 
 /// Forward and backward of each operation at these sizes.
 fn operations(sizes: Sizes) -> Result<()> {
-    let Sizes { vocab, width, heads, inner, time, batch, .. } = sizes;
+    let Sizes { vocab, width, inner, time, batch, .. } = sizes;
     let rows = batch * time;
     let mut stream = Key::root(4).stream();
     let mut draw = |dims: &[usize]| -> Result<Var> {
@@ -151,7 +151,6 @@ fn operations(sizes: Sizes) -> Result<()> {
     let (head, embedding) = (draw(&[vocab, width])?, draw(&[vocab, 64])?);
     let ids: Vec<u32> = (0..rows as u32).map(|i| i * 7919 % vocab as u32).collect();
     let weights = vec![1.0 / rows as f32; rows];
-    let rotary = Rotary::new(width / heads, time, 10_000.0);
     let key = Key::root(5);
     let flat = |x: &Tensor| x.reshape((rows, width));
 
@@ -163,7 +162,6 @@ fn operations(sizes: Sizes) -> Result<()> {
         ("rms_norm", Box::new(|| ops::rms_norm(&x, &gain, 1e-5))),
         ("swiglu", Box::new(|| ops::swiglu(&y, &y))),
         ("dropout", Box::new(|| ops::dropout(&x, 0.25, Mode::Train(&key), "x"))),
-        ("causal_attention", Box::new(|| ops::causal_attention(&x, &x, &x, heads, &rotary))),
         ("embedding", Box::new(|| ops::embedding(&head, &ids, (batch, time)))),
         (
             "head_cross_entropy",

@@ -35,6 +35,22 @@ struct Block {
     down: Linear,
 }
 
+impl Block {
+    fn weights(&self) -> ops::BlockWeights<'_> {
+        ops::BlockWeights {
+            attention_norm: self.attention_norm.weight(),
+            query: self.query.weight(),
+            key: self.key.weight(),
+            value: self.value.weight(),
+            output: self.output.weight(),
+            feed_forward_norm: self.mlp_norm.weight(),
+            gate: self.gate.weight(),
+            up: self.up.weight(),
+            down: self.down.weight(),
+        }
+    }
+}
+
 pub struct Transformer {
     sizes: Sizes,
     embedding: Embedding,
@@ -84,22 +100,16 @@ impl Transformer {
 
     /// `[batch * time, width]` of `ids: [batch, time]`.
     pub fn hidden(&self, ids: &[u32], mode: Mode<'_>) -> Result<Tensor> {
-        let Sizes { width, heads, time, dropout, .. } = self.sizes;
-        let drop = |x: Tensor, layer: usize, name: &str| {
-            ops::dropout(&x, dropout, mode, &format!("layers.{layer}.{name}"))
-        };
-        let mut x = self.embedding.forward(ids, (ids.len() / time, time))?;
+        let Sizes { heads, time, dropout, .. } = self.sizes;
+        let lengths = vec![time; ids.len() / time];
+        let mut x = self.embedding.forward(ids, (ids.len(), 1))?.squeeze(1)?;
         for (layer, block) in self.blocks.iter().enumerate() {
-            let normed = block.attention_norm.forward(&x)?;
-            let (query, key) = (block.query.forward(&normed)?, block.key.forward(&normed)?);
-            let value = block.value.forward(&normed)?;
-            let mixed = ops::causal_attention(&query, &key, &value, heads, &self.rotary)?;
-            x = (x + drop(block.output.forward(&mixed)?, layer, "attention")?)?;
-            let normed = block.mlp_norm.forward(&x)?;
-            let inner = ops::swiglu(&block.gate.forward(&normed)?, &block.up.forward(&normed)?)?;
-            x = (x + drop(block.down.forward(&inner)?, layer, "mlp")?)?;
+            let name = &format!("layers.{layer}");
+            let rotary = &self.rotary;
+            let options = ops::BlockOptions { heads, rotary, epsilon: 1e-5, dropout, name };
+            x = ops::transformer_block(&x, block.weights(), &lengths, options, mode)?;
         }
-        Ok(self.norm.forward(&x)?.reshape(((), width))?)
+        self.norm.forward(&x)
     }
 
     /// Mean negative log-likelihood of `targets` in nats per token.

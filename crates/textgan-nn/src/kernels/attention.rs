@@ -1,12 +1,11 @@
 //! Causal attention of one sequence, and of one query over a cache.
 //!
-//! A sequence is `[time, heads * head_dim]`; each head works on its own columns in place. The
-//! weights of a head are stored `[time, padded(time)]`, rows padded with zeros to whole vectors.
+//! Each head works on its own columns of a sequence in place. The weights of a head are stored
+//! `[time, padded(time)]`, rows padded with zeros to whole vectors.
 
-use super::Rotary;
 use super::dispatch::simd;
-use super::gemm::{Matrix, product};
 use super::math::{LANES, dot, exp, max, sum};
+use super::{Packed, Start, Strided};
 
 /// Sizes of one sequence.
 #[derive(Clone, Copy)]
@@ -14,9 +13,12 @@ pub(crate) struct Heads {
     pub(crate) time: usize,
     pub(crate) heads: usize,
     pub(crate) head_dim: usize,
+    /// From one row of queries, keys, values or outputs to the next.
+    pub(crate) stride: usize,
 }
 
-/// Queries, keys and values of one sequence, each `[time, heads * head_dim]`.
+/// Queries and keys, turned to their positions, and values of one sequence: rows of
+/// `heads * head_dim` numbers that begin [`Heads::stride`] apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Sequence<'a> {
     pub(crate) query: &'a [f32],
@@ -24,18 +26,21 @@ pub(crate) struct Sequence<'a> {
     pub(crate) value: &'a [f32],
 }
 
-impl Heads {
-    /// Numbers in `[time, heads * head_dim]`.
-    pub(crate) fn len(self) -> usize {
-        self.time * self.width()
+impl<'a> Sequence<'a> {
+    /// Queries, keys and values beside each other in rows of `3 * width`.
+    pub(crate) fn stacked(qkv: &'a [f32], width: usize) -> Self {
+        let from = |first: usize| qkv.get(first..).unwrap_or_default();
+        Self { query: qkv, key: from(width), value: from(2 * width) }
     }
+}
 
+impl Heads {
     /// Numbers in the attention weights of all heads.
     pub(crate) fn weights_len(self) -> usize {
         self.heads * self.time * self.padded()
     }
 
-    fn width(self) -> usize {
+    pub(crate) fn width(self) -> usize {
         self.heads * self.head_dim
     }
 
@@ -46,85 +51,59 @@ impl Heads {
     fn scale(self) -> f32 {
         1.0 / (self.head_dim as f32).sqrt()
     }
-
-    /// The columns of one head in `[time, heads * head_dim]`.
-    fn head(self, x: &[f32], head: usize) -> Matrix<'_> {
-        Matrix::strided(&x[head * self.head_dim..], self.time, self.head_dim, self.width())
-    }
-
-    fn weights<'a>(self, weights: &'a [f32], head: usize) -> Matrix<'a> {
-        let size = self.time * self.padded();
-        Matrix::strided(&weights[head * size..][..size], self.time, self.time, self.padded())
-    }
 }
 
-/// Copies of queries and keys, turned to their positions.
-fn turned(heads: Heads, x: &[f32], rotary: &Rotary) -> Vec<f32> {
-    let mut x = x.to_vec();
-    for (position, row) in x.chunks_exact_mut(heads.width()).enumerate() {
-        rotary.turn(row, position);
-    }
-    x
-}
-
-/// Writes the output of one sequence, and the attention weights, which the backward pass needs.
+/// Writes the output of one sequence, `[time, heads * head_dim]`, and the attention weights, which
+/// the backward pass needs.
 pub(crate) fn attention(
     heads: Heads,
     x: Sequence<'_>,
-    rotary: &Rotary,
     weights: &mut [f32],
     out: &mut [f32],
+    packed: &mut Packed,
 ) {
-    let (query, key) = (turned(heads, x.query, rotary), turned(heads, x.key, rotary));
+    let Heads { time, head_dim, stride, .. } = heads;
     let padded = heads.padded();
-    for head in 0..heads.heads {
-        let scores = &mut weights[head * heads.time * padded..][..heads.time * padded];
-        product(
-            heads.head(&query, head),
-            heads.head(&key, head).transposed(),
-            scores,
-            padded,
-            false,
-        );
+    for (head, scores) in weights.chunks_exact_mut((time * padded).max(1)).enumerate() {
+        let first = head * head_dim;
+        packed.pack(Strided::transposed(&x.key[first..], stride), head_dim, time);
+        let query = Strided::rows(&x.query[first..], stride);
+        packed.multiply(time, query, Start::Zero, scores, padded);
         causal_softmax(scores, padded, heads.scale());
-        let columns = &mut out[head * heads.head_dim..];
-        let weights = Matrix::strided(scores, heads.time, heads.time, padded);
-        product(weights, heads.head(x.value, head), columns, heads.width(), false);
+        packed.pack(Strided::rows(&x.value[first..], stride), time, head_dim);
+        let weights = Strided::rows(scores, padded);
+        packed.multiply(time, weights, Start::Zero, &mut out[first..], heads.width());
     }
 }
 
-/// Gradients of one sequence. `weights` are those of the forward pass; `dquery`, `dkey` and
-/// `dvalue` are written.
+/// Gradients of one sequence. `dout` is `[time, heads * head_dim]`, `weights` are those of the
+/// forward pass; the gradients of turned queries and keys and of values are written to `dx`, stacked.
 pub(crate) fn attention_backward(
     heads: Heads,
     dout: &[f32],
     x: Sequence<'_>,
-    rotary: &Rotary,
     weights: &[f32],
-    dquery: &mut [f32],
-    dkey: &mut [f32],
-    dvalue: &mut [f32],
+    dx: &mut [f32],
+    packed: &mut Packed,
 ) {
-    let (query, key) = (turned(heads, x.query, rotary), turned(heads, x.key, rotary));
+    let Heads { time, head_dim, stride, .. } = heads;
     let (padded, width) = (heads.padded(), heads.width());
-    let mut dscores = vec![0.0; heads.time * padded];
-    for head in 0..heads.heads {
-        let first = head * heads.head_dim;
-        let dout = heads.head(dout, head);
-        let matrix = heads.weights(weights, head);
-        product(matrix.transposed(), dout, &mut dvalue[first..], width, false);
-        product(dout, heads.head(x.value, head).transposed(), &mut dscores, padded, false);
-        let weights = &weights[head * heads.time * padded..];
+    let mut dscores = vec![0.0; time * padded];
+    for (head, weights) in weights.chunks_exact((time * padded).max(1)).enumerate() {
+        let first = head * head_dim;
+        let dout = Strided::rows(&dout[first..], width);
+        packed.pack(dout, time, head_dim);
+        let transposed = Strided::transposed(weights, padded);
+        packed.multiply(time, transposed, Start::Zero, &mut dx[2 * width + first..], stride);
+        packed.pack(Strided::transposed(&x.value[first..], stride), head_dim, time);
+        packed.multiply(time, dout, Start::Zero, &mut dscores, padded);
         causal_softmax_backward(weights, &mut dscores, padded, heads.scale());
-        let dscores = Matrix::strided(&dscores, heads.time, heads.time, padded);
-        product(dscores, heads.head(&key, head), &mut dquery[first..], width, false);
-        product(dscores.transposed(), heads.head(&query, head), &mut dkey[first..], width, false);
-    }
-    for (position, row) in dquery.chunks_exact_mut(width).enumerate() {
-        rotary.turn_back(row, position);
-    }
-    for (position, row) in dkey.chunks_exact_mut(width).enumerate() {
-        rotary.turn_back(row, position);
+        packed.pack(Strided::rows(&x.key[first..], stride), time, head_dim);
+        let rows = Strided::rows(&dscores, padded);
+        packed.multiply(time, rows, Start::Zero, &mut dx[first..], stride);
+        packed.pack(Strided::rows(&x.query[first..], stride), time, head_dim);
+        let columns = Strided::transposed(&dscores, padded);
+        packed.multiply(time, columns, Start::Zero, &mut dx[width + first..], stride);
     }
 }
 

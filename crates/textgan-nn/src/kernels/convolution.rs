@@ -1,7 +1,7 @@
 //! Text convolutions of one width with the maximum over time.
 //!
 //! The windows of a row overlap in memory, so they are the left side of a product as they are
-//! (`Left::rows` with the stride of one token), and nothing is copied. Backward, only the windows
+//! (`Strided::rows` with the stride of one token), and nothing is copied. Backward, only the windows
 //! that won matter.
 
 // A negated comparison is how a NaN is let through.
@@ -10,7 +10,7 @@
 use rayon::prelude::*;
 
 use super::dispatch::simd;
-use super::{Left, Packed, Start};
+use super::{Packed, Start, Strided};
 
 /// Rows of a batch that one thread works on at a time.
 const SHARD: usize = 16;
@@ -51,7 +51,11 @@ impl Convolution {
         out: &mut [f32],
         winners: &mut [u32],
     ) {
-        let weight = Packed::transposed(weight, self.filters, self.width * self.embed);
+        let weight = Packed::new(
+            Strided::transposed(weight, self.width * self.embed),
+            self.width * self.embed,
+            self.filters,
+        );
         let shards = x
             .par_chunks(SHARD * self.time * self.embed)
             .zip(lengths.par_chunks(SHARD))
@@ -70,7 +74,7 @@ impl Convolution {
                 weight.multiply_first(
                     self.window(length),
                     windows,
-                    Left::rows(x, self.embed),
+                    Strided::rows(x, self.embed),
                     Start::Bias(bias),
                     scores,
                     self.filters,

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// The instruction sets that kernels are compiled for.
 ///
 /// A kernel is written once, as a plain loop; it is compiled for each of these, and one is picked
-/// when the program runs. Fused multiply-adds are written out and sums have a constant order, so
-/// the elementwise kernels give the same bits on each of them. Matrix products do not: they come
-/// from the `gemm` crate, which picks its own kernels.
+/// when the program runs. Sums have a constant order, so AVX2 and AVX-512 give the same bits. The
+/// portable matrix products do not fuse multiplication and addition, which without an instruction
+/// for it would be a slow call for each: their bits differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
     /// What the build's target guarantees.

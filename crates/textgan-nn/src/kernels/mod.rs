@@ -20,6 +20,8 @@
 
 pub(crate) mod adam;
 pub(crate) mod attention;
+pub(crate) mod block;
+pub(crate) mod buffer;
 mod convolution;
 pub(crate) mod dispatch;
 pub(crate) mod gemm;
@@ -36,9 +38,9 @@ pub(crate) mod softmax;
 pub use attention::attend;
 pub(crate) use convolution::Convolution;
 pub use dispatch::InstructionSet;
-pub use gemm::{Matrix, matmul_nn, matmul_nt, matmul_tn, product};
+pub use gemm::{matmul_nn, matmul_nt, matmul_tn};
 pub use norm::rms_norm;
-pub use packed::{Left, Packed, Start};
+pub use packed::{Packed, Start, Strided};
 pub use pointwise::swiglu;
 pub use random::Noise;
 pub(crate) use recurrent::{

@@ -1,4 +1,11 @@
-#![allow(unsafe_code)] // Calling a function compiled for an instruction set that was detected.
+//! Matrix products with one side packed: the one loop under every product of this crate.
+
+#![allow(unsafe_code)] // Calling a function compiled for an instruction set that was detected; a
+// result whose tiles are written by several tasks.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
 
 use super::InstructionSet;
 
@@ -6,25 +13,33 @@ use super::InstructionSet;
 const PANEL: usize = 16;
 /// Rows that go through all panels together; a multiple of every block of rows.
 const CHUNK: usize = 96;
+/// Terms of a sum that are added in registers before the result is touched again: a panel of so
+/// many rows and a chunk so deep stay in the nearest caches.
+const DEPTH: usize = 512;
+/// Panels from which on columns that lie far apart are copied before they are read.
+const COPIED: usize = 8;
+/// Numbers of a matrix from which on it is packed by all threads.
+const PARALLEL: usize = 1 << 16;
 
-/// A matrix `M: [depth, columns]` stored for many products `A M` on one thread each: the weights of
-/// a recurrent step, of a sampler, of a convolution.
+/// A matrix `M: [depth, columns]` stored for products `A M`.
 ///
 /// `M` is kept in panels of 16 columns, so a product reads it in the order in which it lies in
 /// memory, and blocks of rows of `A` are multiplied in registers. Every number of the result is
-/// the sum over `depth` in ascending order: the bits of a row do not depend on which rows are
-/// beside it.
+/// the sum over `depth` in ascending order, in constant parts: its bits depend neither on which
+/// rows are beside it nor on the threads, and fused multiply-adds make them the same for AVX2 and
+/// AVX-512.
 ///
 /// ```
-/// use textgan_nn::kernels::{Left, Packed, Start};
+/// use textgan_nn::kernels::{Packed, Start, Strided};
 ///
 /// let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2 outputs, 3 inputs]
-/// let layer = Packed::transposed(&weight, 2, 3);
+/// let layer = Packed::new(Strided::transposed(&weight, 3), 3, 2);
 /// let mut y = [0.0; 2];
-/// layer.multiply(1, Left::rows(&[1.0, 0.0, -1.0], 3), Start::Bias(&[10.0, 20.0]), &mut y, 2);
+/// let x = Strided::rows(&[1.0, 0.0, -1.0], 3);
+/// layer.multiply(1, x, Start::Bias(&[10.0, 20.0]), &mut y, 2);
 /// assert_eq!(y, [8.0, 18.0]);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Packed {
     depth: usize,
     columns: usize,
@@ -32,23 +47,31 @@ pub struct Packed {
     panels: Vec<[f32; PANEL]>,
 }
 
-/// The left side of a product.
+/// A matrix inside a slice, or its transpose.
 #[derive(Clone, Copy, Debug)]
-pub struct Left<'a> {
+pub struct Strided<'a> {
     values: &'a [f32],
     row_stride: usize,
-    depth_stride: usize,
+    column_stride: usize,
 }
 
-impl<'a> Left<'a> {
+impl<'a> Strided<'a> {
     /// Row `i` begins at `values[i * stride]`. Rows may overlap, as the windows of a convolution do.
     pub fn rows(values: &'a [f32], stride: usize) -> Self {
-        Self { values, row_stride: stride, depth_stride: 1 }
+        Self { values, row_stride: stride, column_stride: 1 }
     }
 
     /// The transpose of a matrix whose rows begin at `values[i * stride]`.
     pub fn transposed(values: &'a [f32], stride: usize) -> Self {
-        Self { values, row_stride: 1, depth_stride: stride }
+        Self { values, row_stride: 1, column_stride: stride }
+    }
+
+    fn check(self, name: &str, rows: usize, columns: usize) {
+        if rows > 0 && columns > 0 {
+            let last = (rows - 1) * self.row_stride + (columns - 1) * self.column_stride;
+            let len = self.values.len();
+            assert!(last < len, "{name}: {rows} x {columns} numbers in a slice of {len}");
+        }
     }
 }
 
@@ -64,49 +87,49 @@ pub enum Start<'a> {
 }
 
 impl Packed {
-    /// Packs `matrix: [depth, columns]`, row-major.
-    ///
-    /// # Panics
-    /// If it has another number of values.
-    pub fn new(matrix: &[f32], depth: usize, columns: usize) -> Self {
-        Self::strided(matrix, depth, columns, columns)
-    }
-
-    /// Packs the first `columns` columns of a row-major matrix of `depth` rows that begin `stride`
-    /// apart.
+    /// Packs a matrix of `depth` rows.
     ///
     /// # Panics
     /// If the matrix ends before its last row does.
-    pub fn strided(matrix: &[f32], depth: usize, columns: usize, stride: usize) -> Self {
-        check_matrix("Packed::strided", matrix.len(), depth, columns, stride);
-        let mut panels = vec![[0.0; PANEL]; depth * columns.div_ceil(PANEL)];
-        for (p, panel) in panels.chunks_exact_mut(depth.max(1)).enumerate() {
-            let first = p * PANEL;
-            let width = PANEL.min(columns - first);
-            for (i, row) in panel.iter_mut().enumerate() {
-                row[..width].copy_from_slice(&matrix[i * stride + first..][..width]);
-            }
-        }
-        Self { depth, columns, panels }
+    pub fn new(matrix: Strided<'_>, depth: usize, columns: usize) -> Self {
+        let mut packed = Self::default();
+        packed.pack(matrix, depth, columns);
+        packed
     }
 
-    /// Packs the transpose of `weight: [columns, depth]`, row-major: products are `A W^T`, as in a
-    /// linear layer.
+    /// Packs another matrix into the same memory.
     ///
     /// # Panics
-    /// If it has another number of values.
-    pub fn transposed(weight: &[f32], columns: usize, depth: usize) -> Self {
-        check_matrix("Packed::transposed", weight.len(), columns, depth, depth);
-        let mut panels = vec![[0.0; PANEL]; depth * columns.div_ceil(PANEL)];
-        for (p, panel) in panels.chunks_exact_mut(depth.max(1)).enumerate() {
-            for lane in 0..PANEL.min(columns - p * PANEL) {
-                let column = &weight[(p * PANEL + lane) * depth..][..depth];
-                for (row, &value) in panel.iter_mut().zip(column) {
-                    row[lane] = value;
+    /// As [`Packed::new`].
+    pub fn pack(&mut self, matrix: Strided<'_>, depth: usize, columns: usize) {
+        matrix.check("Packed::pack", depth, columns);
+        (self.depth, self.columns) = (depth, columns);
+        self.panels.resize(depth * columns.div_ceil(PANEL), [0.0; PANEL]);
+        let fill = |(p, panel): (usize, &mut [[f32; PANEL]])| {
+            let first = p * PANEL;
+            let width = PANEL.min(columns - first);
+            if width < PANEL {
+                panel.fill([0.0; PANEL]);
+            }
+            if matrix.column_stride == 1 {
+                for (i, row) in panel.iter_mut().enumerate() {
+                    let values = &matrix.values[i * matrix.row_stride + first..];
+                    row[..width].copy_from_slice(&values[..width]);
+                }
+            } else {
+                for lane in 0..width {
+                    let column = &matrix.values[(first + lane) * matrix.column_stride..];
+                    let column = column.iter().step_by(matrix.row_stride);
+                    for (row, &value) in panel.iter_mut().zip(column) {
+                        row[lane] = value;
+                    }
                 }
             }
+        };
+        match depth * columns < PARALLEL {
+            true => self.panels.chunks_exact_mut(depth.max(1)).enumerate().for_each(fill),
+            false => self.panels.par_chunks_exact_mut(depth.max(1)).enumerate().for_each(fill),
         }
-        Self { depth, columns, panels }
     }
 
     /// Rows of the matrix.
@@ -119,15 +142,15 @@ impl Packed {
         self.columns
     }
 
-    /// `out = start + A M` with `A: [rows, depth]`. Row `i` of the result begins at
-    /// `out[i * stride]`.
+    /// `out = start + A M` with `A: [rows, depth]`, on the calling thread. Row `i` of the result
+    /// begins at `out[i * stride]`.
     ///
     /// # Panics
     /// If `a`, a bias or `out` is too short.
     pub fn multiply(
         &self,
         rows: usize,
-        a: Left<'_>,
+        a: Strided<'_>,
         start: Start<'_>,
         out: &mut [f32],
         stride: usize,
@@ -143,102 +166,202 @@ impl Packed {
         &self,
         depth: usize,
         rows: usize,
-        a: Left<'_>,
+        a: Strided<'_>,
         start: Start<'_>,
         out: &mut [f32],
         stride: usize,
     ) {
-        assert!(depth <= self.depth, "depth {depth} of a matrix of {} rows", self.depth);
-        if rows == 0 || self.columns == 0 {
-            return;
-        }
-        if depth > 0 {
-            let last = (rows - 1) * a.row_stride + (depth - 1) * a.depth_stride;
-            assert!(last < a.values.len(), "the left side has {} values", a.values.len());
-        }
-        check_matrix("Packed::multiply", out.len(), rows, self.columns, stride);
-        if let Start::Bias(bias) = start {
-            assert_eq!(bias.len(), self.columns, "one bias a column");
-        }
-        Product { packed: self, depth, rows, a, start, stride }.run(out);
+        let product = Product { packed: self, depth, a, start };
+        let out = product.check(rows, out, stride);
+        product.run(0..rows, 0..self.panel_count(), out);
+    }
+
+    /// [`Packed::multiply`] on all threads of the pool, in tiles whose shape depends on the sizes
+    /// only.
+    ///
+    /// # Panics
+    /// As [`Packed::multiply`].
+    pub fn multiply_on_all_threads(
+        &self,
+        rows: usize,
+        a: Strided<'_>,
+        start: Start<'_>,
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        let product = Product { packed: self, depth: self.depth, a, start };
+        let out = product.check(rows, out, stride);
+        let panels = self.panel_count();
+        let (tile, group) = match (rows * panels * self.depth, rows, rows * panels) {
+            (0..4096, ..) => (rows, panels),
+            (_, 768.., _) => (CHUNK, panels),
+            (_, _, 3072..) => (CHUNK, 4),
+            _ => (24, 1),
+        };
+        let groups = panels.div_ceil(group.max(1));
+        (0..rows.div_ceil(tile.max(1)) * groups).into_par_iter().for_each(|task| {
+            let (row, panel) = (task / groups * tile, task % groups * group);
+            product.run(row..rows.min(row + tile), panel..panels.min(panel + group), out);
+        });
+    }
+
+    fn panel_count(&self) -> usize {
+        self.columns.div_ceil(PANEL)
     }
 }
 
-/// A checked product, to be compiled once for each instruction set.
+/// A product, to be compiled once for each instruction set.
 #[derive(Clone, Copy)]
 struct Product<'a> {
     packed: &'a Packed,
     depth: usize,
-    rows: usize,
-    a: Left<'a>,
+    a: Strided<'a>,
     start: Start<'a>,
+}
+
+/// Where a product goes: each block of it is written by one task.
+#[derive(Clone, Copy)]
+struct Output {
+    first: *mut f32,
     stride: usize,
 }
 
+// SAFETY: tasks write blocks that do not overlap; see `Product::block`.
+unsafe impl Send for Output {}
+// SAFETY: as above.
+unsafe impl Sync for Output {}
+
 impl Product<'_> {
-    fn run(self, out: &mut [f32]) {
+    /// Makes sure that all rows of the product can be read and written.
+    fn check(&self, rows: usize, out: &mut [f32], stride: usize) -> Output {
+        let Packed { depth, columns, .. } = *self.packed;
+        assert!(self.depth <= depth, "depth {} of a matrix of {depth} rows", self.depth);
+        self.a.check("the left side of a product", rows, self.depth);
+        if let Start::Bias(bias) = self.start {
+            assert_eq!(bias.len(), columns, "one bias a column");
+        }
+        assert!(columns <= stride || rows < 2, "rows of {columns} begin {stride} apart");
+        let needed = if rows == 0 { 0 } else { (rows - 1) * stride + columns };
+        assert!(out.len() >= needed, "{} values for a product of {needed}", out.len());
+        Output { first: out.as_mut_ptr(), stride }
+    }
+
+    /// Some rows of some panels of the product.
+    fn run(self, rows: Range<usize>, panels: Range<usize>, out: Output) {
         #[cfg(target_arch = "x86_64")]
         {
+            type Ranges = (Range<usize>, Range<usize>);
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
-            fn avx512(product: Product<'_>, out: &mut [f32]) {
-                product.panels::<16, true>(out);
+            fn avx512(product: Product<'_>, (rows, panels): Ranges, out: Output) {
+                product.panels::<16, true>(rows, panels, out);
             }
             #[target_feature(enable = "avx2,fma")]
-            fn avx2(product: Product<'_>, out: &mut [f32]) {
-                product.panels::<6, true>(out);
+            fn avx2(product: Product<'_>, (rows, panels): Ranges, out: Output) {
+                product.panels::<6, true>(rows, panels, out);
             }
             match InstructionSet::current() {
                 // SAFETY: `current` is never better than what the processor was found to have.
-                InstructionSet::Avx512 => return unsafe { avx512(self, out) },
+                InstructionSet::Avx512 => return unsafe { avx512(self, (rows, panels), out) },
                 // SAFETY: as above.
-                InstructionSet::Avx2 => return unsafe { avx2(self, out) },
+                InstructionSet::Avx2 => return unsafe { avx2(self, (rows, panels), out) },
                 InstructionSet::Portable => {}
             }
         }
-        self.panels::<4, false>(out);
+        const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+        self.panels::<4, FUSED>(rows, panels, out);
     }
 
     /// Blocks of `ROWS` rows, as many as there are registers to hold their sums; chunks of rows
     /// that fit a cache together with a panel.
     #[inline(always)]
-    fn panels<const ROWS: usize, const FUSED: bool>(self, out: &mut [f32]) {
-        for chunk in (0..self.rows).step_by(CHUNK) {
-            let end = self.rows.min(chunk + CHUNK);
-            for p in 0..self.packed.columns.div_ceil(PANEL) {
-                let mut row = chunk;
-                while row < end {
-                    row += match end - row {
-                        left if left >= ROWS => self.block::<ROWS, FUSED>(p, row, out),
-                        left if left >= 8 && ROWS > 8 => self.block::<8, FUSED>(p, row, out),
-                        left if left >= 4 => self.block::<4, FUSED>(p, row, out),
-                        left if left >= 2 => self.block::<2, FUSED>(p, row, out),
-                        _ => self.block::<1, FUSED>(p, row, out),
-                    };
+    fn panels<const ROWS: usize, const FUSED: bool>(
+        self,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        out: Output,
+    ) {
+        let mut copy = Vec::new();
+        for first in rows.clone().step_by(CHUNK) {
+            let chunk = first..rows.end.min(first + CHUNK);
+            // A matrix of depth zero still overwrites the result.
+            for from in (0..self.depth.max(1)).step_by(DEPTH) {
+                let deep = from..self.depth.min(from + DEPTH);
+                let part = self.part(chunk.clone(), deep, panels.len(), &mut copy);
+                for p in panels.clone() {
+                    let mut row = 0;
+                    while row < chunk.len() {
+                        row += match chunk.len() - row {
+                            left if left >= ROWS => part.block::<ROWS, FUSED>(p, row, out),
+                            left if left >= 8 && ROWS > 8 => part.block::<8, FUSED>(p, row, out),
+                            left if left >= 4 => part.block::<4, FUSED>(p, row, out),
+                            left if left >= 2 => part.block::<2, FUSED>(p, row, out),
+                            _ => part.block::<1, FUSED>(p, row, out),
+                        };
+                    }
                 }
             }
         }
     }
 
+    /// The chunk of `A` and the part of its depth that one round works on. Columns that lie far
+    /// apart are copied next to each other if they are read often enough.
+    fn part<'a>(
+        &'a self,
+        rows: Range<usize>,
+        deep: Range<usize>,
+        panels: usize,
+        copy: &'a mut Vec<f32>,
+    ) -> Part<'a> {
+        let Strided { values, row_stride, column_stride } = self.a;
+        let values =
+            values.get(rows.start * row_stride + deep.start * column_stride..).unwrap_or_default();
+        let mut a = Strided { values, row_stride, column_stride };
+        if row_stride == 1 && column_stride != 1 && panels >= COPIED {
+            copy.clear();
+            for column in values.chunks(column_stride).take(deep.len()) {
+                copy.extend_from_slice(&column[..rows.len()]);
+            }
+            a = Strided { values: copy, row_stride, column_stride: rows.len() };
+        }
+        let start = if deep.start == 0 { self.start } else { Start::Output };
+        Part { packed: self.packed, first_row: rows.start, deep, a, start }
+    }
+}
+
+/// Some rows of a product, over a part of its depth.
+struct Part<'a> {
+    packed: &'a Packed,
+    first_row: usize,
+    deep: Range<usize>,
+    /// Row 0 is the first row, column 0 the beginning of the part.
+    a: Strided<'a>,
+    start: Start<'a>,
+}
+
+impl Part<'_> {
     /// Rows `first..first + ROWS` of panel `p`; returns how many rows that is.
     #[inline(always)]
     fn block<const ROWS: usize, const FUSED: bool>(
-        self,
+        &self,
         p: usize,
         first: usize,
-        out: &mut [f32],
+        out: Output,
     ) -> usize {
-        let panel = &self.packed.panels[p * self.packed.depth..][..self.depth];
+        let panel = &self.packed.panels[p * self.packed.depth..][self.deep.clone()];
         let values = self.a.values.get(first * self.a.row_stride..).unwrap_or_default();
         let mut sums = [[0.0; PANEL]; ROWS];
-        if self.a.depth_stride == 1 {
+        if self.a.column_stride == 1 {
             sum_rows::<ROWS, FUSED>(panel, values, self.a.row_stride, &mut sums);
         } else {
-            sum_columns::<ROWS, FUSED>(panel, values, self.a.depth_stride, &mut sums);
+            sum_columns::<ROWS, FUSED>(panel, values, self.a.column_stride, &mut sums);
         }
         let column = p * PANEL;
         let width = PANEL.min(self.packed.columns - column);
         for (r, sums) in sums.iter().enumerate() {
-            let out = &mut out[(first + r) * self.stride + column..][..width];
+            let begin = (self.first_row + first + r) * out.stride + column;
+            // SAFETY: `Product::check` saw that all rows and columns of the product are inside of
+            // `out`; this task alone has these rows of this panel.
+            let out = unsafe { std::slice::from_raw_parts_mut(out.first.add(begin), width) };
             match self.start {
                 Start::Zero => out.copy_from_slice(&sums[..width]),
                 Start::Bias(bias) => {
@@ -303,12 +426,6 @@ fn add_scaled<const FUSED: bool>(sums: &mut [f32; PANEL], factor: f32, row: &[f3
     }
 }
 
-fn check_matrix(name: &str, values: usize, rows: usize, columns: usize, stride: usize) {
-    assert!(columns <= stride || rows < 2, "{name}: rows of {columns} begin {stride} apart");
-    let needed = if rows == 0 { 0 } else { (rows - 1) * stride + columns };
-    assert!(values >= needed, "{name}: {values} values, expected {needed}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,19 +450,19 @@ mod tests {
             for (depth, columns) in [(1, 1), (3, 15), (8, 16), (17, 33), (0, 4)] {
                 let (a, m) = (numbers(rows * depth, rows), numbers(depth * columns, columns));
                 let expected = naive(rows, depth, columns, &a, &m);
-                let packed = Packed::new(&m, depth, columns);
+                let packed = Packed::new(Strided::rows(&m, columns), depth, columns);
                 let mut out = vec![f32::NAN; rows * columns];
-                packed.multiply(rows, Left::rows(&a, depth), Start::Zero, &mut out, columns);
+                packed.multiply(rows, Strided::rows(&a, depth), Start::Zero, &mut out, columns);
                 assert_eq!(out, expected, "{rows} x {depth} x {columns}");
 
-                packed.multiply(rows, Left::rows(&a, depth), Start::Output, &mut out, columns);
+                packed.multiply(rows, Strided::rows(&a, depth), Start::Output, &mut out, columns);
                 let twice: Vec<f32> = expected.iter().map(|x| 2.0 * x).collect();
                 assert_eq!(out, twice);
 
                 let transposed: Vec<f32> =
                     (0..depth * rows).map(|i| a[i % rows * depth + i / rows]).collect();
                 let bias = numbers(columns, 1);
-                let left = Left::transposed(&transposed, rows);
+                let left = Strided::transposed(&transposed, rows);
                 packed.multiply(rows, left, Start::Bias(&bias), &mut out, columns);
                 for (i, (out, expected)) in out.iter().zip(&expected).enumerate() {
                     assert_eq!(*out, expected + bias[i % columns]);
@@ -361,18 +478,18 @@ mod tests {
         let weight: Vec<f32> =
             (0..columns * depth).map(|i| m[i % depth * columns + i / depth]).collect();
         assert_eq!(
-            Packed::transposed(&weight, columns, depth).panels,
-            Packed::new(&m, depth, columns).panels
+            Packed::new(Strided::transposed(&weight, depth), depth, columns).panels,
+            Packed::new(Strided::rows(&m, columns), depth, columns).panels
         );
     }
 
     #[test]
     fn a_prefix_of_the_depth_and_strides_are_respected() {
         let m = numbers(4 * 3, 1);
-        let packed = Packed::new(&m, 4, 3);
+        let packed = Packed::new(Strided::rows(&m, 3), 4, 3);
         let a = numbers(6, 2);
         let mut out = vec![0.0; 2 * 5];
-        packed.multiply_first(2, 2, Left::rows(&a, 1), Start::Zero, &mut out, 5);
+        packed.multiply_first(2, 2, Strided::rows(&a, 1), Start::Zero, &mut out, 5);
         let expected = naive(2, 2, 3, &[a[0], a[1], a[1], a[2]], &m[..6]);
         assert_eq!(out[..3], expected[..3]);
         assert_eq!(out[5..8], expected[3..]);
@@ -385,12 +502,12 @@ mod tests {
         let mut draw = |n: usize| (0..n).map(|_| stream.normal()).collect::<Vec<f32>>();
         let (rows, depth, columns) = (23, 40, 50);
         let (a, m) = (draw(rows * depth), draw(depth * columns));
-        let packed = Packed::new(&m, depth, columns);
+        let packed = Packed::new(Strided::rows(&m, columns), depth, columns);
         let mut together = vec![0.0; rows * columns];
-        packed.multiply(rows, Left::rows(&a, depth), Start::Zero, &mut together, columns);
+        packed.multiply(rows, Strided::rows(&a, depth), Start::Zero, &mut together, columns);
         for r in 0..rows {
             let mut alone = vec![0.0; columns];
-            let row = Left::rows(&a[r * depth..][..depth], depth);
+            let row = Strided::rows(&a[r * depth..][..depth], depth);
             packed.multiply(1, row, Start::Zero, &mut alone, columns);
             assert_eq!(alone, together[r * columns..][..columns]);
         }

@@ -81,4 +81,12 @@ simd! {
             *y = if u < p { 0.0 } else { x * scale };
         }
     }
+
+    /// `y = x + dropout(y)`, with the masks of [`dropout`].
+    pub(crate) fn add_dropped(y: &mut [f32], x: &[f32], uniform: &[f32], p: f32) {
+        let scale = 1.0 / (1.0 - p);
+        for ((y, x), &u) in y.iter_mut().zip(x).zip(uniform) {
+            *y = if u < p { *x } else { y.mul_add(scale, *x) };
+        }
+    }
 }

@@ -9,7 +9,7 @@ use textgan_random::Key;
 
 pub use super::composed_convolution::text_convolution;
 pub use super::composed_recurrent::recurrent_sequence;
-use super::{HeadLoss, HeadScores, Relaxation};
+use super::{BlockOptions, BlockWeights, HeadLoss, HeadScores, Relaxation};
 use crate::Result;
 use crate::kernels::{Noise, Rotary};
 
@@ -82,18 +82,70 @@ pub fn embedding(table: &Tensor, ids: &[u32], shape: &Shape) -> Result<Tensor> {
 /// # Errors
 /// If candle refuses.
 pub fn dropout(x: &Tensor, p: f32, key: &Key) -> Result<Tensor> {
+    dropout_by_rows(x, p, key, super::dropout::TILE)
+}
+
+/// Each row of the noise decides about `width` numbers.
+fn dropout_by_rows(x: &Tensor, p: f32, key: &Key, width: usize) -> Result<Tensor> {
     let mut uniform = vec![0.0; x.elem_count()];
-    Noise::new(key).table(super::dropout::TILE, &mut uniform);
+    Noise::new(key).table(width, &mut uniform);
     let scale = 1.0 / (1.0 - p);
     let mask = uniform.into_iter().map(|u| if u < p { 0.0 } else { scale }).collect();
     Ok((x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?)
 }
 
-/// See [`super::causal_attention`].
+/// See [`super::transformer_block`]; `keys` are those of the two dropouts.
 ///
 /// # Errors
 /// If candle refuses.
-pub fn causal_attention(
+pub fn transformer_block(
+    stream: &Tensor,
+    weights: BlockWeights<'_>,
+    lengths: &[usize],
+    options: BlockOptions<'_>,
+    keys: [Option<Key>; 2],
+) -> Result<Tensor> {
+    let (tokens, width) = stream.dims2()?;
+    let batch = lengths.len();
+    let time = lengths.iter().copied().max().unwrap_or(0);
+    if tokens == 0 {
+        return Ok(stream.clone());
+    }
+    let places: Vec<u32> = (0..batch)
+        .flat_map(|row| (0..lengths[row]).map(move |t| (row * time + t) as u32))
+        .collect();
+    let places = Tensor::from_vec(places, tokens, stream.device())?;
+    let padded = |x: &Tensor| -> Result<Tensor> {
+        let zeros = Tensor::zeros((batch * time, width), x.dtype(), x.device())?;
+        Ok(zeros.index_add(&places, x, 0)?.reshape((batch, time, width))?)
+    };
+    let dropped = |x: Tensor, key: Option<Key>| match key {
+        Some(key) => dropout_by_rows(&x, options.dropout, &key, width),
+        None => Ok(x),
+    };
+    let [attention_key, mlp_key] = keys;
+
+    let normed = rms_norm(stream, weights.attention_norm, options.epsilon)?;
+    let attended = causal_attention(
+        &padded(&linear(&normed, weights.query, None)?)?,
+        &padded(&linear(&normed, weights.key, None)?)?,
+        &padded(&linear(&normed, weights.value, None)?)?,
+        options.heads,
+        options.rotary,
+    )?;
+    let attended = attended.reshape((batch * time, width))?.index_select(&places, 0)?;
+    let added = linear(&attended, weights.output, None)?;
+    let stream = (stream + dropped(added, attention_key)?)?;
+
+    let normed = rms_norm(&stream, weights.feed_forward_norm, options.epsilon)?;
+    let (gate, up) = (linear(&normed, weights.gate, None)?, linear(&normed, weights.up, None)?);
+    let added = linear(&swiglu(&gate, &up)?, weights.down, None)?;
+    Ok((&stream + dropped(added, mlp_key)?)?)
+}
+
+/// Causal self-attention with rotary positions, which queries and keys, `[batch, time, width]`, are
+/// turned to inside. Position `t` attends to `0..=t`, so padding at the end needs no mask.
+fn causal_attention(
     query: &Tensor,
     key: &Tensor,
     value: &Tensor,

@@ -7,8 +7,9 @@ use super::argument::{fused, ids_in_range, matrix, same};
 use super::composed;
 use super::storage::{tensor, with_slices};
 use crate::Result;
-use crate::kernels::gemm::{Matrix, TILE, product};
+use crate::kernels::buffer::Buffer;
 use crate::kernels::softmax::{RowScore, nll_gradient_row, policy_gradient_row, score_row};
+use crate::kernels::{Packed, Start, Strided};
 
 /// The result of [`head_cross_entropy`].
 #[derive(Clone, Debug)]
@@ -161,10 +162,10 @@ struct Outcome {
     dhead: Vec<f32>,
 }
 
+/// Rows that one task scores.
+const TILE: usize = 48;
 /// Rows whose logits exist at the same time.
-const CHUNK: usize = 8 * TILE;
-/// Rows of the head whose gradient one task computes.
-const HEAD_TILE: usize = 512;
+const CHUNK: usize = 16 * TILE;
 
 fn compute(hidden: &[f32], head: &[f32], width: usize, rows: &Rows<'_>, wanted: Wanted) -> Outcome {
     let row_count = rows.targets.len();
@@ -175,7 +176,9 @@ fn compute(hidden: &[f32], head: &[f32], width: usize, rows: &Rows<'_>, wanted: 
     let mut scores = vec![RowScore::default(); counted.len()];
     let mut dpacked = vec![0.0; if wanted.hidden { packed.len() } else { 0 }];
     let mut dhead = vec![0.0; if wanted.head { head.len() } else { 0 }];
-    let mut logits = vec![0.0; CHUNK.min(counted.len()) * vocab];
+    let mut logits = Buffer::new(CHUNK.min(counted.len()) * vocab);
+    let outward = Packed::new(Strided::transposed(head, width), width, vocab);
+    let inward = wanted.hidden.then(|| Packed::new(Strided::rows(head, width), vocab, width));
     for (chunk, (counted, scores)) in
         counted.chunks(CHUNK).zip(scores.chunks_mut(CHUNK)).enumerate()
     {
@@ -187,32 +190,23 @@ fn compute(hidden: &[f32], head: &[f32], width: usize, rows: &Rows<'_>, wanted: 
             .zip(packed.par_chunks(TILE * width))
             .zip(counted.par_chunks(TILE).zip(scores.par_chunks_mut(TILE)))
             .for_each(|((logits, hidden), (counted, scores))| {
-                let hidden = Matrix::new(hidden, counted.len(), width);
-                let head = Matrix::new(head, vocab, width);
-                product(hidden, head.transposed(), logits, vocab, false);
+                let hidden = Strided::rows(hidden, width);
+                outward.multiply(counted.len(), hidden, Start::Zero, logits, vocab);
                 for ((logits, &row), score) in
                     logits.chunks_exact_mut(vocab).zip(counted).zip(scores)
                 {
                     *score = finish_row(logits, rows, row, wanted);
                 }
             });
-        if wanted.hidden {
+        if let Some(inward) = &inward {
             let dpacked = &mut dpacked[first * width..][..counted.len() * width];
-            logits.par_chunks(TILE * vocab).zip(dpacked.par_chunks_mut(TILE * width)).for_each(
-                |(gradients, dhidden)| {
-                    let gradients = Matrix::new(gradients, dhidden.len() / width, vocab);
-                    product(gradients, Matrix::new(head, vocab, width), dhidden, width, false);
-                },
-            );
+            let gradients = Strided::rows(logits, vocab);
+            inward.multiply_on_all_threads(counted.len(), gradients, Start::Zero, dpacked, width);
         }
         if wanted.head {
-            let hidden = Matrix::new(packed, counted.len(), width);
-            dhead.par_chunks_mut(HEAD_TILE * width).enumerate().for_each(|(tile, dhead)| {
-                let first = tile * HEAD_TILE;
-                let gradients =
-                    Matrix::strided(&logits[first..], counted.len(), dhead.len() / width, vocab);
-                product(gradients.transposed(), hidden, dhead, width, true);
-            });
+            let hidden = Packed::new(Strided::rows(packed, width), counted.len(), width);
+            let gradients = Strided::transposed(logits, vocab);
+            hidden.multiply_on_all_threads(vocab, gradients, Start::Output, &mut dhead, width);
         }
     }
 

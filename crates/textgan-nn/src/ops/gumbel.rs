@@ -8,8 +8,8 @@ use super::argument::{fused, ids_in_range, matrix, same};
 use super::composed;
 use super::embedding::add_rows_by_id;
 use super::storage::{cpu_slice, tensor, with_slices};
-use crate::kernels::gemm::{Matrix, TILE, product};
-use crate::kernels::{Noise, gumbel};
+use crate::kernels::buffer::Buffer;
+use crate::kernels::{Noise, Packed, Start, Strided, gumbel};
 use crate::{Error, Result};
 
 /// How a sampled token is made differentiable.
@@ -96,17 +96,16 @@ struct Inputs<'a> {
     embed: usize,
 }
 
+/// Rows that one task takes.
+const TILE: usize = 48;
 /// Rows whose probabilities exist at the same time, in the backward pass.
-const CHUNK: usize = 4 * TILE;
-/// Rows of the head and of the embedding whose gradients one task computes.
-const VOCAB_TILE: usize = 512;
+const CHUNK: usize = 8 * TILE;
 
 impl GumbelHead {
     /// The relaxed samples `[rows, vocab]` of one tile of rows, the first of which is `first`.
-    fn relaxed(&self, x: Inputs<'_>, first: usize, hidden: &[f32], out: &mut [f32]) {
-        let rows = out.len() / x.vocab;
-        let hidden = Matrix::new(hidden, rows, x.width);
-        product(hidden, Matrix::new(x.head, x.vocab, x.width).transposed(), out, x.vocab, false);
+    fn relaxed(&self, x: Inputs<'_>, head: &Packed, first: usize, hidden: &[f32], out: &mut [f32]) {
+        let hidden = Strided::rows(hidden, x.width);
+        head.multiply(out.len() / x.vocab, hidden, Start::Zero, out, x.vocab);
         let mut uniform = vec![0.0; x.vocab];
         for (row, out) in out.chunks_exact_mut(x.vocab).enumerate() {
             self.noise.uniform_open((first + row) as u64, &mut uniform);
@@ -127,20 +126,16 @@ impl GumbelHead {
                 }
             }
             Relaxation::Soft => {
+                let head = x.packed_head();
+                let embedding = Packed::new(Strided::rows(x.embedding, x.embed), x.vocab, x.embed);
                 let tiles = x.hidden.par_chunks(TILE * x.width);
                 tiles.zip(out.par_chunks_mut(TILE * x.embed)).enumerate().for_each(
                     |(tile, (hidden, out))| {
                         let rows = out.len() / x.embed;
-                        let mut relaxed = vec![0.0; rows * x.vocab];
-                        self.relaxed(x, tile * TILE, hidden, &mut relaxed);
-                        let embedding = Matrix::new(x.embedding, x.vocab, x.embed);
-                        product(
-                            Matrix::new(&relaxed, rows, x.vocab),
-                            embedding,
-                            out,
-                            x.embed,
-                            false,
-                        );
+                        let mut relaxed = Buffer::new(rows * x.vocab);
+                        self.relaxed(x, &head, tile * TILE, hidden, &mut relaxed);
+                        let relaxed = Strided::rows(&relaxed, x.vocab);
+                        embedding.multiply(rows, relaxed, Start::Zero, out, x.embed);
                     },
                 );
             }
@@ -161,7 +156,10 @@ impl GumbelHead {
         }
         let soft_embedding = self.relaxation == Relaxation::Soft && wanted[2];
         let size = CHUNK.min(self.sampled.len()) * x.vocab;
-        let (mut relaxed, mut dlogits) = (vec![0.0; size], vec![0.0; size]);
+        let (mut relaxed, mut dlogits) = (Buffer::new(size), Buffer::new(size));
+        let head = x.packed_head();
+        let head_back = Packed::new(Strided::rows(x.head, x.width), x.vocab, x.width);
+        let embedding = Packed::new(Strided::transposed(x.embedding, x.embed), x.embed, x.vocab);
         let chunks = x.hidden.chunks(CHUNK * x.width).zip(dout.chunks(CHUNK * x.embed));
         for (chunk, (hidden, dout)) in chunks.enumerate() {
             let first = chunk * CHUNK;
@@ -175,11 +173,14 @@ impl GumbelHead {
                 .zip(dhidden[first * x.width..].par_chunks_mut(TILE * x.width))
                 .enumerate()
                 .for_each(|(tile, (((relaxed, dlogits), (hidden, dout)), dhidden))| {
-                    self.relaxed(x, first + tile * TILE, hidden, relaxed);
-                    self.logit_gradients(x, relaxed, dout, dlogits);
+                    self.relaxed(x, &head, first + tile * TILE, hidden, relaxed);
                     let rows = dlogits.len() / x.vocab;
-                    let head = Matrix::new(x.head, x.vocab, x.width);
-                    product(Matrix::new(dlogits, rows, x.vocab), head, dhidden, x.width, false);
+                    let dout = Strided::rows(dout, x.embed);
+                    embedding.multiply(rows, dout, Start::Zero, dlogits, x.vocab);
+                    let both = relaxed.chunks_exact(x.vocab).zip(dlogits.chunks_exact_mut(x.vocab));
+                    both.for_each(|(p, d)| gumbel::relax_row_backward(p, d, self.temperature));
+                    let dlogits = Strided::rows(dlogits, x.vocab);
+                    head_back.multiply(rows, dlogits, Start::Zero, dhidden, x.width);
                 });
             if wanted[1] {
                 add_over_rows(dlogits, hidden, rows, x.vocab, &mut dhead);
@@ -190,24 +191,19 @@ impl GumbelHead {
         }
         [dhidden, dhead, dembedding]
     }
+}
 
-    fn logit_gradients(&self, x: Inputs<'_>, relaxed: &[f32], dout: &[f32], dlogits: &mut [f32]) {
-        let rows = dlogits.len() / x.vocab;
-        let embedding = Matrix::new(x.embedding, x.vocab, x.embed).transposed();
-        product(Matrix::new(dout, rows, x.embed), embedding, dlogits, x.vocab, false);
-        for (p, d) in relaxed.chunks_exact(x.vocab).zip(dlogits.chunks_exact_mut(x.vocab)) {
-            gumbel::relax_row_backward(p, d, self.temperature);
-        }
+impl Inputs<'_> {
+    fn packed_head(&self) -> Packed {
+        Packed::new(Strided::transposed(self.head, self.width), self.width, self.vocab)
     }
 }
 
-/// `table[vocab, width] += a[rows, vocab]^T b[rows, width]`, each task owning rows of the table.
+/// `table[vocab, width] += a[rows, vocab]^T b[rows, width]`.
 fn add_over_rows(a: &[f32], b: &[f32], rows: usize, vocab: usize, table: &mut [f32]) {
     let width = b.len() / rows;
-    table.par_chunks_mut(VOCAB_TILE * width).enumerate().for_each(|(tile, table)| {
-        let a = Matrix::strided(&a[tile * VOCAB_TILE..], rows, table.len() / width, vocab);
-        product(a.transposed(), Matrix::new(b, rows, width), table, width, true);
-    });
+    let b = Packed::new(Strided::rows(b, width), rows, width);
+    b.multiply_on_all_threads(vocab, Strided::transposed(a, vocab), Start::Output, table, width);
 }
 
 impl CustomOp3 for GumbelHead {

@@ -7,7 +7,6 @@
 //! candle adds up the gradients of a tensor that is used twice, so tied weights need no care.
 
 pub(crate) mod argument;
-mod attention;
 pub mod composed;
 mod composed_convolution;
 mod composed_recurrent;
@@ -22,8 +21,8 @@ mod recurrent;
 mod reduce;
 mod rms_norm;
 pub(crate) mod storage;
+mod transformer_block;
 
-pub use attention::causal_attention;
 pub use convolution::text_convolution;
 pub use cross_entropy::{
     HeadLoss, HeadScores, head_cross_entropy, head_log_probs, head_policy_loss,
@@ -35,3 +34,4 @@ pub use linear::{linear, matmul};
 pub use pointwise::{bce_with_logits, softplus, swiglu};
 pub use recurrent::{RecurrentWeights, recurrent_sequence};
 pub use rms_norm::rms_norm;
+pub use transformer_block::{BlockOptions, BlockWeights, transformer_block};

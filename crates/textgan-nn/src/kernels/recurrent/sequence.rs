@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::weights::{Layout, PackedWeights, TransposedWeights};
 use super::{Cell, Walk};
-use crate::kernels::{Left, Packed, Start};
+use crate::kernels::{Packed, Start, Strided};
 
 /// Rows of a weight's gradient that are computed together, on one thread.
 const TILE: usize = 48;
@@ -60,7 +60,7 @@ pub(crate) fn forward<C: Cell>(
     }
     let mut from_input = vec![0.0; total * gates];
     let bias = Start::Bias(&weights.input_bias);
-    let left = Left::rows(&operands, operand);
+    let left = Strided::rows(&operands, operand);
     weights.input.multiply(total, left, bias, &mut from_input, gates);
 
     let mut state = gather(&walk.order, initial, state_width);
@@ -69,7 +69,7 @@ pub(crate) fn forward<C: Cell>(
     for visit in &walk.visits {
         let (first, active) = (visit.first, visit.active);
         let bias = Start::Bias(&weights.hidden_bias);
-        let left = Left::rows(&state, state_width);
+        let left = Strided::rows(&state, state_width);
         weights.hidden.multiply(active, left, bias, &mut from_hidden, gates);
         let operands = operands[first * operand..].chunks_exact_mut(operand);
         for (operand, state) in operands.zip(state.chunks_exact(state_width)).take(active) {
@@ -128,7 +128,7 @@ pub(crate) fn backward<C: Cell>(
             &mut d_gates.input[start..][..length],
             d_hidden,
         );
-        let left = Left::rows(&d_gates.hidden()[start..][..length], gates);
+        let left = Strided::rows(&d_gates.hidden()[start..][..length], gates);
         weights.hidden.multiply(visit.active, left, Start::Output, &mut d_state, state_width);
     }
     for (&row, d_state) in walk.order.iter().zip(d_state.chunks_exact(state_width)) {
@@ -136,7 +136,7 @@ pub(crate) fn backward<C: Cell>(
     }
     if let Some(d_x) = d_x {
         let mut packed = vec![0.0; total * inputs];
-        let left = Left::rows(&d_gates.input, gates);
+        let left = Strided::rows(&d_gates.input, gates);
         weights.input.multiply(total, left, Start::Zero, &mut packed, inputs);
         d_x.fill(0.0);
         for (place, row, t) in walk.places() {
@@ -159,8 +159,8 @@ pub(crate) fn parameter_gradient(layout: Layout, shards: &[(&Saved, GateGradient
             let total = saved.walk.total();
             let previous = saved.operands.get(inputs..).unwrap_or_default();
             [
-                Packed::strided(&saved.operands, total, inputs, operand),
-                Packed::strided(previous, total, hidden, operand),
+                Packed::new(Strided::rows(&saved.operands, operand), total, inputs),
+                Packed::new(Strided::rows(previous, operand), total, hidden),
             ]
         })
         .collect();
@@ -172,7 +172,7 @@ pub(crate) fn parameter_gradient(layout: Layout, shards: &[(&Saved, GateGradient
     let tile = |which: usize, first: usize, out: &mut [f32], width: usize| {
         for ((_, d_gates), packed) in shards.iter().zip(&packed) {
             let d_gates = if which == 0 { &d_gates.input } else { d_gates.hidden() };
-            let left = Left::transposed(d_gates.get(first..).unwrap_or_default(), gates);
+            let left = Strided::transposed(d_gates.get(first..).unwrap_or_default(), gates);
             packed[which].multiply(out.len() / width, left, Start::Output, out, width);
         }
     };

@@ -1,6 +1,6 @@
 use super::weights::{Layout, PackedWeights};
 use super::{Cell, CellKind, GruCell, LstmCell};
-use crate::kernels::{Left, Start};
+use crate::kernels::{Start, Strided};
 
 /// Single steps of one recurrent layer over plain slices, for a sampler.
 ///
@@ -8,13 +8,13 @@ use crate::kernels::{Left, Start};
 /// a row do not depend on the rows beside it: split the batch as you like.
 ///
 /// ```
-/// use textgan_nn::kernels::{CellKind, Left, Stepper};
+/// use textgan_nn::kernels::{CellKind, Strided, Stepper};
 ///
 /// let (inputs, hidden) = (2, 3);
 /// let parameters = vec![0.1; Stepper::parameters(CellKind::Gru, inputs, hidden)];
 /// let gru = Stepper::new(CellKind::Gru, inputs, hidden, &parameters);
 /// let (mut state, mut scratch) = (vec![0.0; 4 * gru.state_width()], Vec::new());
-/// gru.step(4, Left::rows(&[0.5; 4 * 2], inputs), &mut state, &mut scratch);
+/// gru.step(4, Strided::rows(&[0.5; 4 * 2], inputs), &mut state, &mut scratch);
 /// assert!(state.iter().all(|&h| h > 0.0));
 /// ```
 #[derive(Clone, Debug)]
@@ -54,11 +54,11 @@ impl Stepper {
     /// One step: `x: [rows, inputs]`, `state: [rows, state_width]`, changed in place.
     ///
     /// `scratch` is overwritten; keep it between steps to save its allocation. A next layer reads
-    /// this one's output in place, as `Left::rows(&state, layer.state_width())`.
+    /// this one's output in place, as `Strided::rows(&state, layer.state_width())`.
     ///
     /// # Panics
     /// If `x` or `state` is too short.
-    pub fn step(&self, rows: usize, x: Left<'_>, state: &mut [f32], scratch: &mut Vec<f32>) {
+    pub fn step(&self, rows: usize, x: Strided<'_>, state: &mut [f32], scratch: &mut Vec<f32>) {
         match self.kind {
             CellKind::Gru => self.step_of::<GruCell>(rows, x, state, scratch),
             CellKind::Lstm => self.step_of::<LstmCell>(rows, x, state, scratch),
@@ -68,7 +68,7 @@ impl Stepper {
     fn step_of<C: Cell>(
         &self,
         rows: usize,
-        x: Left<'_>,
+        x: Strided<'_>,
         state: &mut [f32],
         scratch: &mut Vec<f32>,
     ) {
@@ -80,7 +80,7 @@ impl Stepper {
         let bias = Start::Bias(&self.weights.input_bias);
         self.weights.input.multiply(rows, x, bias, from_input, gates);
         let bias = Start::Bias(&self.weights.hidden_bias);
-        let previous = Left::rows(state, state_width);
+        let previous = Strided::rows(state, state_width);
         self.weights.hidden.multiply(rows, previous, bias, from_hidden, gates);
         C::forward(hidden, from_input, from_hidden, &mut state[..rows * state_width], saved);
     }

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::CellKind;
-use crate::kernels::Packed;
+use crate::kernels::{Packed, Strided};
 
 /// Where the four parameters of a recurrent layer lie in one flat slice: `weight_ih:
 /// [gates * hidden, inputs]`, `weight_hh: [gates * hidden, hidden]`, `bias_ih` and `bias_hh:
@@ -49,8 +49,16 @@ impl PackedWeights {
         let [input, hidden, input_bias, hidden_bias] = layout.ranges();
         Self {
             layout,
-            input: Packed::transposed(&parameters[input], layout.gates, layout.inputs),
-            hidden: Packed::transposed(&parameters[hidden], layout.gates, layout.hidden),
+            input: Packed::new(
+                Strided::transposed(&parameters[input], layout.inputs),
+                layout.inputs,
+                layout.gates,
+            ),
+            hidden: Packed::new(
+                Strided::transposed(&parameters[hidden], layout.hidden),
+                layout.hidden,
+                layout.gates,
+            ),
             input_bias: parameters[input_bias].to_vec(),
             hidden_bias: parameters[hidden_bias].to_vec(),
         }
@@ -70,8 +78,16 @@ impl TransposedWeights {
         let [input, hidden, ..] = layout.ranges();
         Self {
             layout,
-            input: Packed::new(&parameters[input], layout.gates, layout.inputs),
-            hidden: Packed::new(&parameters[hidden], layout.gates, layout.hidden),
+            input: Packed::new(
+                Strided::rows(&parameters[input], layout.inputs),
+                layout.gates,
+                layout.inputs,
+            ),
+            hidden: Packed::new(
+                Strided::rows(&parameters[hidden], layout.hidden),
+                layout.gates,
+                layout.hidden,
+            ),
         }
     }
 }
