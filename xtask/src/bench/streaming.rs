@@ -30,7 +30,8 @@ pub const STREAMING: Row = Row {
             &config,
             "[corpus]\nsources = \"corpus.jsonl.gz\"\n\
              steps = [\"nfc\", \"control\", \"whitespace\", \"exact-duplicates\", \"cross-split\"]\n\
-             [tokenizer]\nkind = \"word\"\nmax_length = 100\n",
+             [tokenizer]\nkind = \"word\"\nmax_length = 100\n\
+             [[phase]]\nkind = \"maximum-likelihood\"\nsteps = 1\n",
         )?;
         let mut most: f64 = 0.0;
         for stage in ["ingest", "tokenize"] {
