@@ -109,17 +109,18 @@ pub(crate) fn ratio(
             None => left_out += 1,
         }
     }
+    let name = format!("{split}-nll-ratio");
     let protocol = format!(
-        "nll-ratio|grammar:{}|texts:{split}-{}|noise-vectors:{vectors}|given:{}",
+        "{name}|grammar:{}|texts:{split}-{}|noise-vectors:{vectors}|given:{}",
         grammar.name(),
         rows.len() - left_out,
         if model.labels().is_empty() { "nothing" } else { "label" },
     );
     let why = "the grammar can say none of these texts";
     let mut measure = if exact > 0.0 {
-        Measure::new("nll-ratio", ours / exact, Better::Lower, &protocol)
+        Measure::new(&name, ours / exact, Better::Lower, &protocol)
     } else {
-        Measure::undefined("nll-ratio", Better::Lower, &protocol, why)
+        Measure::undefined(&name, Better::Lower, &protocol, why)
     };
     if left_out > 0 && measure.note.is_none() {
         measure.note = Some(format!(

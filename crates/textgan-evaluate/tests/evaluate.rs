@@ -120,7 +120,8 @@ fn every_number_is_there_with_its_protocol_and_none_is_nan() {
         "validation-perplexity",
         "test-nll",
         "test-perplexity",
-        "nll-ratio",
+        "validation-nll-ratio",
+        "test-nll-ratio",
         "coverage-mass",
         "coverage-words",
         "coverage-choices",
@@ -180,8 +181,8 @@ fn the_likelihood_is_the_mean_over_named_noise_vectors() {
         .map(|row| model.tokenizer().decode(&row.tokens).unwrap())
         .map(|text| -Grammar::embedded().log_prob(&text).unwrap_or(0.0))
         .sum();
-    let left_out = evaluation.model.get("nll-ratio").unwrap().note.is_some();
-    assert!(left_out || (value(&evaluation.model, "nll-ratio") - nll / exact).abs() < 1e-3);
+    let left_out = evaluation.model.get("test-nll-ratio").unwrap().note.is_some();
+    assert!(left_out || (value(&evaluation.model, "test-nll-ratio") - nll / exact).abs() < 1e-3);
 }
 
 #[test]
@@ -234,7 +235,7 @@ fn models_with_labels_and_models_without_noise_are_measured_too() {
     let labels = folders.model("labels", 1, 8, &["indoors", "outdoors"]);
     let evaluation = folders.evaluate(&labels, None, &quick()).unwrap();
     assert!(value(&evaluation.model, "grammatical-for-label") <= 1.0);
-    assert!(evaluation.model.get("nll-ratio").unwrap().protocol.ends_with("given:label"));
+    assert!(evaluation.model.get("test-nll-ratio").unwrap().protocol.ends_with("given:label"));
 
     let plain = folders.model("plain", 1, 0, &[]);
     let evaluation = folders.evaluate(&plain, None, &quick()).unwrap();

@@ -234,7 +234,7 @@ fn summary() -> Value {
 fn evaluation() -> Value {
     let rows = [
         ("test-loss", 2.262, 2.259, "lower"),
-        ("nll-ratio", 1.024, 1.023, "lower"),
+        ("test-nll-ratio", 1.024, 1.023, "lower"),
         ("grammatical", 0.957, 0.931, "higher"),
         ("bleu-2", 0.934, 0.931, "higher"),
         ("bleu-3", 0.802, 0.797, "higher"),

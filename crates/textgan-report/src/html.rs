@@ -132,7 +132,7 @@ mod tests {
             ("bleu_4", "BLEU-4"),
             ("test-nll", "Test NLL"),
             ("validation_loss", "Validation loss"),
-            ("nll-ratio", "NLL ratio"),
+            ("test-nll-ratio", "Test NLL ratio"),
         ] {
             assert_eq!(title(name), shown);
         }

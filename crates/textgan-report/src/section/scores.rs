@@ -8,7 +8,7 @@ use crate::record::{Better, Change, Evaluation, Measure, Scores};
 /// Measures shown large, if they are there.
 const HEADLINES: [&str; 7] = [
     "grammatical",
-    "nll-ratio",
+    "test-nll-ratio",
     "test-perplexity",
     "bleu-4",
     "self-bleu-4",
