@@ -57,7 +57,7 @@ pub const DUELS: &[Duel] = &[
 ];
 
 /// Turns that each side takes.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
 /// Removes PyTorch's page faults: glibc keeps what it was given.
 const MALLOC: &str =

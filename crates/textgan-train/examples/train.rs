@@ -1,7 +1,7 @@
 //! Trains a small text GAN on captions drawn from the built-in grammar, and measures it exactly.
 //!
-//! `cargo run -p textgan-train --example captions [-- CONFIG.toml [CAPTIONS]]`; the default config
-//! is `captions.toml` beside this file, short enough to be tried.
+//! `cargo run -p textgan-train --example train [-- CONFIG.toml [CAPTIONS]]`; the default config
+//! is `train.toml` beside this file, short enough to be tried.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let config: Config = match arguments.next() {
         Some(path) => toml::from_str(&std::fs::read_to_string(path)?)?,
-        None => toml::from_str(include_str!("captions.toml"))?,
+        None => toml::from_str(include_str!("train.toml"))?,
     };
     let captions = arguments.next().map_or(Ok(20_000), |count| count.parse())?;
 
