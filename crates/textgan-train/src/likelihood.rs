@@ -139,6 +139,19 @@ mod tests {
         Ok(())
     }
 
+    /// The first rows of a batch have noise from the prior, whatever the encoder says of them.
+    #[test]
+    fn a_share_of_the_rows_has_the_noise_of_the_prior() -> Result<()> {
+        let rows = |batch, share| -> Result<Vec<f32>> {
+            Ok(told(batch, share)?.flatten_all()?.to_vec1()?)
+        };
+        assert_eq!(rows(4, 0.0)?, [1.0; 4]);
+        assert_eq!(rows(4, 0.5)?, [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(rows(3, 1.0)?, [0.0; 3]);
+        assert_eq!(rows(64, 0.05)?.iter().filter(|&&told| told == 0.0).count(), 3);
+        Ok(())
+    }
+
     #[test]
     fn log_sum_exp_does_not_underflow() {
         assert!((log_sum_exp(&[-1000.0, -1000.0]) - (-1000.0 + 2f64.ln())).abs() < 1e-9);

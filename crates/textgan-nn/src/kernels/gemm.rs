@@ -74,7 +74,16 @@ mod tests {
 
     #[test]
     fn all_forms_agree_with_three_loops() {
-        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (64, 33, 20), (150, 40, 65), (5, 3, 0), (0, 3, 2)] {
+        for (m, n, k) in [
+            (1, 1, 1),
+            (3, 5, 7),
+            (64, 33, 20),
+            (150, 40, 65),
+            (5, 3, 0),
+            (0, 3, 2),
+            (100, 150, 1100),
+            (800, 20, 5),
+        ] {
             let (a, b) = (numbers(m * k, 1), numbers(n * k, 2));
             let mut expected = numbers(m * n, 3);
             let before = expected.clone();
@@ -89,8 +98,8 @@ mod tests {
                 let mut written = before.clone();
                 f(&mut written, false);
                 for i in 0..m * n {
-                    assert!((added[i] - expected[i]).abs() < 1e-4, "{m} {n} {k}");
-                    assert!((written[i] + before[i] - expected[i]).abs() < 1e-4, "{m} {n} {k}");
+                    assert!((added[i] - expected[i]).abs() < 2e-4, "{m} {n} {k}");
+                    assert!((written[i] + before[i] - expected[i]).abs() < 2e-4, "{m} {n} {k}");
                 }
             };
             let (at, bt) = (transposed(&a, m, k), transposed(&b, n, k));
