@@ -17,7 +17,9 @@ const CHUNK: usize = 96;
 /// many rows and a chunk so deep stay in the nearest caches.
 const DEPTH: usize = 512;
 /// Panels from which on columns that lie far apart are copied before they are read.
-const COPIED: usize = 8;
+const COPIED: usize = 2;
+/// Rows of a panel that are filled column by column while they stay in the nearest cache.
+const TURNED: usize = 64;
 /// Numbers of a matrix from which on it is packed by all threads.
 const PARALLEL: usize = 1 << 16;
 
@@ -64,6 +66,10 @@ impl<'a> Strided<'a> {
     /// The transpose of a matrix whose rows begin at `values[i * stride]`.
     pub fn transposed(values: &'a [f32], stride: usize) -> Self {
         Self { values, row_stride: 1, column_stride: stride }
+    }
+
+    fn is_transposed(self) -> bool {
+        self.row_stride == 1 && self.column_stride != 1
     }
 
     fn check(self, name: &str, rows: usize, columns: usize) {
@@ -117,11 +123,14 @@ impl Packed {
                     row[..width].copy_from_slice(&values[..width]);
                 }
             } else {
-                for lane in 0..width {
-                    let column = &matrix.values[(first + lane) * matrix.column_stride..];
-                    let column = column.iter().step_by(matrix.row_stride);
-                    for (row, &value) in panel.iter_mut().zip(column) {
-                        row[lane] = value;
+                for (block, rows) in panel.chunks_mut(TURNED).enumerate() {
+                    let from = first * matrix.column_stride + block * TURNED * matrix.row_stride;
+                    for lane in 0..width {
+                        let column = &matrix.values[from + lane * matrix.column_stride..];
+                        let column = column.iter().step_by(matrix.row_stride);
+                        for (row, &value) in rows.iter_mut().zip(column) {
+                            row[lane] = value;
+                        }
                     }
                 }
             }
@@ -195,6 +204,8 @@ impl Packed {
         let (tile, group) = match (rows * panels * self.depth, rows, rows * panels) {
             (0..4096, ..) => (rows, panels),
             (_, 768.., _) => (CHUNK, panels),
+            // Columns are copied once a task.
+            _ if a.is_transposed() => (CHUNK / 2, panels),
             (_, _, 3072..) => (CHUNK, 4),
             _ => (24, 1),
         };
@@ -286,17 +297,18 @@ impl Product<'_> {
             // A matrix of depth zero still overwrites the result.
             for from in (0..self.depth.max(1)).step_by(DEPTH) {
                 let deep = from..self.depth.min(from + DEPTH);
-                let part = self.part(chunk.clone(), deep, panels.len(), &mut copy);
+                let part = self.part::<ROWS>(chunk.clone(), deep, panels.len(), &mut copy);
                 for p in panels.clone() {
-                    let mut row = 0;
-                    while row < chunk.len() {
-                        row += match chunk.len() - row {
-                            left if left >= ROWS => part.block::<ROWS, FUSED>(p, row, out),
-                            left if left >= 8 && ROWS > 8 => part.block::<8, FUSED>(p, row, out),
-                            left if left >= 4 => part.block::<4, FUSED>(p, row, out),
-                            left if left >= 2 => part.block::<2, FUSED>(p, row, out),
-                            _ => part.block::<1, FUSED>(p, row, out),
-                        };
+                    for (row, size) in blocks::<ROWS>(chunk.len()) {
+                        match size {
+                            1 => part.block::<1, FUSED>(p, row, out),
+                            2 => part.block::<2, FUSED>(p, row, out),
+                            3 => part.block::<3, FUSED>(p, row, out),
+                            4 => part.block::<4, FUSED>(p, row, out),
+                            5 => part.block::<5, FUSED>(p, row, out),
+                            8 if ROWS > 8 => part.block::<8, FUSED>(p, row, out),
+                            _ => part.block::<ROWS, FUSED>(p, row, out),
+                        }
                     }
                 }
             }
@@ -304,8 +316,8 @@ impl Product<'_> {
     }
 
     /// The chunk of `A` and the part of its depth that one round works on. Columns that lie far
-    /// apart are copied next to each other if they are read often enough.
-    fn part<'a>(
+    /// apart are copied, block after block, in the order in which the blocks read them.
+    fn part<'a, const ROWS: usize>(
         &'a self,
         rows: Range<usize>,
         deep: Range<usize>,
@@ -315,17 +327,52 @@ impl Product<'_> {
         let Strided { values, row_stride, column_stride } = self.a;
         let values =
             values.get(rows.start * row_stride + deep.start * column_stride..).unwrap_or_default();
-        let mut a = Strided { values, row_stride, column_stride };
-        if row_stride == 1 && column_stride != 1 && panels >= COPIED {
-            copy.clear();
-            for column in values.chunks(column_stride).take(deep.len()) {
-                copy.extend_from_slice(&column[..rows.len()]);
+        let mut a = Left::InPlace(Strided { values, row_stride, column_stride });
+        if self.a.is_transposed() && panels >= COPIED {
+            let depth = deep.len();
+            copy.resize(depth * rows.len(), 0.0);
+            for (i, column) in values.chunks(column_stride).take(depth).enumerate() {
+                for (first, size) in blocks::<ROWS>(rows.len()) {
+                    let to = &mut copy[first * depth + i * size..][..size];
+                    match size == ROWS {
+                        true => to[..ROWS].copy_from_slice(&column[first..][..ROWS]),
+                        false => to.copy_from_slice(&column[first..][..size]),
+                    }
+                }
             }
-            a = Strided { values: copy, row_stride, column_stride: rows.len() };
+            a = Left::Blocks(copy);
         }
         let start = if deep.start == 0 { self.start } else { Start::Output };
         Part { packed: self.packed, first_row: rows.start, deep, a, start }
     }
+}
+
+/// The larger part of so many rows when they are cut into two blocks of sizes that exist.
+const HALF: [usize; 19] = [0, 1, 2, 3, 4, 5, 3, 4, 4, 5, 5, 8, 8, 8, 8, 8, 8, 8, 8];
+
+/// First row and size of each block of a chunk: `ROWS` as long as there are so many, and no block
+/// of one or two rows, which would leave the processor waiting for its own sums, if it can be
+/// avoided.
+#[inline(always)]
+fn blocks<const ROWS: usize>(rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let left = rows - first;
+        let size = match left {
+            0 => return None,
+            _ if left == ROWS || left > ROWS + 2 => ROWS,
+            _ => HALF[left],
+        };
+        first += size;
+        Some((first - size, size))
+    })
+}
+
+/// The left side of a part: row 0 is the first row, column 0 the beginning of the part.
+enum Left<'a> {
+    InPlace(Strided<'a>),
+    /// One block of rows after the other, each column after column.
+    Blocks(&'a [f32]),
 }
 
 /// Some rows of a product, over a part of its depth.
@@ -333,27 +380,34 @@ struct Part<'a> {
     packed: &'a Packed,
     first_row: usize,
     deep: Range<usize>,
-    /// Row 0 is the first row, column 0 the beginning of the part.
-    a: Strided<'a>,
+    a: Left<'a>,
     start: Start<'a>,
 }
 
 impl Part<'_> {
-    /// Rows `first..first + ROWS` of panel `p`; returns how many rows that is.
+    /// Rows `first..first + ROWS` of panel `p`.
     #[inline(always)]
-    fn block<const ROWS: usize, const FUSED: bool>(
-        &self,
-        p: usize,
-        first: usize,
-        out: Output,
-    ) -> usize {
+    fn block<const ROWS: usize, const FUSED: bool>(&self, p: usize, first: usize, out: Output) {
         let panel = &self.packed.panels[p * self.packed.depth..][self.deep.clone()];
-        let values = self.a.values.get(first * self.a.row_stride..).unwrap_or_default();
         let mut sums = [[0.0; PANEL]; ROWS];
-        if self.a.column_stride == 1 {
-            sum_rows::<ROWS, FUSED>(panel, values, self.a.row_stride, &mut sums);
-        } else {
-            sum_columns::<ROWS, FUSED>(panel, values, self.a.column_stride, &mut sums);
+        match self.a {
+            Left::InPlace(a) => {
+                let values = a.values.get(first * a.row_stride..).unwrap_or_default();
+                match a.column_stride {
+                    1 => sum_rows::<ROWS, FUSED>(panel, values, a.row_stride, &mut sums),
+                    stride => sum_columns::<ROWS, FUSED>(panel, values, stride, &mut sums),
+                }
+            }
+            Left::Blocks(values) => {
+                let (columns, _) = values[first * self.deep.len()..].as_chunks::<ROWS>();
+                let mut local = [[0.0; PANEL]; ROWS];
+                for (m, column) in panel.iter().zip(columns) {
+                    for r in 0..ROWS {
+                        add_scaled::<FUSED>(&mut local[r], column[r], m);
+                    }
+                }
+                sums = local;
+            }
         }
         let column = p * PANEL;
         let width = PANEL.min(self.packed.columns - column);
@@ -376,7 +430,6 @@ impl Part<'_> {
                 }
             }
         }
-        ROWS
     }
 }
 
@@ -445,8 +498,26 @@ mod tests {
     }
 
     #[test]
+    fn blocks_cover_a_chunk_in_sizes_that_are_compiled() {
+        fn check<const ROWS: usize>() {
+            for rows in 0..=CHUNK {
+                let mut next = 0;
+                for (first, size) in blocks::<ROWS>(rows) {
+                    assert_eq!(first, next);
+                    assert!([1, 2, 3, 4, 5, ROWS].contains(&size) || size == 8 && ROWS > 8);
+                    next += size;
+                }
+                assert_eq!(next, rows);
+            }
+        }
+        check::<4>();
+        check::<6>();
+        check::<16>();
+    }
+
+    #[test]
     fn products_equal_the_definition_for_every_remainder() {
-        for rows in [1, 2, 3, 5, 6, 7, 13, 16, 23] {
+        for rows in [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 16, 23, 104] {
             for (depth, columns) in [(1, 1), (3, 15), (8, 16), (17, 33), (0, 4)] {
                 let (a, m) = (numbers(rows * depth, rows), numbers(depth * columns, columns));
                 let expected = naive(rows, depth, columns, &a, &m);

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::weights::{Layout, PackedWeights, TransposedWeights};
 use super::{Cell, Walk};
+use crate::kernels::buffer::Buffer;
 use crate::kernels::{Packed, Start, Strided};
 
 /// Rows of a weight's gradient that are computed together, on one thread.
@@ -17,18 +18,18 @@ const TILE: usize = 48;
 pub(crate) struct Saved {
     walk: Walk,
     /// `[total, inputs + hidden]`: `x` and the hidden state before the step, side by side.
-    operands: Vec<f32>,
+    operands: Buffer,
     /// `[total, SAVED * hidden]`.
-    gates: Vec<f32>,
+    gates: Buffer,
 }
 
 /// Gradients of the gates of a shard before their nonlinearity.
 #[derive(Debug)]
 pub(crate) struct GateGradients {
     /// `[total, gates]`.
-    input: Vec<f32>,
+    input: Buffer,
     /// The same; empty where it equals `input`.
-    hidden: Vec<f32>,
+    hidden: Buffer,
 }
 
 impl GateGradients {
@@ -53,19 +54,19 @@ pub(crate) fn forward<C: Cell>(
     let (operand, state_width, saved_width) =
         (inputs + hidden, C::PARTS * hidden, C::SAVED * hidden);
 
-    let mut operands = vec![0.0; total * operand];
+    let mut operands = Buffer::new(total * operand);
     for (place, row, t) in walk.places() {
         operands[place * operand..][..inputs]
             .copy_from_slice(&x[(row * time + t) * inputs..][..inputs]);
     }
-    let mut from_input = vec![0.0; total * gates];
+    let mut from_input = Buffer::new(total * gates);
     let bias = Start::Bias(&weights.input_bias);
     let left = Strided::rows(&operands, operand);
     weights.input.multiply(total, left, bias, &mut from_input, gates);
 
     let mut state = gather(&walk.order, initial, state_width);
-    let mut from_hidden = vec![0.0; walk.order.len() * gates];
-    let mut saved = vec![0.0; total * saved_width];
+    let mut from_hidden = Buffer::new(walk.order.len() * gates);
+    let mut saved = Buffer::new(total * saved_width);
     for visit in &walk.visits {
         let (first, active) = (visit.first, visit.active);
         let bias = Start::Bias(&weights.hidden_bias);
@@ -106,8 +107,8 @@ pub(crate) fn backward<C: Cell>(
 
     let mut d_state = vec![0.0; walk.order.len() * state_width];
     let mut d_gates = GateGradients {
-        input: vec![0.0; total * gates],
-        hidden: vec![0.0; if C::ADDS { 0 } else { total * gates }],
+        input: Buffer::new(total * gates),
+        hidden: Buffer::new(if C::ADDS { 0 } else { total * gates }),
     };
     for visit in walk.visits.iter().rev() {
         for (&row, d_state) in walk.order.iter().zip(d_state.chunks_exact_mut(state_width)) {
@@ -135,7 +136,7 @@ pub(crate) fn backward<C: Cell>(
         d_initial[row * state_width..][..state_width].copy_from_slice(d_state);
     }
     if let Some(d_x) = d_x {
-        let mut packed = vec![0.0; total * inputs];
+        let mut packed = Buffer::new(total * inputs);
         let left = Strided::rows(&d_gates.input, gates);
         weights.input.multiply(total, left, Start::Zero, &mut packed, inputs);
         d_x.fill(0.0);
