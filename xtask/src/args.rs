@@ -40,6 +40,8 @@ pub enum Command {
     Report(OneStage),
     /// Write texts with a trained generator, to stdout.
     Generate(Box<Generate>),
+    /// Score a text file of generated sentences against one of real ones; no run is needed.
+    Score(Score),
     /// List the runs in a folder.
     List(List),
     /// Show one run: stages, files, sizes, headline numbers.
@@ -147,6 +149,22 @@ pub struct Generate {
     #[arg(long, value_name = "FILE")]
     pub parquet: Option<PathBuf>,
     /// Print each text as a line of JSON with its log-probability and realness.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Score {
+    /// Generated sentences: one a line, tokens separated by spaces.
+    #[arg(long, value_name = "FILE")]
+    pub samples: PathBuf,
+    /// Real sentences that the generator has not seen, in the same form.
+    #[arg(long, value_name = "FILE")]
+    pub references: PathBuf,
+    /// The sentences it was trained on: also ask what was copied from them.
+    #[arg(long, value_name = "FILE")]
+    pub train: Option<PathBuf>,
+    /// Print the scores as JSON on stdout.
     #[arg(long)]
     pub json: bool,
 }

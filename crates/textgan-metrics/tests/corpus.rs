@@ -74,12 +74,15 @@ fn what_has_no_score_is_an_error() {
     let (none, one): (Sentences, Sentences) = (vec![], vec![vec![1, 2, 3]]);
     let exp = CorpusSmoothing::Exp;
     let with = |references: &[Sentences]| corpus_bleu(&one, references, 4, exp);
-    assert_eq!(corpus_bleu(&none, &[one.clone()], 4, exp), Err(Error::Nothing { set: "samples" }));
+    assert_eq!(
+        corpus_bleu(&none, std::slice::from_ref(&one), 4, exp),
+        Err(Error::Nothing { set: "samples" })
+    );
     assert_eq!(with(&[]), Err(Error::Unpaired { samples: 1, references: 0 }));
     assert_eq!(with(std::slice::from_ref(&none)), Err(Error::NoReference { sample: 0 }));
-    assert_eq!(corpus_bleu(&one, &[one.clone()], 0, exp), Err(Error::Order));
+    assert_eq!(corpus_bleu(&one, std::slice::from_ref(&one), 0, exp), Err(Error::Order));
     for value in [-1.0, f64::NAN, f64::INFINITY] {
-        let floor = corpus_bleu(&one, &[one.clone()], 4, CorpusSmoothing::Floor(value));
+        let floor = corpus_bleu(&one, std::slice::from_ref(&one), 4, CorpusSmoothing::Floor(value));
         assert!(matches!(floor, Err(Error::SmoothingValue { .. })), "{floor:?}");
     }
     // An empty reference is as short as a reference can be, and no mistake.
