@@ -209,10 +209,11 @@ pub struct Bench {
     /// Only rows whose name contains this; without it, all but those that take minutes.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
-    /// Also time PyTorch in turns with ours, and check the ratios against their bars.
+    /// Also time PyTorch in turns with ours, and check the ratios against their bars; with
+    /// `--only metrics/self-bleu`, fast-bleu and NLTK.
     #[arg(long)]
     pub peer: bool,
-    /// The Python interpreter that has PyTorch.
+    /// The Python interpreter that has the peer.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub python: PathBuf,
     /// As JSON lines.

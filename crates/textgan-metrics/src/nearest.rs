@@ -1,10 +1,9 @@
 //! The training sentence nearest to a sample.
 //!
 //! Nearest by edit distance over tokens (Levenshtein, 1966): how many tokens must be inserted,
-//! deleted or replaced. A sentence at distance `d` has all but `d` of the sample's tokens, so it has
-//! one of any `d + 1` of them: only the sentences that hold one of the sample's rarest tokens are
-//! compared, and fewer and fewer tokens need be looked at as nearer sentences are found. The answer
-//! is exact.
+//! deleted or replaced. Two sentences that share `c` tokens are at least the length of the longer,
+//! less `c`, apart. An inverted index counts what each training sentence shares with the sample; those
+//! that share most are compared first, and then whoever could still be nearer. The answer is exact.
 
 use crate::Error;
 use crate::grams::Mix;
@@ -145,9 +144,10 @@ impl Lists {
 /// One search after another, with buffers that are used again.
 struct Search<'a> {
     index: &'a Nearest,
-    /// By sentence, the last search that compared it.
-    seen: Vec<u32>,
-    searches: u32,
+    /// By sentence, tokens of the sample that it has: at least as many as both share.
+    shared: Vec<u16>,
+    /// Sentences that may be nearer, and the least distance they can have.
+    candidates: Vec<(usize, u32)>,
     distance: Distance,
 }
 
@@ -155,48 +155,66 @@ impl<'a> Search<'a> {
     fn new(index: &'a Nearest) -> Self {
         Self {
             index,
-            seen: vec![0; index.tokens.ends.len()],
-            searches: 0,
+            shared: vec![0; index.tokens.ends.len()],
+            candidates: Vec::new(),
             distance: Distance::new(index.holders.ends.len()),
         }
     }
 
     fn find(&mut self, sample: &[u32]) -> Neighbour {
-        let index = self.index;
-        self.searches += 1;
         let numbered: Vec<Option<u32>> =
-            sample.iter().map(|token| index.numbers.get(token).copied()).collect();
-        let held_by = |number: &Option<u32>| {
-            number.map_or(&[][..], |number| index.holders.get(number as usize))
-        };
-        let mut rarest = numbered.clone();
-        rarest.sort_by_key(|number| (held_by(number).len(), *number));
-        let mut best = index.stranger(sample.len());
+            sample.iter().map(|token| self.index.numbers.get(token).copied()).collect();
+        self.count(&numbered);
         self.distance.begin(&numbered);
-        for (looked_at, number) in rarest.iter().enumerate() {
-            // Whoever is as near as the best has one of `best.distance + 1` tokens.
-            if looked_at > best.distance {
-                break;
-            }
-            if looked_at > 0 && rarest[looked_at - 1] == *number {
-                continue;
-            }
-            for &sentence in held_by(number) {
-                let text = index.tokens.get(sentence as usize);
-                let seen = &mut self.seen[sentence as usize];
-                if *seen == self.searches || text.len().abs_diff(sample.len()) > best.distance {
-                    continue;
+        let most = self.shared.iter().copied().max().unwrap_or(0);
+        let mut best = self.index.stranger(sample.len());
+        // First those that share most, for a distance that few others can beat.
+        for least_shared in [most.max(1), 1] {
+            self.collect(sample.len(), least_shared, best.distance);
+            for i in 0..self.candidates.len() {
+                let (least, sentence) = self.candidates[i];
+                if least > best.distance {
+                    break;
                 }
-                *seen = self.searches;
-                let distance = self.distance.to(text);
-                let sentence = sentence as usize;
-                if (distance, sentence) < (best.distance, best.sentence) {
-                    best = Neighbour { distance, sentence };
+                let text = self.index.tokens.get(sentence as usize);
+                let found =
+                    Neighbour { distance: self.distance.to(text), sentence: sentence as usize };
+                if (found.distance, found.sentence) < (best.distance, best.sentence) {
+                    best = found;
                 }
             }
         }
         self.distance.end(&numbered);
         best
+    }
+
+    /// Counts every token of the sample at every sentence that has it.
+    fn count(&mut self, numbered: &[Option<u32>]) {
+        self.shared.fill(0);
+        for number in numbered.iter().flatten() {
+            for &sentence in self.index.holders.get(*number as usize) {
+                let shared = &mut self.shared[sentence as usize];
+                *shared = shared.saturating_add(1);
+            }
+        }
+    }
+
+    /// Sentences that share so much and may be as near as `distance`, the most promising first.
+    fn collect(&mut self, length: usize, least_shared: u16, distance: usize) {
+        self.candidates.clear();
+        for (sentence, &shared) in (0u32..).zip(&self.shared) {
+            // A count that is full says nothing.
+            let shared_at_most = if shared == u16::MAX { length } else { usize::from(shared) };
+            if shared < least_shared || length.saturating_sub(shared_at_most) > distance {
+                continue;
+            }
+            let longer = self.index.tokens.get(sentence as usize).len().max(length);
+            let least = longer - shared_at_most.min(longer);
+            if least <= distance {
+                self.candidates.push((least, sentence));
+            }
+        }
+        self.candidates.sort_unstable();
     }
 }
 

@@ -60,6 +60,6 @@ impl Texts {
 
     /// A sentence as it was written.
     pub fn sentence(&self, sentence: usize) -> &str {
-        self.text.lines().nth(sentence).unwrap_or_default()
+        self.text.lines().nth(sentence).unwrap_or_default().trim()
     }
 }
