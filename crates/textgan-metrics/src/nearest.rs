@@ -1,9 +1,10 @@
 //! The training sentence nearest to a sample.
 //!
 //! Nearest by edit distance over tokens (Levenshtein, 1966): how many tokens must be inserted,
-//! deleted or replaced. Two sentences that share `c` tokens are at least the length of the longer,
-//! less `c`, apart. An inverted index counts what each training sentence shares with the sample; those
-//! that share most are compared first, and then whoever could still be nearer. The answer is exact.
+//! deleted or replaced. An inverted index counts how many of the sample's rarest tokens each training
+//! sentence has; whoever lacks more of them than the best found so far is apart cannot be nearer. So
+//! the most frequent tokens, which almost every sentence has, need not be counted, and few sentences
+//! are compared. The answer is exact.
 
 use crate::Error;
 use crate::grams::Mix;
@@ -13,6 +14,9 @@ use std::hash::BuildHasherDefault;
 
 /// Samples a parallel task takes at a time.
 const TASK: usize = 64;
+
+/// Tokens that are counted beyond what a sentence may lack: the more, the fewer are compared.
+const MARGIN: usize = 6;
 
 /// Training sentences, indexed by their tokens.
 pub struct Nearest {
@@ -162,59 +166,65 @@ impl<'a> Search<'a> {
     }
 
     fn find(&mut self, sample: &[u32]) -> Neighbour {
+        let index = self.index;
         let numbered: Vec<Option<u32>> =
-            sample.iter().map(|token| self.index.numbers.get(token).copied()).collect();
-        self.count(&numbered);
+            sample.iter().map(|token| index.numbers.get(token).copied()).collect();
+        let mut rarest: Vec<&[u32]> = numbered
+            .iter()
+            .map(|number| number.map_or(&[][..], |number| index.holders.get(number as usize)))
+            .collect();
+        rarest.sort_by_key(|holders| holders.len());
         self.distance.begin(&numbered);
-        let most = self.shared.iter().copied().max().unwrap_or(0);
-        let mut best = self.index.stranger(sample.len());
-        // First those that share most, for a distance that few others can beat.
-        for least_shared in [most.max(1), 1] {
-            self.collect(sample.len(), least_shared, best.distance);
-            for i in 0..self.candidates.len() {
-                let (least, sentence) = self.candidates[i];
-                if least > best.distance {
-                    break;
-                }
-                let text = self.index.tokens.get(sentence as usize);
-                let found =
-                    Neighbour { distance: self.distance.to(text), sentence: sentence as usize };
-                if (found.distance, found.sentence) < (best.distance, best.sentence) {
-                    best = found;
-                }
-            }
-        }
+        self.shared.fill(0);
+        // The rarer half, and those that have most of it: a distance that few others can beat.
+        let half = sample.len().div_ceil(2);
+        self.count(&rarest[..half]);
+        let most = self.shared.iter().copied().max().unwrap_or(0).max(1);
+        let mut best = index.stranger(sample.len());
+        self.compare(sample.len(), half, most, &mut best);
+        // So many that whoever is as near has some of them.
+        let counted = (best.distance + MARGIN).clamp(half, sample.len());
+        self.count(&rarest[half..counted]);
+        self.compare(sample.len(), counted, 1, &mut best);
         self.distance.end(&numbered);
         best
     }
 
-    /// Counts every token of the sample at every sentence that has it.
-    fn count(&mut self, numbered: &[Option<u32>]) {
-        self.shared.fill(0);
-        for number in numbered.iter().flatten() {
-            for &sentence in self.index.holders.get(*number as usize) {
-                let shared = &mut self.shared[sentence as usize];
-                *shared = shared.saturating_add(1);
-            }
+    /// Counts tokens of the sample at every sentence that has them.
+    fn count(&mut self, tokens: &[&[u32]]) {
+        for &sentence in tokens.iter().copied().flatten() {
+            let shared = &mut self.shared[sentence as usize];
+            *shared = shared.saturating_add(1);
         }
     }
 
-    /// Sentences that share so much and may be as near as `distance`, the most promising first.
-    fn collect(&mut self, length: usize, least_shared: u16, distance: usize) {
+    /// Compares the sentences that have at least `least_shared` of the `counted` tokens and may be as
+    /// near as the best.
+    fn compare(&mut self, length: usize, counted: usize, least_shared: u16, best: &mut Neighbour) {
         self.candidates.clear();
         for (sentence, &shared) in (0u32..).zip(&self.shared) {
             // A count that is full says nothing.
-            let shared_at_most = if shared == u16::MAX { length } else { usize::from(shared) };
-            if shared < least_shared || length.saturating_sub(shared_at_most) > distance {
+            let lacks = if shared == u16::MAX { 0 } else { counted - usize::from(shared) };
+            if shared < least_shared || lacks > best.distance {
                 continue;
             }
-            let longer = self.index.tokens.get(sentence as usize).len().max(length);
-            let least = longer - shared_at_most.min(longer);
-            if least <= distance {
+            let text = self.index.tokens.get(sentence as usize).len();
+            let least = (lacks + text.saturating_sub(length)).max(length.saturating_sub(text));
+            if least <= best.distance {
                 self.candidates.push((least, sentence));
             }
         }
         self.candidates.sort_unstable();
+        for &(least, sentence) in &self.candidates {
+            if least > best.distance {
+                break;
+            }
+            let distance = self.distance.to(self.index.tokens.get(sentence as usize));
+            let sentence = sentence as usize;
+            if (distance, sentence) < (best.distance, best.sentence) {
+                *best = Neighbour { distance, sentence };
+            }
+        }
     }
 }
 
