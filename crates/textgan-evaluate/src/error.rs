@@ -52,8 +52,10 @@ pub enum Error {
         /// How many make a row.
         dimensions: usize,
     },
-    /// An embedding with a number that is infinite or none.
-    #[error("embedding number {row} (counted from 0) has a number that is not finite")]
+    /// An embedding with a number that is infinite, none, or too large to be squared.
+    #[error(
+        "embedding number {row} (counted from 0) has a number that is not finite, or beyond 1e15"
+    )]
     EmbeddingNotFinite {
         /// Which.
         row: usize,

@@ -197,6 +197,8 @@ fn what_has_no_distance_is_an_error() {
     assert!(matches!(Embeddings::new(&[], 2), Err(Error::EmbeddingShape { .. })));
     let broken = Embeddings::new(&[1.0, 2.0, f32::NAN, 4.0], 2);
     assert!(matches!(broken, Err(Error::EmbeddingNotFinite { row: 1 })));
+    let huge = Embeddings::new(&[1e30, 2.0], 2);
+    assert!(matches!(huge, Err(Error::EmbeddingNotFinite { row: 0 })));
     assert!(matches!(frechet_distance(two, three), Err(Error::EmbeddingWidths { a: 2, b: 3 })));
     assert!(matches!(
         frechet_distance(two, one),

@@ -37,7 +37,10 @@ pub use neighbourhoods::{Neighbourhoods, neighbourhoods};
 
 use crate::{Error, Result};
 
-/// A set of embeddings, `[rows, dimensions]`, every number finite.
+/// Beyond this the squares of a distance would leave single precision.
+const GREATEST: f32 = 1e15;
+
+/// A set of embeddings, `[rows, dimensions]`, every number finite and below 1e15.
 #[derive(Clone, Copy, Debug)]
 pub struct Embeddings<'a> {
     values: &'a [f32],
@@ -48,12 +51,14 @@ impl<'a> Embeddings<'a> {
     /// From rows one after the other.
     ///
     /// # Errors
-    /// No rows, rows that are not whole, or a number that is not finite.
+    /// No rows, rows that are not whole, or a number that is not finite or beyond 1e15.
     pub fn new(values: &'a [f32], dimensions: usize) -> Result<Self> {
         if dimensions == 0 || values.is_empty() || !values.len().is_multiple_of(dimensions) {
             return Err(Error::EmbeddingShape { values: values.len(), dimensions });
         }
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        if let Some(at) =
+            values.iter().position(|value| !value.is_finite() || value.abs() > GREATEST)
+        {
             return Err(Error::EmbeddingNotFinite { row: at / dimensions });
         }
         Ok(Self { values, dimensions })

@@ -1,12 +1,13 @@
 //! Precision, recall, density and coverage.
 
 use rayon::prelude::*;
+use textgan_nn::kernels::matmul_nt;
 
 use super::{Embeddings, check};
 use crate::{Error, Result};
 
-/// Rows of each side that a task compares at a time, so that both stay in the cache.
-const TILE: usize = 32;
+/// Rows that are compared with all others at a time.
+const BLOCK: usize = 256;
 
 /// How two sets lie among each other's nearest neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -40,58 +41,86 @@ pub fn neighbourhoods(
     let real_radii = radii(real, k);
     let generated_radii = radii(generated, k);
     // Of each generated row, the real neighbourhoods that it lies in.
-    let within: Vec<u32> = by_row(generated, real, |distances| {
-        distances.iter().zip(&real_radii).filter(|(distance, radius)| distance < radius).count()
-            as u32
+    let within: Vec<u32> = by_row(generated, real, |row| {
+        (0..real.rows()).filter(|&other| row.is_nearer(other, real_radii[other])).count() as u32
     });
-    let of_real: Vec<(bool, f32)> = by_row(real, generated, |distances| {
-        let covered =
-            distances.iter().zip(&generated_radii).any(|(distance, radius)| distance < radius);
-        (covered, distances.iter().copied().fold(f32::INFINITY, f32::min))
+    // Of each real row, whether it lies in a generated neighbourhood, and whether its own holds one.
+    let of_real: Vec<(bool, bool)> = by_row(real, generated, |row| {
+        let mut all = 0..generated.rows();
+        let covered = all.clone().any(|other| row.is_nearer(other, real_radii[row.number]));
+        (all.any(|other| row.is_nearer(other, generated_radii[other])), covered)
     });
     let share = |count: usize, set: Embeddings<'_>| count as f64 / set.rows() as f64;
-    let covered = of_real.iter().zip(&real_radii).filter(|((_, nearest), radius)| nearest < radius);
     let total: u64 = within.iter().map(|&count| u64::from(count)).sum();
     Ok(Neighbourhoods {
         precision: share(within.iter().filter(|&&count| count > 0).count(), generated),
-        recall: share(of_real.iter().filter(|(covered, _)| *covered).count(), real),
+        recall: share(of_real.iter().filter(|(recalled, _)| *recalled).count(), real),
         density: total as f64 / k as f64 / generated.rows() as f64,
-        coverage: share(covered.count(), real),
+        coverage: share(of_real.iter().filter(|(_, covered)| *covered).count(), real),
     })
 }
 
 /// Squared distances to the `k`-th nearest neighbour in the same set.
 fn radii(set: Embeddings<'_>, k: usize) -> Vec<f32> {
-    by_row(set, set, |distances| {
+    by_row(set, set, |row| {
+        let mut about = row.about.to_vec();
+        let reach = *about.select_nth_unstable_by(k, f32::total_cmp).1;
+        let slack = row.slack.iter().copied().fold(0.0, f32::max);
+        let near = (0..row.about.len()).filter(|&other| row.about[other] <= reach + 2.0 * slack);
+        let mut distances: Vec<f32> = near.map(|other| row.exactly(other)).collect();
         // The nearest of all is the row itself, at zero.
-        let mut distances = distances.to_vec();
         *distances.select_nth_unstable_by(k, f32::total_cmp).1
     })
 }
 
-/// What `summarise` says of the squared distances from each row of `a` to all rows of `b`.
+/// A row and the squared distances from it to all rows of a set: about, by a matrix product, which
+/// is fast; and exactly where that decides.
+struct Row<'a> {
+    number: usize,
+    row: &'a [f32],
+    others: Embeddings<'a>,
+    about: &'a [f32],
+    /// How far off each may be.
+    slack: &'a [f32],
+}
+
+impl Row<'_> {
+    fn is_nearer(&self, other: usize, radius: f32) -> bool {
+        let beyond = self.about[other] - radius;
+        if beyond.abs() > self.slack[other] { beyond < 0.0 } else { self.exactly(other) < radius }
+    }
+
+    fn exactly(&self, other: usize) -> f32 {
+        squared(self.row, self.others.row(other))
+    }
+}
+
+/// What `summarise` says of each row of `a` among all rows of `b`.
 fn by_row<T: Send>(
     a: Embeddings<'_>,
     b: Embeddings<'_>,
-    summarise: impl Fn(&[f32]) -> T + Sync,
+    summarise: impl Fn(Row<'_>) -> T + Sync,
 ) -> Vec<T> {
-    let (rows, others) = (a.rows(), b.rows());
-    let tiles = (0..rows.div_ceil(TILE)).into_par_iter();
-    tiles
-        .flat_map_iter(|tile| {
-            let here = tile * TILE..((tile + 1) * TILE).min(rows);
-            let mut distances = vec![0.0; here.len() * others];
-            for start in (0..others).step_by(TILE) {
-                for (i, row) in here.clone().enumerate() {
-                    for other in start..(start + TILE).min(others) {
-                        distances[i * others + other] = squared(a.row(row), b.row(other));
-                    }
-                }
-            }
-            let summaries: Vec<T> = distances.chunks_exact(others).map(&summarise).collect();
-            summaries
-        })
-        .collect()
+    let (dimensions, others) = (a.dimensions(), b.rows());
+    let square = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
+    let squares: Vec<f32> = b.each().map(square).collect();
+    // The rounding of a sum of as many products, at worst.
+    let share = (dimensions + 8) as f32 * f32::EPSILON;
+    let mut products = vec![0.0; BLOCK.min(a.rows()) * others];
+    let mut summaries = Vec::with_capacity(a.rows());
+    for (block, rows) in a.values.chunks(BLOCK * dimensions).enumerate() {
+        let count = rows.len() / dimensions;
+        let products = &mut products[..count * others];
+        matmul_nt(count, others, dimensions, rows, b.values, products, false);
+        let rows = rows.par_chunks_exact(dimensions).zip(products.par_chunks_exact_mut(others));
+        summaries.par_extend(rows.enumerate().map(|(i, (row, about))| {
+            let own = square(row);
+            let slack: Vec<f32> = squares.iter().map(|other| share * (own + other)).collect();
+            about.iter_mut().zip(&squares).for_each(|(x, other)| *x = own + other - 2.0 * *x);
+            summarise(Row { number: block * BLOCK + i, row, others: b, about, slack: &slack })
+        }));
+    }
+    summaries
 }
 
 /// The squared distance, by differences: equal rows are at exactly zero. In eight sums, which the
