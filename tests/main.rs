@@ -6,3 +6,4 @@ mod input;
 mod interruption;
 mod program;
 mod runs;
+mod score;

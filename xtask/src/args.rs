@@ -40,6 +40,8 @@ pub enum Command {
     Report(OneStage),
     /// Write texts with a trained generator, to stdout.
     Generate(Box<Generate>),
+    /// Score a text file of generated sentences against one of real ones; no run is needed.
+    Score(Score),
     /// List the runs in a folder.
     List(List),
     /// Show one run: stages, files, sizes, headline numbers.
@@ -152,6 +154,22 @@ pub struct Generate {
 }
 
 #[derive(Debug, Args)]
+pub struct Score {
+    /// Generated sentences: one a line, tokens separated by spaces.
+    #[arg(long, value_name = "FILE")]
+    pub samples: PathBuf,
+    /// Real sentences that the generator has not seen, in the same form.
+    #[arg(long, value_name = "FILE")]
+    pub references: PathBuf,
+    /// The sentences it was trained on: also ask what was copied from them.
+    #[arg(long, value_name = "FILE")]
+    pub train: Option<PathBuf>,
+    /// Print the scores as JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct List {
     /// The folder that holds the runs.
     #[arg(default_value = "runs")]
@@ -191,10 +209,11 @@ pub struct Bench {
     /// Only rows whose name contains this; without it, all but those that take minutes.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
-    /// Also time PyTorch in turns with ours, and check the ratios against their bars.
+    /// Also time PyTorch in turns with ours, and check the ratios against their bars; with
+    /// `--only metrics/self-bleu`, fast-bleu and NLTK.
     #[arg(long)]
     pub peer: bool,
-    /// The Python interpreter that has PyTorch.
+    /// The Python interpreter that has the peer.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub python: PathBuf,
     /// As JSON lines.

@@ -44,6 +44,57 @@ pub enum Error {
         /// The text.
         text: String,
     },
+    /// Embeddings that are not whole rows.
+    #[error("{values} numbers are no embeddings of {dimensions}: give whole rows, one or more")]
+    EmbeddingShape {
+        /// How many numbers there are.
+        values: usize,
+        /// How many make a row.
+        dimensions: usize,
+    },
+    /// An embedding with a number that is infinite, none, or too large to be squared.
+    #[error(
+        "embedding number {row} (counted from 0) has a number that is not finite, or beyond 1e15"
+    )]
+    EmbeddingNotFinite {
+        /// Which.
+        row: usize,
+    },
+    /// Embeddings of two kinds.
+    #[error("embeddings of {a} and of {b} numbers do not compare: take one encoder for both")]
+    EmbeddingWidths {
+        /// The width of the first set.
+        a: usize,
+        /// The width of the second.
+        b: usize,
+    },
+    /// Too few rows for a distance.
+    #[error("{rows} embeddings are too few: this needs at least {least}")]
+    TooFewEmbeddings {
+        /// How many the smaller set has.
+        rows: usize,
+        /// How many it needs.
+        least: usize,
+    },
+    /// A neighbourhood that reaches to no neighbour.
+    #[error("a neighbourhood of 0 neighbours is empty: give k of 1 or more")]
+    NoNeighbours,
+    /// As many clusters as there cannot be.
+    #[error("{rows} embeddings do not make {clusters} clusters")]
+    Clusters {
+        /// How many embeddings there are.
+        rows: usize,
+        /// How many clusters were asked for.
+        clusters: usize,
+    },
+    /// A cluster that does not exist.
+    #[error("cluster {label} is none of {clusters}, which are counted from 0")]
+    Label {
+        /// Its number.
+        label: u32,
+        /// How many there are.
+        clusters: usize,
+    },
     /// Loading a model or sampling from it failed.
     #[error(transparent)]
     Generate(#[from] textgan_generate::Error),

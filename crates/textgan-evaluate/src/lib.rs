@@ -26,11 +26,15 @@
 //! - **Whether the noise matters**: how many of the most probable texts of many noise vectors are
 //!   distinct.
 //!
+//! [`embedding`] compares sets of sentence embeddings: Fréchet distance, precision, recall, density
+//! and coverage, MAUVE.
+//!
 //! Temperatures are chosen on the validation split by a stated rule, never on the test split.
 //! Changes come with a 95 % interval (Student's t over disjoint batches), whichever their sign.
 
 mod change;
 mod config;
+pub mod embedding;
 mod error;
 mod evaluate;
 mod evaluation;

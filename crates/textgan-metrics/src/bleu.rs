@@ -9,18 +9,17 @@
 use crate::Error;
 use crate::error::check;
 use crate::grams::{Grams, UNSEEN, runs};
+use crate::smoothing::{Counts, Smoothing};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// NLTK's `SmoothingFunction(epsilon=0.1).method1`: a precision of zero counts as `0.1` matches
-/// (Chen and Cherry, 2014).
-const EPSILON: f64 = 0.1;
-
 /// Sentences a parallel task takes at a time.
-const TASK: usize = 64;
+pub(crate) const TASK: usize = 64;
 
 /// A set of reference sentences, indexed once and scored against often.
 pub struct References {
+    max_n: usize,
+    smoothing: Smoothing,
     grams: Grams,
     /// By order (from 0) and n-gram number.
     largest: Vec<Vec<Largest>>,
@@ -82,17 +81,23 @@ pub fn self_bleu_scores<S: AsRef<[u32]> + Sync>(
     samples: &[S],
     max_n: usize,
 ) -> Result<Scores, Error> {
+    self_bleu_smoothed(samples, max_n, Smoothing::default())
+}
+
+/// As [`self_bleu_scores`], with another smoothing method.
+///
+/// # Errors
+/// As [`self_bleu`]; a sample for which the method has no value.
+pub fn self_bleu_smoothed<S: AsRef<[u32]> + Sync>(
+    samples: &[S],
+    max_n: usize,
+    smoothing: Smoothing,
+) -> Result<Scores, Error> {
     if samples.len() == 1 {
         return Err(Error::OneSample);
     }
-    let index = References::index("samples", samples, max_n)?;
-    Ok(index.score_each(
-        samples,
-        |largest, sample| {
-            if largest.owner == sample { largest.second } else { largest.count }
-        },
-        true,
-    ))
+    check("samples", samples)?;
+    References::index(samples, max_n, smoothing)?.score_each(samples, Own::Excluded)
 }
 
 impl References {
@@ -101,7 +106,20 @@ impl References {
     /// # Errors
     /// No references, or only empty ones; `max_n` of zero.
     pub fn new<R: AsRef<[u32]>>(references: &[R], max_n: usize) -> Result<Self, Error> {
-        Self::index("references", references, max_n)
+        Self::smoothed(references, max_n, Smoothing::default())
+    }
+
+    /// As [`References::new`], with another smoothing method.
+    ///
+    /// # Errors
+    /// As [`References::new`].
+    pub fn smoothed<R: AsRef<[u32]>>(
+        references: &[R],
+        max_n: usize,
+        smoothing: Smoothing,
+    ) -> Result<Self, Error> {
+        check("references", references)?;
+        Self::index(references, max_n, smoothing)
     }
 
     /// How many references there are.
@@ -117,23 +135,44 @@ impl References {
     /// BLEU of every sample against this set; see [`bleu`].
     ///
     /// # Errors
-    /// No samples, or only empty ones.
+    /// No samples, or only empty ones; a sample for which the smoothing method has no value.
     pub fn score<S: AsRef<[u32]> + Sync>(&self, samples: &[S]) -> Result<Scores, Error> {
         check("samples", samples)?;
-        Ok(self.score_each(samples, |largest, _| largest.count, false))
+        self.score_each(samples, Own::Absent)
+    }
+
+    pub(crate) fn max_n(&self) -> usize {
+        self.max_n
+    }
+
+    pub(crate) fn counter(&self) -> Counter<'_> {
+        Counter {
+            references: self,
+            ids: Vec::new(),
+            sorted: Vec::new(),
+            matches: vec![0; self.grams.max_n()],
+        }
+    }
+
+    /// Of a set that may say nothing.
+    pub(crate) fn unchecked<R: AsRef<[u32]>>(
+        references: &[R],
+        max_n: usize,
+    ) -> Result<Self, Error> {
+        Self::index(references, max_n, Smoothing::default())
     }
 
     fn index<R: AsRef<[u32]>>(
-        set: &'static str,
         references: &[R],
         max_n: usize,
+        smoothing: Smoothing,
     ) -> Result<Self, Error> {
         if max_n == 0 {
             return Err(Error::Order);
         }
-        check(set, references)?;
-        let mut grams = Grams::new(max_n);
-        let mut largest: Vec<Vec<Largest>> = vec![Vec::new(); max_n];
+        let orders = smoothing.orders(max_n);
+        let mut grams = Grams::new(orders);
+        let mut largest: Vec<Vec<Largest>> = vec![Vec::new(); orders];
         let (mut ids, mut sorted) = (Vec::new(), Vec::new());
         for (owner, reference) in references.iter().enumerate() {
             grams.add(reference.as_ref(), &mut ids, |n, ids| {
@@ -151,46 +190,88 @@ impl References {
             })?;
         }
         let lengths = Lengths::new(references.iter().map(|r| r.as_ref().len()));
-        Ok(Self { grams, largest, lengths, sentences: references.len() })
+        Ok(Self { max_n, smoothing, grams, largest, lengths, sentences: references.len() })
     }
 
-    /// `limit` gives the largest count among the references of a sample.
-    fn score_each<S: AsRef<[u32]> + Sync>(
-        &self,
-        samples: &[S],
-        limit: impl Fn(&Largest, u32) -> u32 + Sync,
-        without_itself: bool,
-    ) -> Scores {
-        let max_n = self.grams.max_n();
+    fn score_each<S: AsRef<[u32]> + Sync>(&self, samples: &[S], own: Own) -> Result<Scores, Error> {
+        let max_n = self.max_n;
         let mut values = vec![0.0; samples.len() * max_n];
-        values.par_chunks_mut(TASK * max_n).zip(samples.par_chunks(TASK)).enumerate().for_each(
-            |(task, (values, samples))| {
-                let (mut ids, mut sorted) = (Vec::new(), Vec::new());
-                let mut matches = vec![0u32; max_n];
+        let first_undefined = values
+            .par_chunks_mut(TASK * max_n)
+            .zip(samples.par_chunks(TASK))
+            .enumerate()
+            .filter_map(|(task, (values, samples))| {
+                let mut counter = self.counter();
+                let mut precisions = vec![0.0; max_n];
+                let mut undefined = None;
                 for (i, (scores, sample)) in values.chunks_mut(max_n).zip(samples).enumerate() {
-                    let sample = sample.as_ref();
-                    let number = (task * TASK + i) as u32;
-                    matches.fill(0);
-                    self.grams.look_up(sample, &mut ids, |n, ids| {
-                        sorted.clear();
-                        sorted.extend(ids.iter().filter(|&&id| id != UNSEEN));
-                        sorted.sort_unstable();
-                        matches[n - 1] = runs(&sorted)
-                            .map(|(id, count)| {
-                                count.min(limit(&self.largest[n - 1][id as usize], number))
-                            })
-                            .sum();
+                    let number = task * TASK + i;
+                    counter.count_among(sample.as_ref(), number as u32, own, |counts| {
+                        if !combine(self.smoothing, counts, &mut precisions, scores) {
+                            undefined.get_or_insert(number);
+                        }
                     });
-                    let closest = self.lengths.closest(sample.len(), without_itself);
-                    combine(&matches, sample.len(), closest, scores);
                 }
-            },
-        );
-        Scores { max_n, values }
+                undefined
+            })
+            .min();
+        match first_undefined {
+            Some(sample) => Err(Error::Undefined { sample, method: self.smoothing.number() }),
+            None => Ok(Scores { max_n, values }),
+        }
+    }
+}
+
+/// Whether a sample stands among the references itself, and is to be left out of them.
+#[derive(Clone, Copy, PartialEq)]
+enum Own {
+    Absent,
+    Excluded,
+}
+
+/// Counts matches, with buffers that are used again.
+pub(crate) struct Counter<'a> {
+    references: &'a References,
+    ids: Vec<u32>,
+    sorted: Vec<u32>,
+    matches: Vec<u32>,
+}
+
+impl Counter<'_> {
+    /// Counts a sample that is not one of the references.
+    pub fn count(&mut self, sample: &[u32], counted: impl FnOnce(Counts<'_>)) {
+        self.count_among(sample, UNSEEN, Own::Absent, counted);
+    }
+
+    fn count_among(
+        &mut self,
+        sample: &[u32],
+        number: u32,
+        own: Own,
+        counted: impl FnOnce(Counts<'_>),
+    ) {
+        let Self { references, ids, sorted, matches } = self;
+        matches.fill(0);
+        references.grams.look_up(sample, ids, |n, ids| {
+            sorted.clear();
+            sorted.extend(ids.iter().filter(|&&id| id != UNSEEN));
+            sorted.sort_unstable();
+            let largest = &references.largest[n - 1];
+            matches[n - 1] = runs(sorted)
+                .map(|(id, count)| count.min(largest[id as usize].without(number, own)))
+                .sum();
+        });
+        let closest = references.lengths.closest(sample.len(), own == Own::Excluded);
+        counted(Counts { matches, length: sample.len(), closest });
     }
 }
 
 impl Largest {
+    /// The largest count, or that among all but the sample itself.
+    fn without(&self, sample: u32, own: Own) -> u32 {
+        if own == Own::Excluded && self.owner == sample { self.second } else { self.count }
+    }
+
     fn see(&mut self, count: u32, owner: u32) {
         if count > self.count {
             *self = Self { count, owner, second: self.count };
@@ -226,20 +307,39 @@ impl Lengths {
     }
 }
 
-/// BLEU-1 up to BLEU-`matches.len()` from the number of matches of each order.
-fn combine(matches: &[u32], length: usize, closest: usize, scores: &mut [f64]) {
-    if matches[0] == 0 {
+/// BLEU of every order that `scores` has room for; whether they have a value.
+fn combine(
+    smoothing: Smoothing,
+    counts: Counts<'_>,
+    precisions: &mut [f64],
+    scores: &mut [f64],
+) -> bool {
+    if counts.matches[0] == 0 {
         scores.fill(0.0); // not one word in common, or no word at all
-        return;
+        return true;
     }
-    let brevity = if length > closest { 1.0 } else { (1.0 - closest as f64 / length as f64).exp() };
-    let mut logarithms = 0.0;
-    for (i, (score, &matched)) in scores.iter_mut().zip(matches).enumerate() {
-        let possible = length.saturating_sub(i).max(1) as f64;
-        let precision = if matched == 0 { EPSILON } else { f64::from(matched) } / possible;
-        logarithms += precision.ln();
-        *score = brevity * (logarithms / (i + 1) as f64).exp();
+    let brevity = counts.brevity();
+    if smoothing.looks_above() {
+        for (i, score) in scores.iter_mut().enumerate() {
+            smoothing.smooth(counts, &mut precisions[..=i]);
+            *score = brevity * (logarithms(&precisions[..=i]).sum::<f64>() / (i + 1) as f64).exp();
+        }
+        return true;
     }
+    if !smoothing.smooth(counts, precisions) {
+        return false;
+    }
+    let mut sum = 0.0;
+    for (i, (score, logarithm)) in scores.iter_mut().zip(logarithms(precisions)).enumerate() {
+        sum += logarithm;
+        *score = brevity * (sum / (i + 1) as f64).exp();
+    }
+    true
+}
+
+/// A precision that a method leaves at zero is left out of the mean, as in NLTK.
+fn logarithms(precisions: &[f64]) -> impl Iterator<Item = f64> {
+    precisions.iter().map(|&precision| if precision > 0.0 { precision.ln() } else { 0.0 })
 }
 
 impl Scores {

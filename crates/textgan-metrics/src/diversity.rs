@@ -28,6 +28,43 @@ pub fn ngram_entropy<S: AsRef<[u32]>>(samples: &[S], n: usize) -> Result<f64, Er
     Ok(counts.iter().map(|&count| count as f64 / total).map(|p| -p * p.ln()).sum())
 }
 
+/// N-grams that occur exactly once in the whole set, over all its n-grams. Zero when no sentence is
+/// long enough to have one.
+///
+/// The `unique-n` of TextBox (Li et al., 2021). It falls as a set grows.
+///
+/// # Errors
+/// No samples; `n` of zero.
+pub fn unique_ngrams<S: AsRef<[u32]>>(samples: &[S], n: usize) -> Result<f64, Error> {
+    let counts = counts(samples, n)?;
+    let total: u64 = counts.iter().sum();
+    let once = counts.iter().filter(|&&count| count == 1).count();
+    Ok(if total == 0 { 0.0 } else { once as f64 / total as f64 })
+}
+
+/// Zipf's coefficient: minus the slope of the least-squares line through the logarithms of rank and
+/// frequency of the `most` most frequent tokens (Holtzman et al., 2020, who take 5,000).
+///
+/// About 1 for natural text; larger where few words do most of the work.
+///
+/// # Errors
+/// No samples; fewer than two different tokens among the `most`.
+pub fn zipf_coefficient<S: AsRef<[u32]>>(samples: &[S], most: usize) -> Result<f64, Error> {
+    let mut counts = counts(samples, 1)?;
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    counts.truncate(most);
+    if counts.len() < 2 {
+        return Err(Error::Rank { tokens: counts.len() });
+    }
+    let points = || (1..).zip(&counts).map(|(r, &c)| (f64::from(r).ln(), (c as f64).ln()));
+    let size = counts.len() as f64;
+    let mean_x = points().map(|(x, _)| x).sum::<f64>() / size;
+    let mean_y = points().map(|(_, y)| y).sum::<f64>() / size;
+    let covariance: f64 = points().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+    let variance: f64 = points().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    Ok(-covariance / variance)
+}
+
 /// Different sentences over all sentences.
 ///
 /// # Errors
@@ -101,7 +138,7 @@ fn counts<S: AsRef<[u32]>>(samples: &[S], n: usize) -> Result<Vec<u64>, Error> {
         Err(error) => return Err(error),
     }
     let mut grams = Grams::new(n);
-    let mut counts = Vec::new();
+    let mut counts: Vec<u64> = Vec::new();
     let mut ids = Vec::new();
     for sample in samples {
         grams.add(sample.as_ref(), &mut ids, |order, ids| {

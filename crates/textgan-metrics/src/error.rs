@@ -33,6 +33,46 @@ pub enum Error {
     /// More sentences or distinct n-grams than fit 32-bit counters.
     #[error("more than {} sentences or distinct n-grams: split the set", u32::MAX - 1)]
     TooMany,
+    /// A smoothing method has no value for a sample: method 6 needs a matching 3-gram.
+    #[error(
+        "smoothing method {method} has no value for sample number {sample} (counted from 0), which \
+         shares no 3-gram with its references: take another method"
+    )]
+    Undefined {
+        /// Its position in the set.
+        sample: usize,
+        /// NLTK's number of the method.
+        method: usize,
+    },
+    /// A smoothing value that is negative or not a number.
+    #[error("a smoothing value of {value} is not a count: give 0 or more")]
+    SmoothingValue {
+        /// The value.
+        value: String,
+    },
+    /// Samples with references of their own, and not as many lists of references.
+    #[error("{samples} samples, but references of {references}: each sample needs its own")]
+    Unpaired {
+        /// How many samples.
+        samples: usize,
+        /// How many lists of references.
+        references: usize,
+    },
+    /// A sample whose list of references is empty.
+    #[error("sample number {sample} (counted from 0) has no reference")]
+    NoReference {
+        /// Its position in the set.
+        sample: usize,
+    },
+    /// A line needs two points.
+    #[error("Zipf's coefficient needs at least two different tokens, there {}", are(*tokens))]
+    Rank {
+        /// How many different tokens were looked at.
+        tokens: usize,
+    },
+    /// A window that holds no neighbour.
+    #[error("a window of 0 tokens has no neighbours: give 1 or more")]
+    Window,
     /// A spread needs two values.
     #[error("an interval needs at least two batches, there {}", are(*batches))]
     Batches {

@@ -1,10 +1,15 @@
 //! Text-generation metrics over token ids: exact, fast, pure functions.
 //!
-//! - [`bleu`] and [`References`]: NLTK's smoothed sentence BLEU against a whole reference set;
+//! - [`bleu`] and [`References`]: NLTK's sentence BLEU against a whole reference set, with any of its
+//!   [`Smoothing`] methods;
 //! - [`self_bleu`]: every sample against *all* others, in linear time;
-//! - [`distinct_n`], [`ngram_entropy`], [`distinct_sentences`], [`lengths`]: variety;
-//! - [`exact_copy_rate`]: memorised training sentences;
-//! - [`interval`], [`difference`], [`over_batches`]: how far a number can be trusted.
+//! - [`corpus_bleu`], as sacrebleu computes it;
+//! - [`ms_jaccard`], [`embedding_similarity`], [`length_distance`]: quality and variety at once;
+//! - [`distinct_n`], [`unique_ngrams`], [`ngram_entropy`], [`zipf_coefficient`],
+//!   [`distinct_sentences`], [`lengths`]: variety;
+//! - [`exact_copy_rate`], [`longest_runs`], [`Nearest`]: what was memorised of the training set;
+//! - [`interval`], [`difference`], [`over_batches`]: how far a number can be trusted;
+//! - [`Texts::signature`]: what it was measured with.
 //!
 //! Sentences are anything that is a slice of `u32` ids (`Vec<u32>`, `&[u32]`, ..), without
 //! padding or begin and end marks. Results do not depend on the number of threads, and what has
@@ -26,16 +31,34 @@
 //! # Ok::<(), textgan_metrics::Error>(())
 //! ```
 
+mod automaton;
 mod bleu;
+mod corpus;
 mod diversity;
 mod error;
 mod grams;
 mod interval;
+mod jaccard;
+mod nearest;
+mod runs;
+mod signature;
+mod similarity;
+mod smoothing;
+mod spread;
 mod student;
 
-pub use bleu::{References, Scores, bleu, self_bleu, self_bleu_scores};
+pub use bleu::{References, Scores, bleu, self_bleu, self_bleu_scores, self_bleu_smoothed};
+pub use corpus::{CorpusBleu, CorpusSmoothing, corpus_bleu};
 pub use diversity::{
     Lengths, distinct_n, distinct_sentences, exact_copy_rate, lengths, ngram_entropy,
+    unique_ngrams, zipf_coefficient,
 };
 pub use error::{Error, refuse_empty};
 pub use interval::{CONFIDENCE, Interval, batches, difference, interval, over_batches};
+pub use jaccard::ms_jaccard;
+pub use nearest::{Nearest, Neighbour};
+pub use runs::{Run, longest_runs};
+pub use signature::{Metric, Texts};
+pub use similarity::{EmbSim, embedding_similarity};
+pub use smoothing::Smoothing;
+pub use spread::{Spread, earth_movers_distance, length_distance, spread};

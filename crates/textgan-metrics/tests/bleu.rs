@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use textgan_metrics::{Error, References, bleu, refuse_empty, self_bleu, self_bleu_scores};
+use textgan_metrics::{
+    Error, References, Smoothing, bleu, refuse_empty, self_bleu, self_bleu_scores,
+    self_bleu_smoothed,
+};
 
 fn sentences(value: &Value) -> Vec<Vec<u32>> {
     serde_json::from_value(value.clone()).unwrap()
@@ -33,6 +36,77 @@ fn scores_equal_nltks() {
             }
         }
     }
+}
+
+#[test]
+fn every_smoothing_method_equals_nltks() {
+    let golden: Value = serde_json::from_str(include_str!("golden.json")).unwrap();
+    let mut compared = [0; 8];
+    for (number, case) in golden["cases"].as_array().unwrap().iter().enumerate() {
+        let samples = sentences(&case["samples"]);
+        let references = sentences(&case["references"]);
+        for smoothing in Smoothing::ALL {
+            let method = smoothing.number();
+            for max_n in 1..=5 {
+                let index = References::smoothed(&references, max_n, smoothing).unwrap();
+                for (i, sample) in samples.iter().enumerate().filter(|(_, s)| !s.is_empty()) {
+                    let found = index.score(std::slice::from_ref(sample));
+                    let name = format!("case {number}, method {method}, BLEU-{max_n}, sample {i}");
+                    match (case["methods"][method][i][max_n - 1].as_f64(), found) {
+                        (Some(nltk), Ok(found)) => {
+                            let found = found.sentence(0)[max_n - 1];
+                            assert!((found - nltk).abs() < 1e-12, "{name}: {found}, NLTK {nltk}");
+                            compared[method] += 1;
+                        }
+                        // NLTK's method 6 refuses orders below 3, where ours changes nothing.
+                        (None, Ok(_)) => assert!(method == 6 && max_n < 3, "{name}"),
+                        (None, Err(error)) => {
+                            assert_eq!(error, Error::Undefined { sample: 0, method: 6 }, "{name}");
+                        }
+                        (Some(nltk), Err(error)) => panic!("{name}: {error}, NLTK {nltk}"),
+                    }
+                }
+            }
+        }
+        let scores = self_bleu_smoothed(&samples, 4, Smoothing::Neighbours).unwrap();
+        for (i, nltk) in case["self_method_5"].as_array().unwrap().iter().enumerate() {
+            for n in 0..4 {
+                let nltk = nltk[n].as_f64().unwrap();
+                assert!((scores.sentence(i)[n] - nltk).abs() < 1e-12, "case {number}, sample {i}");
+            }
+        }
+    }
+    assert!(compared.iter().all(|&count| count >= 40), "{compared:?}");
+}
+
+#[test]
+fn scores_equal_fast_bleus() {
+    let golden: Value = serde_json::from_str(include_str!("golden.json")).unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        let samples = sentences(&case["samples"]);
+        let index = References::new(&sentences(&case["references"]), 5).unwrap();
+        for (kind, scores) in [
+            ("fast_bleu", index.score(&samples).unwrap()),
+            ("fast_self_bleu", self_bleu_scores(&samples, 5).unwrap()),
+        ] {
+            let expected: Vec<Vec<f64>> = serde_json::from_value(case[kind].clone()).unwrap();
+            for (i, expected) in expected.iter().enumerate() {
+                // Its weights are single-precision.
+                for (found, expected) in scores.sentence(i)[1..].iter().zip(expected) {
+                    assert!((found - expected).abs() < 1e-7, "{kind} {i}: {found} {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_sample_without_a_value_is_named() {
+    let samples: Vec<Vec<u32>> =
+        (0..300).map(|i| vec![1, 2, if i < 200 { 3 } else { 4 }]).collect();
+    let index = References::smoothed(&[[1, 2, 3]], 4, Smoothing::Expected).unwrap();
+    assert_eq!(index.score(&samples), Err(Error::Undefined { sample: 200, method: 6 }));
+    assert!(index.score(&samples[..200]).is_ok());
 }
 
 /// The definition, word for word: every reference visited for every sample.

@@ -1,6 +1,7 @@
 //! What is timed. Each row measures the code that runs, on inputs that are the same every time.
 
 mod artifact;
+pub mod captions;
 pub mod duel;
 mod pipeline;
 mod streaming;
@@ -34,7 +35,8 @@ pub const ROWS: &[Row] = &[
     artifact::WRITE,
     artifact::READ,
     text::GRAMMAR,
-    text::SELF_BLEU,
+    captions::SELF_BLEU,
+    captions::COPIES,
     pipeline::SECOND_RUN,
     pipeline::QUICKSTART,
     streaming::STREAMING,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::args::Bench;
 use crate::bench::duel::{self, DUELS, Duel};
-use crate::bench::{self, Row};
+use crate::bench::{self, Row, captions};
 use crate::exit::{Failed, Refusal};
 
 pub fn run(args: Bench) -> Result<()> {
@@ -23,6 +23,10 @@ pub fn run(args: Bench) -> Result<()> {
         return Err(Refusal::new(format!("no such row; they are {}", names.join(", "))).into());
     }
     let mut over = values(&rows, args.json)?;
+    let beside = rows.iter().any(|row| row.name == captions::SELF_BLEU.name);
+    if args.peer && only.is_some() && beside {
+        over += self_bleu(&args.python, args.json)?;
+    }
     over += comparisons(&duels, args.peer.then_some(&*args.python), args.json)?;
     match over {
         0 => Ok(()),
@@ -51,6 +55,29 @@ fn values(rows: &[&Row], json: bool) -> Result<usize> {
             let bar = row.bar.map_or(String::new(), |bar| bar.to_string());
             let value = format!("{value:.3} {}", row.unit);
             println!("{:24} {value:>14} {bar:>8}  {}", row.name, row.what);
+        }
+    }
+    Ok(over)
+}
+
+/// Our Self-BLEU beside other programs'; returns how many ratios are over their bars.
+fn self_bleu(python: &Path, json: bool) -> Result<usize> {
+    let (ours, peers) = captions::beside_peers(python)?;
+    let mut over = 0;
+    for peer in &peers {
+        let (ratio, bar) = (ours / peer.seconds, peer.bar());
+        over += usize::from(ratio > bar);
+        if json {
+            let line = json!({
+                "name": captions::SELF_BLEU.name, "ours_s": ours, "peer_s": peer.seconds,
+                "ratio": ratio, "bar": bar, "peer": peer.name, "timed": peer.timed,
+            });
+            println!("{line}");
+        } else {
+            println!(
+                "  ours {ours:.3} s, {} {:.1} s ({} captions timed): ratio {ratio:.6}, at most {bar}",
+                peer.name, peer.seconds, peer.timed
+            );
         }
     }
     Ok(over)

@@ -6,6 +6,7 @@ mod config;
 mod generate;
 mod list;
 mod pipeline;
+mod score;
 mod show;
 mod stage;
 mod test;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Evaluate(args) => stage::run(stages::EVALUATE, args, &terminal),
         Command::Report(args) => stage::run(stages::REPORT, args, &terminal),
         Command::Generate(args) => generate::run(*args, &terminal),
+        Command::Score(args) => score::run(args, &terminal),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Config(args) => config::run(args),

@@ -1,0 +1,96 @@
+//! Distances between two sets of sentence embeddings.
+//!
+//! An embedding is a row of numbers for a sentence, from an encoder or from
+//! [`hashed_projection`], which needs none. Numbers of one embedding never compare with those of
+//! another, so every result must be stored with the name of its own.
+//!
+//! - [`frechet_distance`]: between two normal distributions;
+//! - [`neighbourhoods`]: precision, recall, density and coverage;
+//! - [`mauve`], or [`mauve_of_clusters`] where the clusters are given: divergence of two histograms.
+//!
+//! All are pure functions whose bits do not depend on the number of threads.
+//!
+//! ```
+//! use textgan_evaluate::embedding::{Embeddings, frechet_distance, hashed_projection, DIMENSIONS};
+//!
+//! let real = hashed_projection(&[vec![4, 5, 6], vec![4, 7, 6], vec![5, 5, 6]]);
+//! let fake = hashed_projection(&[vec![4, 5, 6], vec![9, 9, 9], vec![8, 8, 6]]);
+//! let real = Embeddings::new(&real, DIMENSIONS)?;
+//! let fake = Embeddings::new(&fake, DIMENSIONS)?;
+//! assert!(frechet_distance(real, real)? < 1e-9);
+//! assert!(frechet_distance(real, fake)? > 0.1);
+//! # Ok::<(), textgan_evaluate::Error>(())
+//! ```
+
+mod clusters;
+mod frechet;
+mod hashed;
+mod mauve;
+mod moments;
+mod neighbourhoods;
+
+pub use clusters::cluster;
+pub use frechet::frechet_distance;
+pub use hashed::{DIMENSIONS, HASHED_PROJECTION, hashed_projection};
+pub use mauve::{Mauve, mauve, mauve_of_clusters};
+pub use neighbourhoods::{Neighbourhoods, neighbourhoods};
+
+use crate::{Error, Result};
+
+/// Beyond this the squares of a distance would leave single precision.
+const GREATEST: f32 = 1e15;
+
+/// A set of embeddings, `[rows, dimensions]`, every number finite and below 1e15.
+#[derive(Clone, Copy, Debug)]
+pub struct Embeddings<'a> {
+    values: &'a [f32],
+    dimensions: usize,
+}
+
+impl<'a> Embeddings<'a> {
+    /// From rows one after the other.
+    ///
+    /// # Errors
+    /// No rows, rows that are not whole, or a number that is not finite or beyond 1e15.
+    pub fn new(values: &'a [f32], dimensions: usize) -> Result<Self> {
+        if dimensions == 0 || values.is_empty() || !values.len().is_multiple_of(dimensions) {
+            return Err(Error::EmbeddingShape { values: values.len(), dimensions });
+        }
+        if let Some(at) =
+            values.iter().position(|value| !value.is_finite() || value.abs() > GREATEST)
+        {
+            return Err(Error::EmbeddingNotFinite { row: at / dimensions });
+        }
+        Ok(Self { values, dimensions })
+    }
+
+    /// How many embeddings there are.
+    pub fn rows(&self) -> usize {
+        self.values.len() / self.dimensions
+    }
+
+    /// How many numbers each has.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// One embedding.
+    pub fn row(&self, row: usize) -> &'a [f32] {
+        &self.values[row * self.dimensions..(row + 1) * self.dimensions]
+    }
+
+    fn each(&self) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        self.values.chunks_exact(self.dimensions)
+    }
+}
+
+/// Two sets that can be compared: of one width, and of at least `least` rows.
+fn check(a: Embeddings<'_>, b: Embeddings<'_>, least: usize) -> Result<()> {
+    if a.dimensions != b.dimensions {
+        return Err(Error::EmbeddingWidths { a: a.dimensions, b: b.dimensions });
+    }
+    match a.rows().min(b.rows()) {
+        rows if rows < least => Err(Error::TooFewEmbeddings { rows, least }),
+        _ => Ok(()),
+    }
+}
