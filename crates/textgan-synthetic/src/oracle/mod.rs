@@ -9,7 +9,7 @@ use crate::Error;
 use head::Head;
 use rayon::prelude::*;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use textgan_random::{Key, Stream};
 use walk::Walk;
 
@@ -102,6 +102,14 @@ impl Oracle {
             }
             Ok(values)
         })
+    }
+
+    /// The files that [`Oracle::load`] reads from a folder.
+    pub fn files(folder: &Path) -> Vec<PathBuf> {
+        let gates =
+            GATES.iter().flat_map(|gate| ["w", "u", "b"].map(|kind| format!("{kind}{gate}")));
+        let names = gates.chain(["embedding", "wo", "bo"].map(str::to_owned));
+        names.map(|name| folder.join(format!("{name}.npy"))).collect()
     }
 
     /// An oracle with parameters drawn from the standard normal distribution, as SeqGAN draws its
