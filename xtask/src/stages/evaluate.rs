@@ -26,22 +26,22 @@ impl Evaluate<'_> {
 /// A distribution that was read or drawn for this evaluation.
 enum Known {
     BuiltIn,
-    Grammar(Grammar),
-    Oracle(Oracle),
+    Grammar(Box<Grammar>),
+    Oracle(Box<Oracle>),
 }
 
 impl Known {
     fn of(source: &Source) -> Result<Option<Self>> {
         Ok(match source {
             Source::Files(_) => None,
-            Source::Oracle(source) => Some(Self::Oracle(source.oracle()?)),
+            Source::Oracle(source) => Some(Self::Oracle(Box::new(source.oracle()?))),
             Source::Synthetic(Synthetic { grammar: None, .. }) => Some(Self::BuiltIn),
             Source::Synthetic(Synthetic { grammar: Some(path), .. }) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 let grammar =
                     Grammar::from_toml(&text).with_context(|| path.display().to_string())?;
-                Some(Self::Grammar(grammar))
+                Some(Self::Grammar(Box::new(grammar)))
             }
         })
     }

@@ -119,7 +119,7 @@ pub(crate) fn at_quality(points: &[Point], quality: f64) -> Option<f64> {
     points.windows(2).find_map(|pair| {
         let [a, b] = pair else { return None };
         let along = (quality - a.quality) / (b.quality - a.quality);
-        (0.0..=1.0).contains(&along).then(|| a.diversity + along * (b.diversity - a.diversity))
+        (0.0..=1.0).contains(&along).then_some(a.diversity + along * (b.diversity - a.diversity))
     })
 }
 
