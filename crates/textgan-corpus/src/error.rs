@@ -192,6 +192,9 @@ pub enum Error {
         /// What is wrong in it.
         source: textgan_synthetic::Error,
     },
+    /// An oracle that cannot be used.
+    #[error(transparent)]
+    Oracle(#[from] textgan_synthetic::Error),
     /// Nothing was read.
     #[error("the corpus is empty: {sources} {} no document; check corpus.sources", if .blank > &0 { "holds only blank lines," } else { "holds" })]
     Empty {

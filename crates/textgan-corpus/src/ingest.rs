@@ -80,12 +80,13 @@ fn streams(config: &CorpusConfig) -> Vec<Stream<'_>> {
     own.chain([Stream { sources: &config.sources, own: None }]).collect()
 }
 
-/// The work ahead, in bytes of files and sentences of grammars, if it can be known.
+/// The work ahead, in bytes of files and samples of grammars and oracles, if it can be known.
 fn work(config: &CorpusConfig) -> Result<Option<u64>, Error> {
     let mut total = 0;
     for source in streams(config).iter().flat_map(|stream| stream.sources) {
         match source {
             Source::Synthetic(synthetic) => total += synthetic.documents,
+            Source::Oracle(oracle) => total += oracle.documents,
             Source::Files(files) => {
                 let paths = read::local_files(files)?;
                 if paths.is_empty() {
@@ -381,6 +382,7 @@ fn names(sources: &[Source]) -> String {
         .map(|source| match source {
             Source::Files(files) => format!("`{}`", files.path),
             Source::Synthetic(_) => "`textgan-synthetic`".into(),
+            Source::Oracle(_) => "an oracle".into(),
         })
         .collect();
     names.join(", ")

@@ -44,8 +44,8 @@ mod write;
 pub use clean::{Cleaner, Rejected};
 pub use config::{
     Clean, Compression, CorpusConfig, CrossSplit, Encoding, Files, Format, Fractions, Label,
-    Language, Length, Limits, NearDuplicates, Oversized, OwnSplit, Sentences, SharedAction,
-    Shingle, Source, Step, StopWords, Synthetic, UnicodeForm, Unit, Whitespace,
+    Language, Length, Limits, NearDuplicates, OracleSource, Oversized, OwnSplit, Sentences,
+    SharedAction, Shingle, Source, Step, StopWords, Synthetic, UnicodeForm, Unit, Whitespace,
 };
 pub use error::{Error, Place};
 pub use ingest::ingest;

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use textgan_artifact::Progress;
-use textgan_evaluate::{EvaluateConfig, Inputs, evaluate};
+use textgan_evaluate::{EvaluateConfig, Inputs, Truth, evaluate};
 use textgan_random::Key;
 use textgan_synthetic::Grammar;
 
@@ -17,12 +17,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let made;
     let inputs = match &arguments[..] {
         [model, tokens, rest @ ..] => {
-            Inputs { model, baseline: rest.first().map(PathBuf::as_path), tokens, grammar: None }
+            Inputs { model, baseline: rest.first().map(PathBuf::as_path), tokens, truth: None }
         }
         _ => {
             made = untrained(out.path())?;
-            let grammar = Some(Grammar::embedded());
-            Inputs { model: &made.0, baseline: None, tokens: &made.1, grammar }
+            let truth = Some(Truth::Grammar(Grammar::embedded()));
+            Inputs { model: &made.0, baseline: None, tokens: &made.1, truth }
         }
     };
     let config = EvaluateConfig {

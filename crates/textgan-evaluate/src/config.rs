@@ -17,6 +17,10 @@ pub struct EvaluateConfig {
     /// The greatest Self-BLEU-4 that a chosen temperature may have; needed with several
     /// temperatures.
     pub self_bleu_bound: Option<f64>,
+    /// Temperatures of the curve of quality against diversity, where the corpus has a truth that
+    /// can score samples at each (an oracle); it is drawn for the model and for its baseline. None:
+    /// no curve.
+    pub sweep: Vec<f32>,
     /// Noise vectors that the probability of a text is averaged over.
     pub noise_vectors: usize,
     /// Texts of the validation split, and of the test split, whose likelihood is measured. Unset:
@@ -36,6 +40,7 @@ impl Default for EvaluateConfig {
             samples: 2_000,
             temperatures: vec![1.0],
             self_bleu_bound: None,
+            sweep: Vec::new(),
             noise_vectors: 64,
             likelihood_texts: None,
             greedy_texts: 1_000,
@@ -57,6 +62,9 @@ impl EvaluateConfig {
         }
         if let Some(bad) = self.temperatures.iter().find(|t| !(t.is_finite() && **t > 0.0)) {
             return refuse("temperatures", format!("{bad} is not a positive number"));
+        }
+        if let Some(bad) = self.sweep.iter().find(|t| !(t.is_finite() && **t > 0.0)) {
+            return refuse("sweep", format!("{bad} is not a positive number"));
         }
         if self.temperatures.len() > 1 && self.self_bleu_bound.is_none() {
             return refuse(

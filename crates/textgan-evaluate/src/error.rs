@@ -107,9 +107,22 @@ pub enum Error {
     /// A metric refused.
     #[error(transparent)]
     Metrics(#[from] textgan_metrics::Error),
-    /// The grammar refused.
+    /// A vocabulary that is not that of the truth.
+    #[error(
+        "{folder}: the model's word {word:?} is no token of the oracle {oracle}; evaluate it with the \
+         oracle that made its corpus, tokenised by words"
+    )]
+    Word {
+        /// The model folder.
+        folder: PathBuf,
+        /// The word.
+        word: String,
+        /// The oracle.
+        oracle: String,
+    },
+    /// The grammar or the oracle refused.
     #[error(transparent)]
-    Grammar(#[from] textgan_synthetic::Error),
+    Truth(#[from] textgan_synthetic::Error),
     /// The artifact floor failed.
     #[error(transparent)]
     Artifact(#[from] textgan_artifact::Error),

@@ -6,14 +6,14 @@ use textgan_artifact::{Progress, write_atomic};
 use textgan_generate::{Labels, Model, Options};
 use textgan_metrics::References;
 use textgan_random::Key;
-use textgan_synthetic::Grammar;
 use textgan_tokenizer::Statistics;
 
-use crate::evaluation::{Better, Evaluation, Measure, Scores};
+use crate::evaluation::{Better, Choice, Curve, Evaluation, Measure, Scores};
+use crate::exact::{HeldOut, Samples, Sweep};
 use crate::likelihood::Likelihoods;
 use crate::quality::{self, MOST_TOKENS, Protocol, Real};
 use crate::series::{Series, changes};
-use crate::{Error, EvaluateConfig, Result, exact, summary, temperature};
+use crate::{Error, EvaluateConfig, Result, Truth, summary, temperature};
 
 /// Version of the layout of `evaluation.json`.
 const FORMAT: u32 = 1;
@@ -27,8 +27,8 @@ pub struct Inputs<'a> {
     pub baseline: Option<&'a Path>,
     /// Folder of the tokenize stage: the three splits and `stats.json`.
     pub tokens: &'a Path,
-    /// The grammar that made the corpus, when one did.
-    pub grammar: Option<&'a Grammar>,
+    /// The distribution that the corpus was drawn from, where it is known.
+    pub truth: Option<Truth<'a>>,
 }
 
 /// Measures `inputs` and writes `evaluation.json` into `out`, a folder that exists; a table of the
@@ -53,7 +53,7 @@ pub fn evaluate(
         config,
         key,
         progress,
-        grammar: inputs.grammar,
+        truth: inputs.truth,
         tokens: &data.tokens,
         train: &data.train,
         valid: &data.valid,
@@ -66,7 +66,7 @@ pub fn evaluate(
         labels: data.train.iter().filter_map(|row| row.label).collect(),
     };
 
-    let (choice, model) = bench.measure("the trained model", inputs.model)?;
+    let model = bench.measure("the trained model", inputs.model)?;
     let baseline = match inputs.baseline {
         Some(folder) => Some(bench.measure("the maximum-likelihood checkpoint", folder)?),
         None => None,
@@ -75,12 +75,11 @@ pub fn evaluate(
         format: FORMAT,
         tokens: data.tokens.clone(),
         changes: match &baseline {
-            Some((_, baseline)) => changes(&model, baseline)?,
+            Some(baseline) => changes(&model.series, &baseline.series)?,
             None => Vec::new(),
         },
-        model: Scores { temperature: choice, measures: measures(model) },
-        baseline: baseline
-            .map(|(choice, series)| Scores { temperature: choice, measures: measures(series) }),
+        model: model.scores(),
+        baseline: baseline.map(Measured::scores),
         training_text: measures(bench.training_text()),
     };
     let mut bytes = serde_json::to_vec_pretty(&evaluation).map_err(Error::Json)?;
@@ -128,12 +127,25 @@ fn measures(series: Vec<Series>) -> Vec<Measure> {
     series.into_iter().map(|series| series.measure).collect()
 }
 
+/// What was found of one model.
+struct Measured {
+    choice: Choice,
+    series: Vec<Series>,
+    curve: Option<Curve>,
+}
+
+impl Measured {
+    fn scores(self) -> Scores {
+        Scores { temperature: self.choice, measures: measures(self.series), curve: self.curve }
+    }
+}
+
 /// Everything that each model is measured with.
 struct Bench<'a> {
     config: &'a EvaluateConfig,
     key: &'a Key,
     progress: &'a dyn Progress,
-    grammar: Option<&'a Grammar>,
+    truth: Option<Truth<'a>>,
     tokens: &'a str,
     train: &'a [TokenRow],
     valid: &'a [TokenRow],
@@ -145,11 +157,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn measure(
-        &self,
-        name: &str,
-        folder: &Path,
-    ) -> Result<(crate::evaluation::Choice, Vec<Series>)> {
+    fn measure(&self, name: &str, folder: &Path) -> Result<Measured> {
         let Self { config, key, progress, .. } = *self;
         progress.begin(&format!("evaluating {name}"), None);
         let model = Model::load(folder)?;
@@ -177,8 +185,15 @@ impl Bench<'_> {
         let drawn = format!("temperature:{temperature}");
         let protocol = Protocol { tokens: self.tokens.to_owned(), drawn: drawn.clone() };
         let mut series = quality::measure(&samples.tokens, &self.real, &protocol, config.batches);
-        if let Some(grammar) = self.grammar {
-            series.extend(exact::of_samples(grammar, &model, &samples, &drawn, config.batches)?);
+        let exact = self.truth.map(Truth::exact);
+        if let Some(exact) = exact {
+            let batches = config.batches;
+            series.extend(exact.samples(&Samples {
+                model: &model,
+                drawn: &samples,
+                how: &drawn,
+                batches,
+            })?);
         }
         self.go_on()?;
 
@@ -190,8 +205,21 @@ impl Bench<'_> {
         for (split, rows) in [("validation", self.valid), ("test", self.test)] {
             series.extend(self.likelihood(&model, split, rows)?);
         }
+
+        let mut curve = None;
+        if let Some(exact) = exact {
+            progress.status("quality against diversity");
+            let likelihoods = self.likelihoods(&model);
+            let rows = self.texts(self.test);
+            let sweep =
+                Sweep { model: &model, labels, config, key: &key, rows, likelihoods: &likelihoods };
+            if let Some((drawn, matched)) = exact.curve(&sweep)? {
+                curve = Some(drawn);
+                series.extend(matched);
+            }
+        }
         progress.finish();
-        Ok((choice, series))
+        Ok(Measured { choice, series, curve })
     }
 
     fn check(&self, model: &Model) -> Result<()> {
@@ -216,34 +244,18 @@ impl Bench<'_> {
             format!("distinct-greedy|noise-vectors:{}|tokens:{}", config.greedy_texts, self.tokens);
         let mut series =
             vec![Series::single(Measure::new("distinct-greedy", share, Better::Higher, &protocol))];
-        if let Some(grammar) = self.grammar {
-            let values = exact::grammatical(grammar, model, &drawn)?;
-            let protocol = format!(
-                "grammatical-greedy|grammar:{}|noise-vectors:{}",
-                grammar.name(),
-                config.greedy_texts
-            );
-            series.push(Series::mean_of(
-                "grammatical-greedy",
-                &values,
-                Better::Higher,
-                &protocol,
-                config.batches,
-            ));
+        if let Some(truth) = self.truth {
+            let (drawn, batches) = (&drawn, config.batches);
+            let samples = Samples { model, drawn, how: "greedy", batches };
+            series.extend(truth.exact().greedy(&samples)?);
         }
         Ok(series)
     }
 
     fn likelihood(&self, model: &Model, split: &str, rows: &[TokenRow]) -> Result<Vec<Series>> {
         let config = self.config;
-        let rows = &rows[..rows.len().min(config.likelihood_texts.unwrap_or(usize::MAX))];
-        let likelihoods = Likelihoods {
-            model,
-            key: self.key.child("likelihood"),
-            noise_vectors: config.noise_vectors,
-            batch_size: config.batch_size,
-            progress: self.progress,
-        };
+        let rows = self.texts(rows);
+        let likelihoods = self.likelihoods(model);
         let likelihood = likelihoods.of(rows)?;
         let vectors = likelihoods.vectors();
         let protocol = format!(
@@ -262,10 +274,28 @@ impl Bench<'_> {
                 &format!("exp({protocol})"),
             )),
         ];
-        if let Some(grammar) = self.grammar {
-            series.push(exact::ratio(grammar, model, rows, &likelihood, split, vectors)?);
+        if let Some(truth) = self.truth {
+            let (likelihood, likelihoods) = (&likelihood, &likelihoods);
+            let batches = config.batches;
+            let held_out = HeldOut { model, rows, split, likelihood, likelihoods, batches };
+            series.extend(truth.exact().held_out(&held_out)?);
         }
         Ok(series)
+    }
+
+    fn likelihoods<'a>(&'a self, model: &'a Model) -> Likelihoods<'a> {
+        Likelihoods {
+            model,
+            key: self.key.child("likelihood"),
+            noise_vectors: self.config.noise_vectors,
+            batch_size: self.config.batch_size,
+            progress: self.progress,
+        }
+    }
+
+    /// The texts of a split whose likelihood is measured.
+    fn texts<'a>(&self, rows: &'a [TokenRow]) -> &'a [TokenRow] {
+        &rows[..rows.len().min(self.config.likelihood_texts.unwrap_or(usize::MAX))]
     }
 
     /// As many sentences of the train split as there are samples, spread over it.

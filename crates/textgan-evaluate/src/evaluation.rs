@@ -24,6 +24,47 @@ pub struct Scores {
     pub temperature: Choice,
     /// The numbers.
     pub measures: Vec<Measure>,
+    /// How two of them trade against each other as the temperature changes, where that was asked
+    /// for and the truth allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curve: Option<Curve>,
+}
+
+/// Quality and diversity of one model at several temperatures; less is better in both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// What `quality` is, such as `nll-oracle`.
+    pub quality: String,
+    /// What `diversity` is, such as `nll-test`.
+    pub diversity: String,
+    /// How both were measured.
+    pub protocol: String,
+    /// In the order of the temperatures in the configuration.
+    pub points: Vec<Point>,
+    /// What others have published under the same protocol.
+    pub published: Vec<PublishedCurve>,
+}
+
+/// One temperature of a curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The temperature.
+    pub temperature: f32,
+    /// What samples at it cost the truth.
+    pub quality: f64,
+    /// What samples of the truth cost the model at it.
+    pub diversity: f64,
+}
+
+/// A curve that others have published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PublishedCurve {
+    /// Of which model.
+    pub name: String,
+    /// Where it was published.
+    pub source: String,
+    /// Its points.
+    pub points: Vec<Point>,
 }
 
 /// How a temperature was chosen.

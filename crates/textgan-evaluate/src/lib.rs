@@ -1,5 +1,5 @@
-//! Model-based evaluation of text generators: quality, diversity, likelihood, exact grammar scores
-//! and comparisons with intervals.
+//! Model-based evaluation of text generators: quality, diversity, likelihood, exact scores where
+//! the truth is known, and comparisons with intervals.
 //!
 //! [`evaluate`] measures a trained generator and, beside it, the maximum-likelihood checkpoint of
 //! the same run. Every number is stored with its protocol, because a BLEU without its number of
@@ -21,8 +21,10 @@
 //! - **Quality and diversity**: BLEU and Self-BLEU of 2 to 5 tokens, distinct n-grams, exact copies
 //!   of training text.
 //! - **Likelihood**: `-ln(1/K sum_k p(x | z_k))` of held-out text over `K` named noise vectors.
-//! - **Exactly**, where a grammar made the corpus: the share of grammatical samples, how much of the
-//!   distribution they cover, and the model's likelihood as a multiple of the grammar's own.
+//! - **Exactly**, where the truth of the corpus is known ([`Truth`]). A grammar: the share of
+//!   grammatical samples, how much of the distribution they cover, and the model's likelihood as a
+//!   multiple of the grammar's own. An oracle: `NLL_oracle` and `NLL_test`, and how they trade
+//!   against each other over temperatures ([`Curve`]).
 //! - **Whether the noise matters**: how many of the most probable texts of many noise vectors are
 //!   distinct.
 //!
@@ -48,4 +50,7 @@ mod temperature;
 pub use config::EvaluateConfig;
 pub use error::{Error, Result};
 pub use evaluate::{Inputs, evaluate};
-pub use evaluation::{Better, Candidate, Change, Choice, Evaluation, Measure, Scores};
+pub use evaluation::{
+    Better, Candidate, Change, Choice, Curve, Evaluation, Measure, Point, PublishedCurve, Scores,
+};
+pub use exact::Truth;

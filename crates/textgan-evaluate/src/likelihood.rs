@@ -3,7 +3,7 @@ use std::ops::Range;
 use textgan_artifact::Progress;
 use textgan_artifact::table::TokenRow;
 use textgan_generate::Model;
-use textgan_models::{Context, Sequences, token_log_probs};
+use textgan_models::{Context, Sequences, token_log_probs_at};
 use textgan_random::Key;
 
 use crate::change::batches;
@@ -15,8 +15,17 @@ use crate::{Error, Result};
 pub(crate) struct Likelihood {
     /// `-ln(1/K sum_k p(x | z_k))`, nats for the whole text.
     pub nll: Vec<f64>,
-    /// Tokens that were predicted, the end included.
+    /// Tokens that were predicted, the end included where it counts.
     pub tokens: Vec<usize>,
+}
+
+/// Whether the end of a text is one of the tokens that are predicted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It is: how a model of texts is measured.
+    Counted,
+    /// It is not: the truth has sequences of a given length, without an end of their own.
+    LeftOut,
 }
 
 /// How the likelihood of texts is measured.
@@ -63,27 +72,41 @@ impl Likelihoods<'_> {
     ///
     /// Texts of like length are read together, so that little of a batch is padding.
     pub fn of(&self, rows: &[TokenRow]) -> Result<Likelihood> {
+        let mut all = self.at(rows, &[1.0], End::Counted)?;
+        Ok(all.remove(0))
+    }
+
+    /// The likelihood of `rows` under `softmax(logits / temperature)`, for each temperature.
+    pub fn at(&self, rows: &[TokenRow], temperatures: &[f32], end: End) -> Result<Vec<Likelihood>> {
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&row| rows[row].tokens.len());
-        let mut nll = vec![0.0; rows.len()];
-        let mut tokens = vec![0; rows.len()];
+        let blank = || Likelihood { nll: vec![0.0; rows.len()], tokens: vec![0; rows.len()] };
+        let mut all: Vec<Likelihood> = temperatures.iter().map(|_| blank()).collect();
+        let limit = self.model.generator().sizes().max_length;
         for chunk in order.chunks(self.batch_size) {
             let sequences = self.sequences(rows, chunk)?;
-            for (&row, value) in chunk.iter().zip(self.marginal(&sequences)?) {
-                if !value.is_finite() {
-                    return Err(Error::NotANumber {
-                        folder: self.model.folder().to_owned(),
-                        text: self.model.tokenizer().decode(&rows[row].tokens)?,
-                    });
+            let counted: Vec<usize> = match end {
+                End::Counted => sequences.lengths().to_vec(),
+                End::LeftOut => {
+                    chunk.iter().map(|&row| rows[row].tokens.len().min(limit)).collect()
                 }
-                nll[row] = value;
-            }
-            for (&row, &length) in chunk.iter().zip(sequences.lengths()) {
-                tokens[row] = length;
+            };
+            let marginals = self.marginal(&sequences, &counted, temperatures)?;
+            for (likelihood, values) in all.iter_mut().zip(marginals) {
+                for ((&row, value), &tokens) in chunk.iter().zip(values).zip(&counted) {
+                    if !value.is_finite() {
+                        return Err(Error::NotANumber {
+                            folder: self.model.folder().to_owned(),
+                            text: self.model.tokenizer().decode(&rows[row].tokens)?,
+                        });
+                    }
+                    likelihood.nll[row] = value;
+                    likelihood.tokens[row] = tokens;
+                }
             }
             self.progress.advance(chunk.len() as u64);
         }
-        Ok(Likelihood { nll, tokens })
+        Ok(all)
     }
 
     fn sequences(&self, rows: &[TokenRow], chunk: &[usize]) -> Result<Sequences> {
@@ -94,10 +117,17 @@ impl Likelihoods<'_> {
         Ok(Sequences::from_rows(&texts, labels.as_deref(), limit)?)
     }
 
-    fn marginal(&self, sequences: &Sequences) -> Result<Vec<f64>> {
+    /// For each temperature, the negative log-likelihood of the first `counted` tokens of each row.
+    fn marginal(
+        &self,
+        sequences: &Sequences,
+        counted: &[usize],
+        temperatures: &[f32],
+    ) -> Result<Vec<Vec<f64>>> {
         let generator = self.model.generator();
         let vectors = self.vectors();
-        let mut log_probs = vec![Vec::with_capacity(vectors); sequences.batch()];
+        let none = || vec![Vec::with_capacity(vectors); sequences.batch()];
+        let mut log_probs: Vec<Vec<Vec<f64>>> = temperatures.iter().map(|_| none()).collect();
         for k in 0..vectors as u64 {
             if self.progress.stop_requested() {
                 return Err(Error::Interrupted);
@@ -105,12 +135,17 @@ impl Likelihoods<'_> {
             let repeated = generator.noise().draw(&self.key, k, 1).repeat(sequences.batch());
             let noise = self.model.noise_tensor(repeated, sequences.batch())?;
             let context = Context { noise: &noise, labels: sequences.labels() };
-            let tokens = token_log_probs(generator, &context, sequences)?;
-            for (row, tokens) in log_probs.iter_mut().zip(tokens.chunks_exact(sequences.time())) {
-                row.push(tokens.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>());
+            let all = token_log_probs_at(generator, &context, sequences, temperatures)?;
+            for (log_probs, tokens) in log_probs.iter_mut().zip(all) {
+                let rows = log_probs.iter_mut().zip(tokens.chunks_exact(sequences.time()));
+                for ((row, tokens), &counted) in rows.zip(counted) {
+                    let counted = &tokens[..counted];
+                    row.push(counted.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>());
+                }
             }
         }
-        Ok(log_probs.iter().map(|row| (vectors as f64).ln() - log_sum_exp(row)).collect())
+        let nll = |row: &Vec<f64>| (vectors as f64).ln() - log_sum_exp(row);
+        Ok(log_probs.iter().map(|rows| rows.iter().map(nll).collect()).collect())
     }
 }
 

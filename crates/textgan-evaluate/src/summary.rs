@@ -1,6 +1,7 @@
 //! The main numbers as a table for a terminal.
 
-use crate::evaluation::{Better, Change, Evaluation, Measure};
+use crate::evaluation::{Better, Change, Curve, Evaluation, Measure};
+use crate::exact::at_quality;
 
 /// One line a measure: name, baseline, model, and the change with its interval.
 pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {
@@ -32,7 +33,27 @@ pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {
         }
         lines.push(line);
     }
+    lines.extend(model.curve.iter().flat_map(curve));
     lines
+}
+
+/// One line a temperature, beside the published curves where they have the same quality.
+fn curve(curve: &Curve) -> Vec<String> {
+    let Curve { quality, diversity, points, published, .. } = curve;
+    let mut head = format!("{:>11}  {quality:>10}  {diversity:>10}", "temperature");
+    for theirs in published {
+        head += &format!("  {diversity} at the same {quality}, published: {}", theirs.name);
+    }
+    let line = |point: &crate::Point| {
+        let (q, d) = (point.quality, point.diversity);
+        let mut line = format!("{:>11}  {q:>10.4}  {d:>10.4}", point.temperature);
+        for theirs in published {
+            let there = at_quality(&theirs.points, q).map_or("-".to_owned(), |d| format!("{d:.4}"));
+            line += &format!("  {there:>10}");
+        }
+        line
+    };
+    std::iter::once(head).chain(points.iter().map(line)).collect()
 }
 
 fn number(measure: Option<&Measure>) -> String {

@@ -5,25 +5,46 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use textgan_artifact::Quiet;
 use textgan_artifact::table::{Document, ShardedWriter, TokenRow, read_split};
-use textgan_evaluate::{Error, EvaluateConfig, Evaluation, Inputs, Scores, evaluate};
+use textgan_evaluate::{Error, EvaluateConfig, Evaluation, Inputs, Scores, Truth, evaluate};
 use textgan_generate::Model;
 use textgan_models::{
     Context, GeneratorConfig, ModelCard, NoiseConfig, Sequences, Sizes, build_generator,
     save_generator, token_log_probs,
 };
-use textgan_random::Key;
-use textgan_synthetic::Grammar;
+use textgan_random::{Key, Stream};
+use textgan_synthetic::{Grammar, Oracle, OracleSizes};
 use textgan_tokenizer::{Tokenizer, TokenizerConfig, tokenize};
 
 const MAX_LENGTH: usize = 40;
 
-/// Tokenised sentences of the grammar, and untrained models for them.
+/// Tokenised sentences of a known distribution, and untrained models for them.
 struct Folders {
     root: tempfile::TempDir,
+    /// The distribution, if it is not the built-in grammar.
+    oracle: Option<Oracle>,
 }
 
 impl Folders {
     fn new() -> Self {
+        let draw = |stream: &mut Stream| {
+            let (text, label) = Grammar::embedded().sample(stream);
+            (text, label.map(str::to_owned))
+        };
+        Self { root: Self::tokenized(MAX_LENGTH, draw), oracle: None }
+    }
+
+    /// Sequences of 6 of the 30 tokens of a small oracle.
+    fn of_oracle() -> Self {
+        let sizes = OracleSizes { vocabulary: 30, embedding: 4, hidden: 4 };
+        let oracle = Oracle::random(sizes, &Key::root(2));
+        let draw = |stream: &mut Stream| (oracle.text(&oracle.sample(6, stream)), None);
+        Self { root: Self::tokenized(6, draw), oracle: Some(oracle) }
+    }
+
+    fn tokenized(
+        max_length: usize,
+        draw: impl Fn(&mut Stream) -> (String, Option<String>),
+    ) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let (documents, tokens) = (root.path().join("ingest"), root.path().join("tokenize"));
         std::fs::create_dir(&documents).unwrap();
@@ -33,17 +54,16 @@ impl Folders {
             let mut writer = ShardedWriter::create(&documents, split, 1 << 20).unwrap();
             for _ in 0..count {
                 let mut stream = Key::root(5).index(id).stream();
-                let (text, label) = Grammar::embedded().sample(&mut stream);
-                let label = label.map(str::to_owned);
-                let source = "grammar".to_owned();
+                let (text, label) = draw(&mut stream);
+                let source = "truth".to_owned();
                 writer.push(Document { id, text, label, source, metadata: None }).unwrap();
                 id += 1;
             }
             writer.finish().unwrap();
         }
-        let config = TokenizerConfig { max_length: MAX_LENGTH, ..TokenizerConfig::default() };
+        let config = TokenizerConfig { max_length, ..TokenizerConfig::default() };
         tokenize(&config, &documents, &tokens, &Quiet).unwrap();
-        Self { root }
+        root
     }
 
     fn tokens(&self) -> PathBuf {
@@ -72,8 +92,11 @@ impl Folders {
         config: &EvaluateConfig,
     ) -> Result<Evaluation, Error> {
         let tokens = self.tokens();
-        let grammar = Some(Grammar::embedded());
-        let inputs = Inputs { model, baseline, tokens: &tokens, grammar };
+        let truth = Some(match &self.oracle {
+            Some(oracle) => Truth::Oracle(oracle),
+            None => Truth::Grammar(Grammar::embedded()),
+        });
+        let inputs = Inputs { model, baseline, tokens: &tokens, truth };
         evaluate(&inputs, config, &key(), self.root.path(), &Quiet)
     }
 }
@@ -248,6 +271,62 @@ fn models_with_labels_and_models_without_noise_are_measured_too() {
 }
 
 #[test]
+fn an_oracle_scores_samples_and_its_sequences_score_the_model() {
+    let folders = Folders::of_oracle();
+    let oracle = folders.oracle.as_ref().unwrap();
+    let folder = folders.model("plain", 1, 0, &[]);
+    let config = EvaluateConfig { sweep: vec![2.0, 1.0, 0.1], ..quick() };
+    let evaluation = folders.evaluate(&folder, None, &config).unwrap();
+    let curve = evaluation.model.curve.as_ref().unwrap();
+    assert_eq!(curve.points.len(), 3);
+    assert!(curve.published.is_empty(), "this oracle is nobody's");
+
+    // By hand, with the temperature in the softmax and without the end.
+    let model = Model::load(&folder).unwrap();
+    let rows: Vec<TokenRow> = read_split(&folders.tokens(), "test").unwrap();
+    for (point, temperature) in curve.points.iter().zip([2.0_f64, 1.0, 0.1]) {
+        let (mut nll, mut tokens) = (0.0, 0);
+        for row in &rows {
+            let sequences = Sequences::from_rows(&[&row.tokens], None, MAX_LENGTH).unwrap();
+            let noise = Tensor::zeros((1, 0), candle_core::DType::F32, &Device::Cpu).unwrap();
+            let context = Context { noise: &noise, labels: None };
+            let mode = textgan_nn::Mode::Evaluate;
+            let logits = model.generator().logits(&context, &sequences, mode).unwrap();
+            let logits: Vec<Vec<f32>> = logits.squeeze(0).unwrap().to_vec2().unwrap();
+            for (logits, &token) in logits.iter().zip(&row.tokens) {
+                let scaled = |logit: f32| f64::from(logit) / temperature;
+                let sum: f64 = logits.iter().map(|&logit| scaled(logit).exp()).sum();
+                nll += sum.ln() - scaled(logits[token as usize]);
+                tokens += 1;
+            }
+        }
+        let expect = nll / tokens as f64;
+        assert!((point.diversity - expect).abs() < 1e-4, "{temperature}: {point:?}, {expect}");
+    }
+    assert!((value(&evaluation.model, "nll-test") - curve.points[1].diversity).abs() < 1e-9);
+    assert!((value(&evaluation.model, "nll-oracle") - curve.points[1].quality).abs() < 1e-9);
+    assert!(evaluation.model.get("nll-test-at-nll-oracle-8").is_some());
+
+    // What an untrained model says costs the oracle more than what the oracle says itself.
+    let own: Vec<Vec<u32>> = oracle.sample_rows(0..500, 6, &Key::root(4));
+    let own = -oracle.log_probs(&own).unwrap().iter().flatten().sum::<f64>() / 3000.0;
+    assert!(value(&evaluation.model, "nll-oracle") > own + 0.2);
+
+    let stored = std::fs::read_to_string(folders.root.path().join("evaluation.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Evaluation>(&stored).unwrap(), evaluation);
+}
+
+#[test]
+fn words_that_an_oracle_does_not_have_are_refused() {
+    let mut folders = Folders::new();
+    let sizes = OracleSizes { vocabulary: 30, embedding: 4, hidden: 4 };
+    folders.oracle = Some(Oracle::random(sizes, &Key::root(2)));
+    let model = folders.model("a", 1, 8, &[]);
+    let message = folders.evaluate(&model, None, &quick()).unwrap_err().to_string();
+    assert!(message.contains("is no token of the oracle lstm-30x4"), "{message}");
+}
+
+#[test]
 fn what_cannot_work_is_refused() {
     let folders = Folders::new();
     let model = folders.model("a", 1, 8, &[]);
@@ -255,6 +334,7 @@ fn what_cannot_work_is_refused() {
         (EvaluateConfig { temperatures: vec![], ..quick() }, "temperatures"),
         (EvaluateConfig { temperatures: vec![0.0], ..quick() }, "temperatures"),
         (EvaluateConfig { temperatures: vec![0.5, 1.0], ..quick() }, "self_bleu_bound"),
+        (EvaluateConfig { sweep: vec![1.0, -0.5], ..quick() }, "sweep"),
         (EvaluateConfig { samples: 5, ..quick() }, "samples"),
         (EvaluateConfig { batches: 1, ..quick() }, "batches"),
         (EvaluateConfig { noise_vectors: 0, ..quick() }, "noise_vectors"),

@@ -60,7 +60,7 @@ pub use error::{Error, Result};
 pub use folder::{ModelCard, load_card, load_generator, save_generator};
 pub use generator::{
     Generator, GeneratorConfig, LstmConfig, Sizes, TransformerConfig, build_generator,
-    token_log_probs,
+    token_log_probs, token_log_probs_at,
 };
 pub use sampler::{Conditions, Prefix, Sampler, Samples, SamplingOptions, sample};
 pub use sequences::Sequences;

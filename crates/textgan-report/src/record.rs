@@ -75,6 +75,34 @@ pub(crate) struct Scores {
     #[serde(default)]
     pub temperature: Option<Choice>,
     pub measures: Vec<Measure>,
+    #[serde(default)]
+    pub curve: Option<Curve>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Curve {
+    pub quality: String,
+    pub diversity: String,
+    #[serde(default)]
+    pub protocol: String,
+    pub points: Vec<Point>,
+    #[serde(default)]
+    pub published: Vec<PublishedCurve>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Point {
+    pub temperature: f64,
+    pub quality: f64,
+    pub diversity: f64,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct PublishedCurve {
+    pub name: String,
+    #[serde(default)]
+    pub source: String,
+    pub points: Vec<Point>,
 }
 
 #[derive(Deserialize)]

@@ -19,7 +19,10 @@ const EVALUATION: &str = r#"{"format":1,"tokens":"word","future":true,
 "model":{"temperature":{"temperature":1.0,"rule":"fixed","candidates":[]},"measures":[
  {"name":"bleu-4","value":0.5,"better":"higher","protocol":"2,000 samples","note":null},
  {"name":"self-bleu-4","value":0.6,"better":"lower","protocol":"2,000 samples","note":null},
- {"name":"nll-ratio","value":null,"better":"sideways","protocol":"exact","note":"not the <grammar> corpus"}]},
+ {"name":"nll-ratio","value":null,"better":"sideways","protocol":"exact","note":"not the <grammar> corpus"}],
+ "curve":{"quality":"nll-oracle","diversity":"nll-test","protocol":"swept","points":[
+  {"temperature":1.0,"quality":9.25,"diversity":7.5},{"temperature":0.5,"quality":7.5,"diversity":8.5}],
+  "published":[{"name":"others","source":"some <paper>","points":[{"temperature":1.0,"quality":9.5,"diversity":7.75}]}]}},
 "baseline":{"temperature":null,"measures":[{"name":"bleu-4","value":0.4,"better":"higher","protocol":"","note":null}]},
 "changes":[{"name":"bleu-4","change":0.1,"low":0.05,"high":0.15,"batches":10,"better":"higher","protocol":""},
  {"name":"self-bleu-4","change":0.1,"low":0.05,"high":0.15,"batches":10,"better":"lower","protocol":""}],
@@ -67,6 +70,9 @@ fn a_whole_run_is_on_the_page_and_its_text_stays_text() {
         "collapse: report",
         "&lt;own&gt;.txt",
         "Lengths of the train split",
+        "What the truth says",
+        "Published: others",
+        "some &lt;paper&gt;",
     ] {
         assert!(page.contains(expected), "{expected}");
     }

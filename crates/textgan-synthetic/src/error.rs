@@ -1,4 +1,6 @@
-/// Why a grammar, or a question to one, was refused.
+use std::path::PathBuf;
+
+/// Why a grammar or an oracle, or a question to one, was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -52,10 +54,41 @@ pub enum Error {
     /// A statistic over nothing.
     #[error("there are no samples to measure")]
     NoSamples,
+    /// An array of an oracle cannot be read.
+    #[error(
+        "{}: cannot read: {source}; an oracle is a folder with embedding.npy, wo.npy, bo.npy and, for each gate of i, f, og and c, w<gate>.npy, u<gate>.npy and b<gate>.npy",
+        .path.display()
+    )]
+    ReadArray {
+        /// The file.
+        path: PathBuf,
+        /// The refusal.
+        source: std::io::Error,
+    },
+    /// An array of an oracle that is not what it should be.
+    #[error("{} {message}", .path.display())]
+    Array {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the fix.
+        message: String,
+    },
+    /// A token that the oracle does not have.
+    #[error("the oracle has no token {token}: its tokens are 0 to {}", .vocabulary - 1)]
+    UnknownToken {
+        /// What was asked for.
+        token: u32,
+        /// The number of tokens.
+        vocabulary: usize,
+    },
 }
 
 impl Error {
     pub(crate) fn entry(key: &str, message: impl Into<String>) -> Self {
         Self::Entry { key: key.to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn array(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        Self::Array { path: path.into(), message: message.into() }
     }
 }

@@ -9,6 +9,9 @@
 //! next-word distributions and expected counts are exact, not estimated. The built-in one
 //! ([`Grammar::embedded`]) writes captions of scenes indoors and outdoors.
 //!
+//! [`Oracle`] is another: an LSTM with known parameters, the synthetic task of SeqGAN and its
+//! successors. It draws sequences of a given length and scores any sequence exactly.
+//!
 //! ```
 //! use textgan_random::Key;
 //! use textgan_synthetic::Grammar;
@@ -38,6 +41,7 @@ mod coverage;
 mod error;
 mod fault;
 mod grammar;
+mod oracle;
 mod plain;
 mod source;
 mod statistics;
@@ -46,3 +50,4 @@ pub use coverage::Coverage;
 pub use error::Error;
 pub use fault::Fault;
 pub use grammar::{Estimate, Grammar};
+pub use oracle::{Oracle, OracleSizes};

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use std::path::Path;
 use textgan_artifact::{Fingerprint, Progress, RunDir};
-use textgan_corpus::Source;
-use textgan_evaluate::Inputs;
-use textgan_synthetic::Grammar;
+use textgan_corpus::{Source, Synthetic};
+use textgan_evaluate::{Inputs, Truth};
+use textgan_synthetic::{Grammar, Oracle};
 
 use super::{EVALUATE, TOKENIZE, TRAIN, key, model, optional};
 use crate::config::RootConfig;
@@ -16,13 +16,41 @@ pub struct Evaluate<'a> {
 }
 
 impl Evaluate<'_> {
-    /// The grammar that all of the corpus comes from, if there is one: its file, or the built-in
-    /// one.
-    fn grammar(&self) -> Option<Option<&Path>> {
-        let mut sources = self.config.corpus.sources.iter();
-        match (sources.next(), sources.next()) {
-            (Some(Source::Synthetic(synthetic)), None) => Some(synthetic.grammar.as_deref()),
-            _ => None,
+    /// The source of which all of the corpus is drawn, if there is one with a known distribution.
+    fn source(&self) -> Option<&Source> {
+        let [source] = &self.config.corpus.sources[..] else { return None };
+        matches!(source, Source::Synthetic(_) | Source::Oracle(_)).then_some(source)
+    }
+}
+
+/// A distribution that was read or drawn for this evaluation.
+enum Known {
+    BuiltIn,
+    Grammar(Box<Grammar>),
+    Oracle(Box<Oracle>),
+}
+
+impl Known {
+    fn of(source: &Source) -> Result<Option<Self>> {
+        Ok(match source {
+            Source::Files(_) => None,
+            Source::Oracle(source) => Some(Self::Oracle(Box::new(source.oracle()?))),
+            Source::Synthetic(Synthetic { grammar: None, .. }) => Some(Self::BuiltIn),
+            Source::Synthetic(Synthetic { grammar: Some(path), .. }) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                let grammar =
+                    Grammar::from_toml(&text).with_context(|| path.display().to_string())?;
+                Some(Self::Grammar(Box::new(grammar)))
+            }
+        })
+    }
+
+    fn truth(&self) -> Truth<'_> {
+        match self {
+            Self::BuiltIn => Truth::Grammar(Grammar::embedded()),
+            Self::Grammar(grammar) => Truth::Grammar(grammar),
+            Self::Oracle(oracle) => Truth::Oracle(oracle),
         }
     }
 }
@@ -33,36 +61,31 @@ impl Stage for Evaluate<'_> {
     }
 
     fn inputs(&self, _run: &RunDir) -> Result<Vec<Input>> {
-        let grammar = self.grammar().flatten().map(|path| Input::File(path.to_path_buf()));
-        Ok([Input::Stage(TOKENIZE), Input::Stage(TRAIN)].into_iter().chain(grammar).collect())
+        let files = match self.source() {
+            Some(Source::Synthetic(synthetic)) => synthetic.grammar.iter().cloned().collect(),
+            Some(Source::Oracle(oracle)) => oracle.files(),
+            _ => Vec::new(),
+        };
+        let stages = [Input::Stage(TOKENIZE), Input::Stage(TRAIN)];
+        Ok(stages.into_iter().chain(files.into_iter().map(Input::File)).collect())
     }
 
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::new(EVALUATE, 1)
             .field("seed", &self.config.seed)
-            .field("grammar", &self.grammar())
+            .field("truth", &self.source())
             .field("evaluate", &self.config.evaluate)
     }
 
     fn run(&self, run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {
         let train = run.stage_dir(TRAIN)?;
-        let loaded;
-        let grammar = match self.grammar() {
-            None => None,
-            Some(None) => Some(Grammar::embedded()),
-            Some(Some(path)) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                loaded = Grammar::from_toml(&text).with_context(|| path.display().to_string())?;
-                Some(&loaded)
-            }
-        };
+        let known = self.source().map(Known::of).transpose()?.flatten();
         let baseline = optional(&train, "baseline");
         let inputs = Inputs {
             model: &model(&train),
             baseline: baseline.as_deref(),
             tokens: &run.stage_dir(TOKENIZE)?,
-            grammar,
+            truth: known.as_ref().map(Known::truth),
         };
         let key = key(self.config, EVALUATE);
         textgan_evaluate::evaluate(&inputs, &self.config.evaluate, &key, out, progress)?;

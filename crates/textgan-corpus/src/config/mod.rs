@@ -6,7 +6,7 @@ mod step;
 
 pub(crate) use step::validate as validate_steps;
 
-pub use source::{Compression, Files, Format, Label, Source, Synthetic, Unit};
+pub use source::{Compression, Files, Format, Label, OracleSource, Source, Synthetic, Unit};
 pub use step::{
     CrossSplit, Language, Length, NearDuplicates, Sentences, SharedAction, Shingle, Step,
     StopWords, UnicodeForm, Whitespace,
@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 #[serde(default, deny_unknown_fields)]
 pub struct CorpusConfig {
     /// The documents, read in this order: one source or a list. A source is a table (`kind =
-    /// "files"` or `"synthetic"`) or short a string: a path, folder or glob, an `http(s)://` or
+    /// "files"`, `"synthetic"` or `"oracle"`) or short a string: a path, folder or glob, an `http(s)://` or
     /// `hf://` address, or `textgan-synthetic` for the built-in caption grammar.
     #[serde(deserialize_with = "short::many")]
     #[schemars(with = "Many<Source>")]

@@ -5,6 +5,8 @@ use crate::{Error, read};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use textgan_random::Key;
+use textgan_synthetic::{Oracle, OracleSizes};
 
 /// The name of the built-in corpus, as a short form of a source.
 const BUILT_IN: &str = "textgan-synthetic";
@@ -17,6 +19,8 @@ pub enum Source {
     Files(Files),
     /// Samples of a grammar whose distribution is known exactly.
     Synthetic(Synthetic),
+    /// Sequences of an LSTM whose parameters are known.
+    Oracle(OracleSource),
 }
 
 /// Files of one layout.
@@ -170,6 +174,62 @@ impl Default for Synthetic {
     }
 }
 
+/// Sequences of an [`Oracle`]: tokens are written as their numbers, separated by spaces. Sequence `i`
+/// is drawn from its own random stream, so a longer corpus begins with the shorter one; each split
+/// with a source of its own has other streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OracleSource {
+    /// How many sequences.
+    pub documents: u64,
+    /// Tokens of each.
+    pub length: usize,
+    /// The folder of the 15 arrays of a published oracle; without it, a random one of the same size
+    /// (vocabulary 5,000, embedding and state 32).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Which random oracle: it names the parameters, whatever the seed of the run. Unused with
+    /// `path`.
+    pub seed: u64,
+}
+
+impl Default for OracleSource {
+    fn default() -> Self {
+        Self { documents: 10_000, length: 20, path: None, seed: 0 }
+    }
+}
+
+impl OracleSource {
+    /// The oracle itself.
+    ///
+    /// # Errors
+    /// An array that cannot be read or does not fit the others.
+    pub fn oracle(&self) -> Result<Oracle, Error> {
+        match &self.path {
+            Some(folder) => Ok(Oracle::load(folder)?),
+            None => {
+                let key = Key::root(self.seed).child("oracle");
+                Ok(Oracle::random(OracleSizes::default(), &key))
+            }
+        }
+    }
+
+    /// The files that decide which oracle it is.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.path.as_deref().map(Oracle::files).unwrap_or_default()
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        for (key, number) in [("documents", self.documents), ("length", self.length as u64)] {
+            if number == 0 {
+                let key = format!("corpus.sources.{key}");
+                return Err(Error::config(key, "is 0; it must be at least 1"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Short for Source {
     fn from_short(text: &str) -> Result<Self, serde::de::value::Error> {
         Ok(match text {
@@ -186,6 +246,7 @@ impl Source {
                 Err(Error::config("corpus.sources.documents", "is 0; it must be at least 1"))
             }
             Self::Synthetic(_) => Ok(()),
+            Self::Oracle(oracle) => oracle.validate(),
             Self::Files(files) => files.validate(),
         }
     }
@@ -193,6 +254,7 @@ impl Source {
     pub(super) fn local_files(&self) -> Result<Vec<PathBuf>, Error> {
         match self {
             Self::Synthetic(synthetic) => Ok(synthetic.grammar.iter().cloned().collect()),
+            Self::Oracle(oracle) => Ok(oracle.files()),
             Self::Files(files) => read::local_files(files),
         }
     }
@@ -204,6 +266,11 @@ impl Source {
             Self::Synthetic(synthetic) => {
                 if let Some(grammar) = &mut synthetic.grammar {
                     *grammar = folder.join(&grammar);
+                }
+            }
+            Self::Oracle(oracle) => {
+                if let Some(path) = &mut oracle.path {
+                    *path = folder.join(&path);
                 }
             }
             Self::Files(files) if !files.path.contains("://") => {

@@ -60,9 +60,9 @@ pub(crate) fn decode(record: Record, split: Split, rules: &Rules) -> Result<Vec<
         Payload::Fields { text, label, metadata } => {
             decoder.fields(text, label.or_else(constant), metadata)?
         }
-        Payload::Sample(key, grammar) => {
-            let (text, label) = grammar.sample(&mut key.stream());
-            vec![decoder.row(text, label.map(String::from), None)?]
+        Payload::Sample(key, truth) => {
+            let (text, label) = truth.sample(&mut key.stream());
+            vec![decoder.row(text, label, None)?]
         }
         Payload::Beginning(bytes) => {
             let reason = format!("longer than {} bytes", rules.limits.max_document_bytes);

@@ -19,7 +19,7 @@ pub(crate) use locate::local_files;
 pub(crate) use record::{Record, Rules};
 
 use crate::stats::ReadStats;
-use crate::{Error, Files, Format, Oversized, Place, Source, Synthetic, Unit};
+use crate::{Error, Files, Format, OracleSource, Oversized, Place, Source, Synthetic, Unit};
 use guard::{Input, Packing};
 use lines::{Length, Lines, Rest};
 use locate::{Address, format_of, hint_for, locate, parse_address};
@@ -61,7 +61,8 @@ pub(crate) fn check_address(path: &str) -> Result<(), Error> {
     parse_address(path).map(drop)
 }
 
-/// Reads a source to its end or its limit. Sentences of a grammar are drawn below `key`.
+/// Reads a source to its end or its limit. Samples of a known distribution are drawn below
+/// `key`.
 pub(crate) fn read_source(
     source: &Source,
     key: Key,
@@ -71,6 +72,7 @@ pub(crate) fn read_source(
 ) -> Result<(), Error> {
     match source {
         Source::Synthetic(synthetic) => read_synthetic(synthetic, key, sink),
+        Source::Oracle(oracle) => read_oracle(oracle, key, sink),
         Source::Files(files) => {
             let mut left = files.limit.unwrap_or(u64::MAX);
             let mut limited = |record: Record| {
@@ -97,10 +99,27 @@ fn read_synthetic(synthetic: &Synthetic, key: Key, sink: &mut Sink<'_>) -> Resul
             (Truth::Own(Arc::new(grammar)), file)
         }
     };
-    let files = Arc::new(Files::new(file.clone()));
-    let origin = Arc::new(Origin { file: file.into(), files, folder: None });
-    for index in 0..synthetic.documents {
-        let payload = Payload::Sample(key.index(index), grammar.clone());
+    draw(&file, &grammar, synthetic.documents, key, sink)
+}
+
+fn read_oracle(source: &OracleSource, key: Key, sink: &mut Sink<'_>) -> Result<(), Error> {
+    let oracle = Arc::new(source.oracle()?);
+    let name = oracle.name().to_owned();
+    draw(&name, &Truth::Oracle { oracle, length: source.length }, source.documents, key, sink)
+}
+
+/// Asks for `documents` samples of `truth`.
+fn draw(
+    name: &str,
+    truth: &Truth,
+    documents: u64,
+    key: Key,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    let files = Arc::new(Files::new(name));
+    let origin = Arc::new(Origin { file: name.into(), files, folder: None });
+    for index in 0..documents {
+        let payload = Payload::Sample(key.index(index), truth.clone());
         if let Break(()) =
             sink(Record { origin: Arc::clone(&origin), line: 0, offset: 0, payload })?
         {

@@ -2,8 +2,8 @@
 
 use crate::{Encoding, Error, Files, Limits, Place};
 use std::sync::Arc;
-use textgan_random::Key;
-use textgan_synthetic::Grammar;
+use textgan_random::{Key, Stream};
+use textgan_synthetic::{Grammar, Oracle};
 
 /// Where records come from: one file and the layout the config gives it.
 #[derive(Debug)]
@@ -35,27 +35,32 @@ pub(crate) enum Payload {
         label: Option<String>,
         metadata: Option<String>,
     },
-    /// A sentence of a grammar, and the name of its random stream.
+    /// A sample of a known distribution, and the name of its random stream.
     Sample(Key, Truth),
     /// The beginning of a document that is too long.
     Beginning(Vec<u8>),
 }
 
-/// The grammar of a synthetic source.
+/// The distribution that a source draws from.
 #[derive(Clone)]
 pub(crate) enum Truth {
     Embedded(&'static Grammar),
     Own(Arc<Grammar>),
+    Oracle { oracle: Arc<Oracle>, length: usize },
 }
 
-impl std::ops::Deref for Truth {
-    type Target = Grammar;
-
-    fn deref(&self) -> &Grammar {
-        match self {
+impl Truth {
+    /// A text and its label.
+    pub(crate) fn sample(&self, stream: &mut Stream) -> (String, Option<String>) {
+        let grammar = match self {
             Self::Embedded(grammar) => grammar,
-            Self::Own(grammar) => grammar,
-        }
+            Self::Own(grammar) => grammar.as_ref(),
+            Self::Oracle { oracle, length } => {
+                return (oracle.text(&oracle.sample(*length, stream)), None);
+            }
+        };
+        let (text, label) = grammar.sample(stream);
+        (text, label.map(str::to_owned))
     }
 }
 

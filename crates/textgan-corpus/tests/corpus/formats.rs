@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::datatypes::Int32Type;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use textgan_corpus::Split;
+use textgan_corpus::{OracleSource, Split};
 
 const DOCUMENTS: [&str; 3] = ["first, \"quoted\"", "zweites \u{fc}ber", "third line"];
 
@@ -244,6 +244,38 @@ fn splits_of_the_grammar_are_different_samples() {
     });
     let outcome = folder.ingest(config).unwrap();
     assert_ne!(outcome.train()[..100], outcome.texts(Split::Test)[..100]);
+}
+
+#[test]
+fn sequences_of_an_oracle_are_numbers_of_one_length() {
+    let folder = Folder::new();
+    let sequences = |documents: u64, length: usize, seed: u64| {
+        let source = json!({
+            "kind": "oracle", "documents": documents, "length": length, "seed": seed,
+        });
+        let test = json!({ "sources": source, "clean": "as-is" });
+        let config = json!({ "sources": source, "test": test, "split": { "valid": 0.0 } });
+        let outcome = folder.ingest(config).unwrap();
+        assert_eq!(outcome.stats.splits[&Split::Train].longest_words, length as u64);
+        (outcome.train(), outcome.texts(Split::Test))
+    };
+    let (train, test) = sequences(40, 20, 1);
+    let source = OracleSource { seed: 1, ..OracleSource::default() };
+    let oracle = source.oracle().unwrap();
+    for text in train.iter().chain(&test) {
+        let tokens: Option<Vec<u32>> = text.split(' ').map(|word| oracle.token(word)).collect();
+        assert_eq!(tokens.expect(text).len(), 20);
+    }
+    assert_ne!(train, test);
+    // Longer and more begin with the same.
+    let (longer, _) = sequences(50, 22, 1);
+    assert!(longer.iter().zip(&train).all(|(longer, short)| longer.starts_with(short)));
+    assert_ne!(sequences(40, 20, 2).0, train);
+
+    let message = folder.refusal(as_read(json!({ "kind": "oracle", "path": "nowhere" })));
+    assert!(message.contains("nowhere/embedding.npy"), "{message}");
+    let message = folder.refusal(as_read(json!({ "kind": "oracle", "length": 0 })));
+    assert!(message.contains("corpus.sources.length"), "{message}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod size;
 mod transformer;
 
 pub use lstm::LstmConfig;
-pub use score::token_log_probs;
+pub use score::{token_log_probs, token_log_probs_at};
 pub use transformer::TransformerConfig;
 
 use candle_core::{Device, Tensor};

@@ -3,12 +3,14 @@
 use super::{Section, table};
 use crate::chart::{Dot, interval, scatter};
 use crate::html::{Text, changes, title, value};
-use crate::record::{Better, Change, Evaluation, Measure, Scores};
+use crate::record::{Better, Change, Evaluation, Measure, Point, Scores};
 
 /// Measures shown large, if they are there.
-const HEADLINES: [&str; 7] = [
+const HEADLINES: [&str; 9] = [
     "grammatical",
     "test-nll-ratio",
+    "nll-oracle",
+    "nll-test",
     "test-perplexity",
     "bleu-4",
     "self-bleu-4",
@@ -24,6 +26,7 @@ pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
                 + &headlines(evaluation)
                 + &measures(evaluation)
                 + &temperatures(evaluation)
+                + &curves(evaluation)
         })
         .ok_or("No evaluation.json: the evaluate stage writes it.");
     Section { id: "scores", title: "Scores", body }
@@ -228,5 +231,44 @@ fn temperatures(evaluation: &Evaluation) -> String {
     format!(
         "<h3>Temperature</h3><ul>{words}</ul><div class=\"plots\">{}</div>",
         plot.unwrap_or_default()
+    )
+}
+
+/// Quality against diversity over temperatures, where the truth of the corpus can tell both.
+fn curves(evaluation: &Evaluation) -> String {
+    let Some(curve) = &evaluation.model.curve else { return String::new() };
+    let dots = |points: &[Point]| -> Vec<Dot> {
+        let dot = |point: &Point| Dot {
+            x: point.quality,
+            y: point.diversity,
+            text: point.temperature.to_string(),
+            chosen: false,
+        };
+        points.iter().map(dot).collect()
+    };
+    let baseline = evaluation.baseline.as_ref().and_then(|scores| scores.curve.as_ref());
+    let names: Vec<String> =
+        curve.published.iter().map(|theirs| format!("Published: {}", theirs.name)).collect();
+    let mut groups = vec![("Model", dots(&curve.points))];
+    groups.extend(baseline.map(|baseline| ("Maximum likelihood", dots(&baseline.points))));
+    let published = names.iter().map(String::as_str).zip(&curve.published);
+    groups.extend(published.map(|(name, theirs)| (name, dots(&theirs.points))));
+    let unit = format!(
+        "{} (up) over {} (right), by temperature; less is better in both",
+        title(&curve.diversity),
+        title(&curve.quality)
+    );
+    let plot = scatter("Quality against diversity, exactly", &unit, &groups);
+    let sources: String = curve
+        .published
+        .iter()
+        .map(|theirs| {
+            format!("<li>Published {}: {}.</li>", Text(&theirs.name), Text(&theirs.source))
+        })
+        .collect();
+    format!(
+        "<h3>What the truth says</h3><div class=\"plots\">{}</div><p class=\"small muted\">{}</p><ul>{sources}</ul>",
+        plot.unwrap_or_default(),
+        Text(&curve.protocol)
     )
 }

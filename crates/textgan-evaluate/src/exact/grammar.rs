@@ -1,16 +1,36 @@
 //! What a grammar says exactly: whether a text is grammatical, and how probable it is.
 
-use textgan_artifact::table::TokenRow;
 use textgan_generate::{Drawn, Model};
 use textgan_synthetic::Grammar;
 
+use super::{Exact, HeldOut, Samples};
 use crate::Result;
 use crate::evaluation::{Better, Measure};
-use crate::likelihood::Likelihood;
 use crate::series::Series;
 
+impl Exact for Grammar {
+    fn samples(&self, samples: &Samples<'_>) -> Result<Vec<Series>> {
+        let Samples { model, drawn, how, batches } = *samples;
+        of_samples(self, model, drawn, how, batches)
+    }
+
+    fn greedy(&self, samples: &Samples<'_>) -> Result<Vec<Series>> {
+        let texts = texts(samples.model, samples.drawn)?;
+        let values: Vec<f64> =
+            texts.iter().map(|text| f64::from(u8::from(self.grammatical(text)))).collect();
+        let protocol =
+            format!("grammatical-greedy|grammar:{}|noise-vectors:{}", self.name(), texts.len());
+        let name = "grammatical-greedy";
+        Ok(vec![Series::mean_of(name, &values, Better::Higher, &protocol, samples.batches)])
+    }
+
+    fn held_out(&self, held_out: &HeldOut<'_>) -> Result<Vec<Series>> {
+        Ok(vec![ratio(self, held_out)?])
+    }
+}
+
 /// Scores of samples by the grammar that made the corpus.
-pub(crate) fn of_samples(
+fn of_samples(
     grammar: &Grammar,
     model: &Model,
     samples: &Drawn,
@@ -81,22 +101,11 @@ pub(crate) fn of_samples(
     Ok(series)
 }
 
-/// The share of texts that are grammatical.
-pub(crate) fn grammatical(grammar: &Grammar, model: &Model, samples: &Drawn) -> Result<Vec<f64>> {
-    let texts = texts(model, samples)?;
-    Ok(texts.iter().map(|text| f64::from(u8::from(grammar.grammatical(text)))).collect())
-}
-
 /// The model's likelihood of held-out texts as a multiple of the grammar's own, over the texts
 /// that the grammar can say.
-pub(crate) fn ratio(
-    grammar: &Grammar,
-    model: &Model,
-    rows: &[TokenRow],
-    likelihood: &Likelihood,
-    split: &str,
-    vectors: usize,
-) -> Result<Series> {
+fn ratio(grammar: &Grammar, held_out: &HeldOut<'_>) -> Result<Series> {
+    let HeldOut { model, rows, likelihood, split, .. } = *held_out;
+    let vectors = held_out.likelihoods.vectors();
     let (mut ours, mut exact, mut left_out) = (0.0, 0.0, 0_usize);
     for (row, nll) in rows.iter().zip(&likelihood.nll) {
         let text = model.tokenizer().decode(&row.tokens)?;
