@@ -317,6 +317,7 @@ impl Product<'_> {
 
     /// The chunk of `A` and the part of its depth that one round works on. Columns that lie far
     /// apart are copied, block after block, in the order in which the blocks read them.
+    #[inline(always)]
     fn part<'a, const ROWS: usize>(
         &'a self,
         rows: Range<usize>,
@@ -330,14 +331,18 @@ impl Product<'_> {
         let mut a = Left::InPlace(Strided { values, row_stride, column_stride });
         if self.a.is_transposed() && panels >= COPIED {
             let depth = deep.len();
+            let whole = blocks::<ROWS>(rows.len()).take_while(|&(_, size)| size == ROWS).count();
             copy.resize(depth * rows.len(), 0.0);
+            let (to_whole, to_rest) = copy.split_at_mut(whole * ROWS * depth);
+            let (to_whole, _) = to_whole.as_chunks_mut::<ROWS>();
             for (i, column) in values.chunks(column_stride).take(depth).enumerate() {
-                for (first, size) in blocks::<ROWS>(rows.len()) {
-                    let to = &mut copy[first * depth + i * size..][..size];
-                    match size == ROWS {
-                        true => to[..ROWS].copy_from_slice(&column[first..][..ROWS]),
-                        false => to.copy_from_slice(&column[first..][..size]),
-                    }
+                let (in_whole, rest) = column[..rows.len()].split_at(whole * ROWS);
+                for (block, piece) in in_whole.as_chunks::<ROWS>().0.iter().enumerate() {
+                    to_whole[block * depth + i] = *piece;
+                }
+                for (first, size) in blocks::<ROWS>(rest.len()) {
+                    to_rest[first * depth + i * size..][..size]
+                        .copy_from_slice(&rest[first..][..size]);
                 }
             }
             a = Left::Blocks(copy);
