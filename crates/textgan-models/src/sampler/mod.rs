@@ -17,6 +17,7 @@ pub use rollout::{Rollouts, rollouts};
 pub use sample::{Samples, sample};
 pub(crate) use tiled::{TiledSampler, check_labels};
 pub(crate) use transformer::TransformerWeights;
+pub(crate) use weights::{pack, values};
 
 use textgan_random::Key;
 
