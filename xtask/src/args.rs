@@ -216,6 +216,9 @@ pub struct Bench {
     /// The Python interpreter that has the peer.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub python: PathBuf,
+    /// A checkout of TextGAN-PyTorch, the peer of `seqgan-step`.
+    #[arg(long, value_name = "FOLDER")]
+    pub textgan_pytorch: Option<PathBuf>,
     /// As JSON lines.
     #[arg(long)]
     pub json: bool,

@@ -62,7 +62,10 @@ pub use generator::{
     Generator, GeneratorConfig, LstmConfig, Sizes, TransformerConfig, build_generator,
     token_log_probs, token_log_probs_at,
 };
-pub use sampler::{Conditions, Prefix, Sampler, Samples, SamplingOptions, sample};
+pub use sampler::{
+    Completion, Conditions, Prefix, Rollouts, Sampler, Samples, SamplingOptions, Start, rollouts,
+    sample,
+};
 pub use sequences::Sequences;
 pub use special::{BOS, EOS, PAD, UNK};
 pub use word_vectors::*;

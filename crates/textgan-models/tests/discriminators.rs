@@ -44,6 +44,7 @@ fn configs() -> Vec<DiscriminatorConfig> {
             ..rnn
         }),
         DiscriminatorConfig::Cnn(cnn.clone()),
+        DiscriminatorConfig::Cnn(CnnDiscriminatorConfig { shared_highway: true, ..cnn.clone() }),
         DiscriminatorConfig::Cnn(CnnDiscriminatorConfig {
             representations: 3,
             highway: false,
@@ -95,6 +96,44 @@ fn every_variable_gets_a_gradient() -> Result<()> {
             let logits = whole(&realness, texts.lengths())?;
             let loss = ops::bce_with_logits(&logits, &logits.ones_like()?)?;
             assert_trains(network.parameters(), &loss, &format!("{config:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Without a graph, in pieces, and as many texts as you like.
+#[test]
+fn scores_are_the_realness_of_whole_texts() -> Result<()> {
+    let texts = sequences();
+    for config in configs() {
+        let network = build(&config);
+        for (name, variable) in network.parameters().iter() {
+            // So that label embeddings, which begin at zero, take part.
+            let mut numbers = vec![0.0; variable.elem_count()];
+            Key::root(3).child(name).stream().fill_normal(&mut numbers);
+            numbers.iter_mut().for_each(|x| *x *= 0.2);
+            variable.set(&Tensor::from_vec(numbers, variable.dims(), &Device::Cpu)?)?;
+        }
+        let realness = network.realness(
+            &Tokens::Hard(texts.targets()),
+            texts.lengths(),
+            texts.labels(),
+            Mode::Evaluate,
+        )?;
+        let expected = values(&whole(&realness, texts.lengths())?);
+        let few = network.scores(&texts)?;
+        for (found, expected) in few.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-5, "{config:?}: {found} {expected}");
+        }
+        let copies: Vec<usize> = (0..3000).map(|i| i % 4).collect();
+        let many = texts.select(&copies)?;
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let scores = pool.install(|| network.frozen()?.scores(&many))?;
+            assert_eq!(scores.len(), 3000);
+            for (score, copy) in scores.iter().zip(&copies) {
+                assert_eq!(*score, few[*copy], "{config:?}: other texts or threads matter");
+            }
         }
     }
     Ok(())

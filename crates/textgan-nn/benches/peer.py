@@ -1,17 +1,20 @@
 """The PyTorch side of `cargo xtask bench --peer`: one work, one variant, timed on request.
 
-    python peer.py WORK eager|compile
+    python peer.py WORK eager|compile [THREADS [CHECKOUT]]
 
-Prints one JSON line when it is warm; then, for every line that it reads, does the work for about a
+CHECKOUT is a folder with TextGAN-PyTorch (github.com/williamSYSU/TextGAN-PyTorch); `seqgan-step`
+drives its classes as they are. Prints one JSON line when it is warm; then, for every line that it reads, does the work for about a
 second and prints the median milliseconds of a call and the peak resident memory so far. The program
 that calls it alternates between this and its own side, so both see the same machine.
 """
 
+import importlib.util
 import json
 import resource
 import statistics
 import sys
 import time
+import types
 
 import torch
 import torch.nn as nn
@@ -32,13 +35,18 @@ class Block(nn.Module):
         self.gate_up = nn.Linear(width, 2 * inner, bias=False)
         self.down = nn.Linear(inner, width, bias=False)
 
-    def forward(self, x, cos, sin, cache=None, place=None):
+    def forward(self, x, cos, sin, cache=None, place=None, mask=None):
         batch, time, width = x.shape
         qkv = self.qkv(self.attention_norm(x))
         qkv = qkv.view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         query, key, value = rotate(qkv[0], cos, sin), rotate(qkv[1], cos, sin), qkv[2]
         if cache is None:
             mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        elif mask is not None:
+            # The place is a tensor: all of the cache is read, so that shapes stay the same.
+            cache[0].index_copy_(2, place, key)
+            cache[1].index_copy_(2, place, value)
+            mixed = F.scaled_dot_product_attention(query, *cache, attn_mask=mask)
         else:
             cache[0][:, :, place], cache[1][:, :, place] = key[:, :, 0], value[:, :, 0]
             keys, values = cache[0][:, :, : place + 1], cache[1][:, :, : place + 1]
@@ -72,11 +80,21 @@ class Transformer(nn.Module):
         return self.head(self.norm(x))
 
     def step(self, ids, caches, place):
+        """The next tokens, with the place as a number."""
         x = self.embedding(ids)
         cos, sin = self.cos[place : place + 1], self.sin[place : place + 1]
         for block, cache in zip(self.blocks, caches):
             x = block(x, cos, sin, cache, place)
-        return self.head(self.norm(x))[:, 0]
+        return draw(self.head(self.norm(x))[:, 0])
+
+    def step_at(self, ids, caches, place):
+        """The same with the place as a tensor `[1]`: one program for all places."""
+        x = self.embedding(ids)
+        cos, sin = self.cos[place], self.sin[place]
+        mask = (torch.arange(caches[0][0].shape[2]) <= place).view(1, 1, 1, -1)
+        for block, cache in zip(self.blocks, caches):
+            x = block(x, cos, sin, cache, place, mask)
+        return draw(self.head(self.norm(x))[:, 0])
 
     def caches(self, batch, positions):
         width = self.embedding.weight.shape[1]
@@ -85,15 +103,23 @@ class Transformer(nn.Module):
         return [(torch.zeros(shape), torch.zeros(shape)) for _ in self.blocks]
 
     @torch.no_grad()
-    def sample(self, batch, time, step=None):
-        step = step or self.step
+    def sample(self, batch, time, compiled_step=None):
         ids, caches = torch.zeros(batch, 1, dtype=torch.long), self.caches(batch, time)
         tokens = []
         for place in range(time):
-            logits = step(ids, caches, place)
-            ids = torch.multinomial(F.softmax(logits, -1), 1)
+            if compiled_step:
+                ids = compiled_step(ids, caches, torch.tensor([place]))
+            else:
+                ids = self.step(ids, caches, place)
             tokens.append(ids)
         return torch.cat(tokens, 1)
+
+
+def draw(logits):
+    """Faster than `torch.multinomial`, which draws a number for every word."""
+    sums = F.softmax(logits, -1).cumsum(-1)
+    draws = torch.rand(len(logits), 1) * sums[:, -1:]
+    return torch.searchsorted(sums, draws).clamp_(max=logits.shape[1] - 1)
 
 
 class GruDiscriminator(nn.Module):
@@ -184,6 +210,7 @@ def generator_step(token_loop, compiled, time=37, batch=64):
     generator = Transformer(**size, positions=64)
     judge = GruDiscriminator(size["vocabulary"]).requires_grad_(False)
     network = torch.compile(generator) if compiled else generator
+    sampling_step = torch.compile(generator.step_at) if compiled else None
     adam = optimizer(generator)
 
     def relaxed(logits):
@@ -203,7 +230,7 @@ def generator_step(token_loop, compiled, time=37, batch=64):
         return torch.stack(embedded, 1)
 
     def one_pass():
-        tokens = generator.sample(batch, time)
+        tokens = generator.sample(batch, time, sampling_step)
         read = F.pad(tokens[:, :-1], (1, 0))
         return relaxed(network(read))[1]
 
@@ -220,8 +247,43 @@ def generator_step(token_loop, compiled, time=37, batch=64):
 
 def sampling(size, compiled, time=37, batch=64):
     model = Transformer(**SIZES[size], positions=64).eval()
-    step = torch.compile(model.step, dynamic=True) if compiled else None
+    step = torch.compile(model.step_at) if compiled else None
     return lambda: model.sample(batch, time, step)
+
+
+def seqgan_step(time=20, batch=64, vocabulary=VOCABULARY, rollouts=16):
+    """TextGAN-PyTorch's own generator step, with the sizes of its run script for SeqGAN."""
+    if len(sys.argv) < 5:
+        sys.exit("seqgan-step needs a checkout of TextGAN-PyTorch as its last argument")
+    sys.path.insert(0, sys.argv[4])
+    if importlib.util.find_spec("nltk") is None:
+        # Imported for reading files of text, of which there are none here.
+        sys.modules["nltk"] = types.ModuleType("nltk")
+    import config
+
+    # Its classes read these when they are imported.
+    config.CUDA, config.batch_size, config.max_seq_len = False, batch, time
+    config.vocab_size, config.gen_init, config.dis_init = vocabulary, "normal", "uniform"
+    from models.SeqGAN_D import SeqGAN_D
+    from models.SeqGAN_G import SeqGAN_G
+    from utils.rollout import ROLLOUT
+
+    generator = SeqGAN_G(32, 32, vocabulary, time, config.padding_idx)
+    judge = SeqGAN_D(64, vocabulary, config.padding_idx)
+    search = ROLLOUT(generator, gpu=False)
+    adam = torch.optim.Adam(generator.parameters(), lr=1e-2)
+
+    def work():
+        words = generator.sample(batch, batch)
+        read = F.pad(words[:, :-1], (1, 0), value=config.start_letter)
+        rewards = search.get_reward(words, rollouts, judge)
+        loss = generator.batchPGLoss(read, words, rewards)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return work
 
 
 WORKS = {
@@ -238,6 +300,7 @@ WORKS = {
     "generator-one-pass": lambda c: generator_step(False, c),
     "sample-small": lambda c: sampling("small", c),
     "sample-big": lambda c: sampling("big", c),
+    "seqgan-step": lambda c: seqgan_step(),
 }
 
 
@@ -246,13 +309,16 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
     call = WORKS[work](variant == "compile")
-    for _ in range(3):
-        call()
+    begin = time.perf_counter()
+    for i in range(3):
+        # A long one is warm after its first call.
+        if i == 0 or time.perf_counter() - begin < 5.0:
+            call()
     about = {"version": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}
     print(json.dumps(about), flush=True)
     for _ in sys.stdin:
         times, begin = [], time.perf_counter()
-        while time.perf_counter() - begin < 1.0 or len(times) < 3:
+        while time.perf_counter() - begin < (1.0 if len(times) >= 3 else 10.0):
             start = time.perf_counter()
             call()
             times.append((time.perf_counter() - start) * 1e3)

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use textgan_models::{
     Conditions, Context, Discriminator, Generator, NoiseConfig, NoiseEncoder, SamplingOptions,
-    Sequences, Tokens, sample, whole,
+    Sequences, Tokens, build_generator, sample, whole,
 };
 use textgan_nn::{Mode, Parameters};
 use textgan_random::Key;
@@ -31,6 +31,8 @@ pub(crate) struct Game<'a> {
     pub sample_length: Option<usize>,
     /// Writes.
     pub generator: Box<dyn Generator>,
+    /// Completes sentences in its place; absent where it does so itself.
+    pub rollout_policy: Option<Box<dyn Generator>>,
     /// The discriminator; absent from runs that only maximise likelihood.
     pub judges: Option<Judges>,
     /// `q(z | x)`; absent from runs without a latent objective.
@@ -149,6 +151,34 @@ impl Game<'_> {
             Judged::Whole => Ok(whole(&realness, sequences.lengths())?),
             Judged::Prefixes => Ok(realness.flatten_all()?.index_select(&places(sequences)?, 0)?),
         }
+    }
+
+    /// Who completes sentences.
+    pub fn policy(&self) -> &dyn Generator {
+        self.rollout_policy.as_deref().unwrap_or(self.generator.as_ref())
+    }
+
+    /// Makes the rollout policy a copy of the generator.
+    pub fn begin_policy(&mut self) -> Result<()> {
+        let generator = self.generator.as_ref();
+        let (config, noise, sizes) = (generator.config(), generator.noise(), generator.sizes());
+        // What it begins with is overwritten.
+        let policy = build_generator(config, noise, sizes, &Key::root(0), &Device::Cpu)?;
+        policy.parameters().copy_from(generator.parameters())?;
+        self.rollout_policy = Some(policy);
+        Ok(())
+    }
+
+    /// Lets the rollout policy, where there is one, follow the generator: see
+    /// [`MonteCarlo::lag`](crate::MonteCarlo::lag).
+    pub fn follow(&self, lag: f32) -> Result<()> {
+        let Some(policy) = &self.rollout_policy else { return Ok(()) };
+        for (name, theirs) in policy.parameters().iter() {
+            let Some(ours) = self.generator.parameters().get(name) else { continue };
+            let (theirs_now, ours) = (theirs.as_detached_tensor(), ours.as_detached_tensor());
+            theirs.set(&((theirs_now * f64::from(lag))? + (ours * f64::from(1.0 - lag))?)?)?;
+        }
+        Ok(())
     }
 
     /// The discriminator.

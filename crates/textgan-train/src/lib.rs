@@ -90,8 +90,9 @@ mod train;
 
 pub use config::{
     Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Decay,
-    DiscriminatorOnly, Estimator, Judged, Keep, LatentConfig, MaximumLikelihood, OptimizerConfig,
-    Phase, Reward, RewardScore, ScheduleConfig, Temperature, TrainConfig, WonAlarm,
+    DiscriminatorOnly, Estimator, Judged, Keep, LatentConfig, MaximumLikelihood, MonteCarlo,
+    OptimizerConfig, Phase, Reward, RewardScore, ScheduleConfig, Temperature, TrainConfig,
+    WonAlarm,
 };
 pub use data::TrainData;
 pub use divergence::Divergence;

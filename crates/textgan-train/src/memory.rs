@@ -25,7 +25,7 @@ pub(crate) fn check(
     }
 }
 
-/// Bytes: of each parameter its weight, gradient and two moments; and what a step of the largest
+/// Bytes: of each parameter its weight, gradient and two moments; a rollout policy; and what a step of the largest
 /// batch keeps for its backward pass.
 fn estimate(recipe: &Recipe<'_>, data: &TrainData<'_>) -> Result<u64> {
     let sizes = recipe.sizes(data);
@@ -44,8 +44,13 @@ fn estimate(recipe: &Recipe<'_>, data: &TrainData<'_>) -> Result<u64> {
         None => 0,
     };
     let parameters = generator.saturating_add(discriminator).saturating_add(encoder);
+    let policy = match recipe.phases.iter().any(|phase| phase.rollout_lag().is_some()) {
+        true => generator,
+        false => 0,
+    };
     Ok(parameters
         .saturating_mul(4)
+        .saturating_add(policy)
         .saturating_add(activations)
         .saturating_mul(size_of::<f32>() as u64))
 }

@@ -72,6 +72,7 @@ pub(crate) fn game<'a>(data: &'a TrainData<'a>) -> Result<Game<'a>> {
         noise,
         sample_length: None,
         generator,
+        rollout_policy: None,
         judges: Some(Judges::new(discriminator)?),
         encoder: None,
     })

@@ -18,6 +18,27 @@ pub struct Duel {
     pub bar: f64,
     /// What is compared.
     pub what: &'static str,
+    /// Who the peer is.
+    pub opponent: Opponent,
+}
+
+/// Who our side is compared with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Opponent {
+    /// The same work written for PyTorch in `peer.py`, in its fastest variant.
+    PyTorch,
+    /// TextGAN-PyTorch's own classes, out of a checkout of it. A step of it takes the better part
+    /// of a minute, so it is tried in one variant, and less often.
+    TextGanPyTorch,
+}
+
+/// Where peers are found.
+#[derive(Clone, Copy)]
+pub struct Peers<'a> {
+    /// The interpreter that has PyTorch.
+    pub python: &'a Path,
+    /// A checkout of TextGAN-PyTorch.
+    pub textgan_pytorch: Option<&'a Path>,
 }
 
 /// All comparisons, in the order of the table.
@@ -26,38 +47,75 @@ pub const DUELS: &[Duel] = &[
         name: "likelihood-big",
         bar: 0.80,
         what: "transformer step, V 5000 d 256 L 4 T 32 B 64, f32",
+        opponent: Opponent::PyTorch,
     },
     Duel {
         name: "likelihood-small",
         bar: 0.50,
         what: "transformer step, V 4682 d 64 L 2 T 37 B 64, f32",
+        opponent: Opponent::PyTorch,
     },
     Duel {
         name: "discriminator-gru",
         bar: 0.50,
         what: "GRU discriminator step, embed 64 hidden 128 T 37 B 64",
+        opponent: Opponent::PyTorch,
     },
     Duel {
         name: "discriminator-cnn",
         bar: 0.80,
         what: "CNN discriminator step, SeqGAN's 12 widths, T 20 B 64",
+        opponent: Opponent::PyTorch,
     },
     Duel {
         name: "generator-loop",
         bar: 0.35,
         what: "straight-through generator step against a token loop",
+        opponent: Opponent::PyTorch,
     },
     Duel {
         name: "generator-one-pass",
         bar: 0.75,
         what: "the same against PyTorch scoring in one pass",
+        opponent: Opponent::PyTorch,
     },
-    Duel { name: "sample-small", bar: 0.10, what: "64 x 37 tokens, d 64 L 2" },
-    Duel { name: "sample-big", bar: 0.45, what: "64 x 37 tokens, d 256 L 4" },
+    Duel {
+        name: "sample-small",
+        bar: 0.10,
+        what: "64 x 37 tokens, d 64 L 2",
+        opponent: Opponent::PyTorch,
+    },
+    Duel {
+        name: "sample-big",
+        bar: 0.45,
+        what: "64 x 37 tokens, d 256 L 4",
+        opponent: Opponent::PyTorch,
+    },
+    Duel {
+        name: "seqgan-step",
+        bar: 0.12,
+        what: "SeqGAN generator step, LSTM 32 V 5000 T 20 B 64, 16 rollouts, 12 widths",
+        opponent: Opponent::TextGanPyTorch,
+    },
 ];
 
-/// Turns that each side takes.
-const ROUNDS: usize = 5;
+impl Opponent {
+    /// Turns that each side takes.
+    fn rounds(self) -> usize {
+        match self {
+            Self::PyTorch => 5,
+            Self::TextGanPyTorch => 3,
+        }
+    }
+
+    /// The variants that are tried.
+    fn variants(self) -> &'static [(&'static str, &'static str, bool)] {
+        match self {
+            Self::PyTorch => &VARIANTS,
+            Self::TextGanPyTorch => &VARIANTS[1..2],
+        }
+    }
+}
 
 /// Removes PyTorch's page faults: glibc keeps what it was given.
 const MALLOC: &str =
@@ -86,17 +144,26 @@ pub struct Peer {
 }
 
 impl Duel {
-    /// Times our side, and PyTorch's by the interpreter `python` where there is one.
-    pub fn fight(&self, python: Option<&Path>) -> Result<Outcome> {
+    /// Times our side, and the peer's where there is one.
+    pub fn fight(&self, peers: Option<Peers<'_>>) -> Result<Outcome> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut serve = Command::new(program);
         serve.args(["bench", "--serve", self.name]);
         let mut sides = vec![(String::new(), Side::start(serve)?)];
-        for (name, variant, tuned) in VARIANTS {
-            let Some(python) = python else { break };
-            let mut command = Command::new(python);
+        let absent = self.opponent == Opponent::TextGanPyTorch
+            && peers.is_some_and(|peers| peers.textgan_pytorch.is_none());
+        if absent {
+            eprintln!(
+                "{}: no peer; name a checkout of williamSYSU/TextGAN-PyTorch with --textgan-pytorch",
+                self.name
+            );
+        }
+        for &(name, variant, tuned) in self.opponent.variants() {
+            let Some(peers) = peers.filter(|_| !absent) else { break };
+            let mut command = Command::new(peers.python);
             command.arg(script()).args([self.name, variant]);
             command.arg(rayon::current_num_threads().to_string());
+            command.args(peers.textgan_pytorch);
             if tuned {
                 command.env("GLIBC_TUNABLES", MALLOC);
             }
@@ -107,9 +174,10 @@ impl Duel {
                 Err(_) => eprintln!("{}: PyTorch did not compile this; left out", self.name),
             }
         }
-        let mut times = vec![Vec::with_capacity(ROUNDS); sides.len()];
+        let rounds = self.opponent.rounds();
+        let mut times = vec![Vec::with_capacity(rounds); sides.len()];
         let mut peaks = vec![0.0; sides.len()];
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             for (i, (_, side)) in sides.iter_mut().enumerate() {
                 let turn = side.turn()?;
                 times[i].push(turn.ms);
@@ -118,7 +186,7 @@ impl Duel {
         }
         let mut medians = times.iter_mut().map(|times| {
             times.sort_by(f64::total_cmp);
-            times[ROUNDS / 2]
+            times[rounds / 2]
         });
         let ours_ms = medians.next().unwrap_or(f64::NAN);
         let peers = medians.zip(&peaks[1..]).zip(&sides[1..]);
@@ -191,14 +259,18 @@ impl Drop for Side {
 /// The other end of [`Side`], for our works.
 pub fn serve(name: &str) -> Result<()> {
     let mut work = works::work(name)?;
-    for _ in 0..3 {
-        work()?;
+    let begin = Instant::now();
+    for call in 0..3 {
+        // A long one is warm after its first call.
+        if call == 0 || begin.elapsed().as_secs_f64() < 5.0 {
+            work()?;
+        }
     }
     println!("{}", json!({ "version": env!("CARGO_PKG_VERSION") }));
     for line in std::io::stdin().lines() {
         line?;
         let (begin, mut times) = (Instant::now(), Vec::new());
-        while begin.elapsed().as_secs_f64() < 1.0 || times.len() < 3 {
+        while is_short(begin.elapsed().as_secs_f64(), times.len()) {
             let start = Instant::now();
             work()?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
@@ -207,6 +279,11 @@ pub fn serve(name: &str) -> Result<()> {
         println!("{}", json!({ "ms": times[times.len() / 2], "mb": peak_memory() }));
     }
     Ok(())
+}
+
+/// Whether a turn goes on: for a second and three calls, but not for minutes. As in `peer.py`.
+fn is_short(seconds: f64, calls: usize) -> bool {
+    seconds < 1.0 || (calls < 3 && seconds < 10.0)
 }
 
 /// The most memory that this process has had, in MB; NaN where the system does not say.

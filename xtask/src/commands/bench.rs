@@ -5,7 +5,7 @@ use serde_json::json;
 use std::path::Path;
 
 use crate::args::Bench;
-use crate::bench::duel::{self, DUELS, Duel};
+use crate::bench::duel::{self, DUELS, Duel, Peers};
 use crate::bench::{self, Row, captions};
 use crate::exit::{Failed, Refusal};
 
@@ -27,7 +27,9 @@ pub fn run(args: Bench) -> Result<()> {
     if args.peer && only.is_some() && beside {
         over += self_bleu(&args.python, args.json)?;
     }
-    over += comparisons(&duels, args.peer.then_some(&*args.python), args.json)?;
+    let textgan_pytorch = args.textgan_pytorch.as_deref();
+    let peers = args.peer.then_some(Peers { python: &args.python, textgan_pytorch });
+    over += comparisons(&duels, peers, args.json)?;
     match over {
         0 => Ok(()),
         _ => {
@@ -84,7 +86,7 @@ fn self_bleu(python: &Path, json: bool) -> Result<usize> {
 }
 
 /// Ours beside the peer's fastest; returns how many are over their bars.
-fn comparisons(duels: &[&Duel], python: Option<&Path>, json: bool) -> Result<usize> {
+fn comparisons(duels: &[&Duel], peers: Option<Peers<'_>>, json: bool) -> Result<usize> {
     let mut over = 0;
     if duels.is_empty() {
         return Ok(over);
@@ -102,7 +104,7 @@ fn comparisons(duels: &[&Duel], python: Option<&Path>, json: bool) -> Result<usi
     }
     for duel in duels {
         let peak = bench::operations(duel.name).map(|operations| (operations, duel::peak_rate()));
-        let outcome = duel.fight(python)?;
+        let outcome = duel.fight(peers)?;
         let peer = outcome.peer.as_ref();
         let ratio = peer.map(|peer| outcome.ours_ms / peer.ms);
         over += usize::from(ratio.is_some_and(|ratio| ratio > duel.bar));

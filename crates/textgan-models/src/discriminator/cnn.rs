@@ -5,11 +5,13 @@ use textgan_nn::layers::{Linear, LinearConfig, TextConv, TextConvConfig};
 use textgan_nn::{Builder, Init, Mode, Parameters, ops};
 
 use super::embedding::TokenEmbedding;
+use super::hard::HardReader;
+use super::pieces;
 use super::score::Score;
 use super::{
     Discriminator, DiscriminatorConfig, EmbeddingConfig, Tokens, at_least_one, check_dropout,
 };
-use crate::{Error, Result, Sizes};
+use crate::{Error, Result, Sequences, Sizes};
 
 /// Convolutions over the text, the maximum over time, and a logit (Kim, 2014; in SeqGAN, Yu et al.,
 /// 2017). It scores whole texts only.
@@ -28,6 +30,9 @@ pub struct CnnDiscriminatorConfig {
     pub representations: usize,
     /// Whether a highway layer follows the maximum over time (Srivastava et al., 2015).
     pub highway: bool,
+    /// Whether transform and gate of the highway layer share their weights, as they do in
+    /// TextGAN-PyTorch.
+    pub shared_highway: bool,
     /// Width of a linear layer before the logit, as in RelGAN; 0 for none.
     pub features: usize,
     /// Dropout before the logit.
@@ -41,6 +46,7 @@ impl Default for CnnDiscriminatorConfig {
             filters: vec![(1, 50), (2, 100), (3, 100), (4, 100), (5, 50)],
             representations: 1,
             highway: true,
+            shared_highway: false,
             features: 0,
             dropout: 0.25,
         }
@@ -67,6 +73,10 @@ impl CnnDiscriminatorConfig {
         if empty || self.filters.is_empty() {
             let message = "expected pairs of a width and a number of filters, none of them 0";
             return Err(Error::config("discriminator.filters", message));
+        }
+        if self.shared_highway && !self.highway {
+            let message = "there is no highway layer; set `highway` too";
+            return Err(Error::config("discriminator.shared_highway", message));
         }
         check_dropout(self.dropout)
     }
@@ -111,7 +121,9 @@ impl CnnDiscriminator {
         let convolution = TextConv::new(builder, &filters)?;
         let width = convolution.output();
         let highway = match config.highway {
-            true => Some(Highway::new(&mut builder.child("highway"), width)?),
+            true => {
+                Some(Highway::new(&mut builder.child("highway"), width, config.shared_highway)?)
+            }
             false => None,
         };
         let (features, width) = match config.features {
@@ -133,6 +145,22 @@ impl CnnDiscriminator {
             score: Score::new(builder, width, sizes)?,
             dropout: config.dropout,
         })
+    }
+
+    /// From features `[batch * representations, features]` to logits `[batch, 1]`.
+    fn judge(&self, features: &Tensor, labels: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor> {
+        let mut features = ops::dropout(features, self.dropout, mode, "score")?;
+        if let Some(layer) = &self.features {
+            features = layer.forward(&features)?;
+        }
+        // The logit is linear in the features, so the mean of the logits is the logit of the mean.
+        let (rows, width) = features.dims2()?;
+        let parts = self.representations;
+        let mut features = features.reshape((rows / parts, parts, width))?;
+        if parts > 1 {
+            features = (features.sum_keepdim(1)? * (1.0 / parts as f64))?;
+        }
+        self.score.forward(&features, labels)
     }
 }
 
@@ -181,15 +209,23 @@ impl Discriminator for CnnDiscriminator {
         if let Some(highway) = &self.highway {
             features = highway.forward(&features)?;
         }
-        features = ops::dropout(&features, self.dropout, mode, "score")?;
-        if let Some(layer) = &self.features {
-            features = layer.forward(&features)?;
-        }
-        // The logit is linear in the features, so the mean of the logits is the logit of the mean.
-        let width = features.dim(1)?;
-        let features = features.reshape((batch, parts, width))?;
-        let features = (features.sum_keepdim(1)? * (1.0 / parts as f64))?;
-        Ok(self.score.forward(&features, labels)?.broadcast_as((batch, time))?)
+        Ok(self.judge(&features, labels, mode)?.broadcast_as((batch, time))?)
+    }
+
+    // Products with hard tokens are looked up.
+    fn scores(&self, texts: &Sequences) -> Result<Vec<f32>> {
+        self.embedding.check_hard(texts.targets(), texts.lengths())?;
+        let table = self.embedding.table();
+        let highway = self.highway.as_ref().map_or(Vec::new(), Highway::weights);
+        let reader = HardReader::new(table, self.representations, &self.convolution, &highway)?;
+        let width = self.convolution.output();
+        // Features before and after they lie side by side.
+        pieces::score(texts, 2 * width * self.representations, |tokens, lengths, labels| {
+            let features = reader.features(tokens, lengths);
+            let rows = features.len() / width;
+            let features = Tensor::from_vec(features, (rows, width), table.device())?;
+            Ok(self.judge(&features, labels, Mode::Evaluate)?.detach().flatten_all()?.to_vec1()?)
+        })
     }
 
     fn frozen(&self) -> Result<Box<dyn Discriminator>> {
@@ -198,28 +234,47 @@ impl Discriminator for CnnDiscriminator {
 }
 
 /// `y = t relu(W_h x + b_h) + (1 - t) x` with `t = sigmoid(W_t x + b_t)` (Srivastava et al., 2015).
-/// The gate begins nearly closed, as in SeqGAN: its bias is -2.
+/// The gate begins nearly closed, as in SeqGAN, unless it is shared: its bias is -2.
 struct Highway {
-    transform: Linear,
-    gate: Tensor,
-    gate_bias: Tensor,
+    /// Transform.
+    weight: Tensor,
+    bias: Tensor,
+    /// Weight and bias; those of the transform where they are shared.
+    gate: Option<(Tensor, Tensor)>,
 }
 
 impl Highway {
-    fn new(builder: &mut Builder<'_>, width: usize) -> Result<Self> {
-        let config = LinearConfig::new(width, width);
-        let transform = Linear::new(&mut builder.child("transform"), &config)?;
+    fn new(builder: &mut Builder<'_>, width: usize, shared: bool) -> Result<Self> {
+        let bound = 1.0 / (width as f32).sqrt();
+        let mut transform = builder.child("transform");
+        let weight = transform.get("weight", (width, width), Init::FanIn)?;
+        let bias = transform.get("bias", width, Init::Uniform { bound })?;
         let mut builder = builder.child("gate");
-        let gate = builder.get("weight", (width, width), Init::FanIn)?;
-        let gate_bias = builder.get("bias", width, Init::Values(vec![-2.0; width]))?;
-        Ok(Self { transform, gate, gate_bias })
+        let gate = match shared {
+            true => None,
+            false => Some((
+                builder.get("weight", (width, width), Init::FanIn)?,
+                builder.get("bias", width, Init::Values(vec![-2.0; width]))?,
+            )),
+        };
+        Ok(Self { weight, bias, gate })
+    }
+
+    /// Weights and biases of transform and, unless they are shared, gate.
+    fn weights(&self) -> Vec<(&Tensor, &Tensor)> {
+        let gate = self.gate.iter().map(|(weight, bias)| (weight, bias));
+        std::iter::once((&self.weight, &self.bias)).chain(gate).collect()
     }
 
     /// `[rows, width]` to `[rows, width]`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let transformed = self.transform.forward(x)?.relu()?;
+        let transformed = ops::linear(x, &self.weight, Some(&self.bias))?;
+        let gate = match &self.gate {
+            Some((weight, bias)) => ops::linear(x, weight, Some(bias))?,
+            None => transformed.clone(),
+        };
+        let transformed = transformed.relu()?;
         // The sigmoid by way of tanh, which cannot overflow.
-        let gate = ops::linear(x, &self.gate, Some(&self.gate_bias))?;
         let gate = (((gate * 0.5)?.tanh()? + 1.0)? * 0.5)?;
         Ok((x + (gate * (transformed - x)?)?)?)
     }

@@ -111,22 +111,29 @@ impl TokenEmbedding {
         &self.table
     }
 
+    /// Refuses ids `[batch, time]` that cannot be read; returns `time`.
+    pub fn check_hard(&self, ids: &[u32], lengths: &[usize]) -> Result<usize> {
+        let (batch, vocab) = (lengths.len(), self.table.dim(0)?);
+        let time = ids.len().checked_div(batch).unwrap_or(0);
+        if batch == 0 || time * batch != ids.len() {
+            let message = format!("{} tokens for {batch} rows", ids.len());
+            return Err(Error::argument("tokens", message));
+        }
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            let message = format!("token {id} is outside a vocabulary of {vocab}");
+            return Err(Error::argument("tokens", message));
+        }
+        check_lengths(lengths, batch, time)?;
+        Ok(time)
+    }
+
     /// `[batch, time, embed]`.
     pub fn forward(&self, tokens: &Tokens<'_>, lengths: &[usize]) -> Result<Tensor> {
         let batch = lengths.len();
-        let (vocab, width) = self.table.dims2()?;
+        let width = self.table.dim(1)?;
         match tokens {
             Tokens::Hard(ids) => {
-                let time = ids.len().checked_div(batch).unwrap_or(0);
-                if batch == 0 || time * batch != ids.len() {
-                    let message = format!("{} tokens for {batch} rows", ids.len());
-                    return Err(Error::argument("tokens", message));
-                }
-                if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
-                    let message = format!("token {id} is outside a vocabulary of {vocab}");
-                    return Err(Error::argument("tokens", message));
-                }
-                check_lengths(lengths, batch, time)?;
+                let time = self.check_hard(ids, lengths)?;
                 Ok(ops::embedding(&self.table, ids, (batch, time))?)
             }
             Tokens::Soft(embedded) => match *embedded.dims() {

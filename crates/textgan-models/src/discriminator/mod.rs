@@ -3,6 +3,8 @@
 mod cnn;
 mod embedding;
 mod folder;
+mod hard;
+mod pieces;
 mod rnn;
 mod score;
 mod size;
@@ -19,7 +21,7 @@ use textgan_nn::{Builder, Mode, Parameters};
 use textgan_random::Key;
 
 use crate::special::SPECIALS;
-use crate::{Error, Result, Sizes};
+use crate::{Error, Result, Sequences, Sizes};
 use cnn::CnnDiscriminator;
 use rnn::RnnDiscriminator;
 
@@ -69,6 +71,23 @@ pub trait Discriminator: Send + Sync {
         labels: Option<&[u32]>,
         mode: Mode<'_>,
     ) -> Result<Tensor>;
+
+    /// The realness of whole texts, one logit a text: what [`whole`] finds in
+    /// [`realness`](Self::realness) in evaluation mode, without a graph. There may be any number of
+    /// texts: they are read in pieces of bounded memory.
+    ///
+    /// # Errors
+    /// As [`realness`](Self::realness).
+    fn scores(&self, texts: &Sequences) -> Result<Vec<f32>> {
+        let time = texts.time();
+        let embedded = time.saturating_mul(self.config().embedding().width(self.sizes()));
+        let kept = self.config().activation_estimate(1, time) as usize;
+        pieces::score(texts, kept.saturating_add(embedded), |tokens, lengths, labels| {
+            let tokens = Tokens::Hard(tokens);
+            let realness = self.realness(&tokens, lengths, labels, Mode::Evaluate)?.detach();
+            Ok(whole(&realness, lengths)?.to_vec1()?)
+        })
+    }
 
     /// The same network over the same weights, also after they change, which get no gradient from
     /// it: what a generator plays against. It saves the third of the backward pass that would

@@ -92,7 +92,8 @@ fn cnn_parts(config: &CnnDiscriminatorConfig, sizes: &Sizes) -> Result<Vec<[usiz
         .collect();
     let width = cnn_width(config);
     if config.highway {
-        products.extend([[width, width.saturating_add(1)]; 2]);
+        let layers = if config.shared_highway { 1 } else { 2 };
+        products.extend(vec![[width, width.saturating_add(1)]; layers]);
     }
     if config.features > 0 {
         products.push([config.features, width.saturating_add(1)]);

@@ -1,8 +1,11 @@
 //! The inference face of a generator: no graph, one token a step for a whole batch.
 
+mod complete;
 mod lstm;
 mod options;
 mod pick;
+mod rollout;
+mod row;
 mod sample;
 mod tiled;
 mod transformer;
@@ -10,9 +13,13 @@ mod weights;
 
 pub(crate) use lstm::LstmWeights;
 pub use options::SamplingOptions;
+pub use rollout::{Rollouts, rollouts};
 pub use sample::{Samples, sample};
 pub(crate) use tiled::{TiledSampler, check_labels};
 pub(crate) use transformer::TransformerWeights;
+pub(crate) use weights::{pack, values};
+
+use textgan_random::Key;
 
 use crate::Result;
 
@@ -34,6 +41,26 @@ pub struct Prefix {
     pub row: usize,
     /// How many of the tokens that the row was fed are kept, `BOS` included.
     pub tokens: usize,
+}
+
+/// Where [`Sampler::complete`] begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// What a row was fed before.
+    pub prefix: Prefix,
+    /// The token that follows it.
+    pub token: u32,
+    /// Completion `i` draws from `key.index(i)`.
+    pub key: Key,
+}
+
+/// How a text went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The content tokens after the beginning, `EOS` not.
+    pub tokens: Vec<u32>,
+    /// Whether the text ended by itself; otherwise it was cut at the maximum length.
+    pub ended: bool,
 }
 
 /// A snapshot of a generator that reads a token a row and gives the logits of the next.
@@ -73,4 +100,21 @@ pub trait Sampler: Send {
     /// # Errors
     /// When there is no such row, or it was not fed so many tokens.
     fn fork(&mut self, prefixes: &[Prefix]) -> Result<()>;
+
+    /// Goes on to the end of a text, `count` times from each of the starts: the completions of the
+    /// first start, then those of the second, and so on.
+    ///
+    /// Each has the bits that [`sample`] would give it, had it the same beginning and the same
+    /// stream. The rows of this sampler stay as they are. Only what follows the starts is computed,
+    /// a constant number of completions at a time on each thread: beside the result, memory depends
+    /// neither on `count` nor on how many starts there are.
+    ///
+    /// # Errors
+    /// When options or a start do not fit, or when the logits are not finite.
+    fn complete(
+        &self,
+        starts: &[Start],
+        count: usize,
+        options: &SamplingOptions,
+    ) -> Result<Vec<Completion>>;
 }

@@ -7,15 +7,7 @@ use super::SamplingOptions;
 use crate::special::SPECIALS;
 use crate::{BOS, PAD, UNK};
 
-/// A chosen token and its log-probability (nats) under the generator's own distribution: at
-/// temperature 1, nothing refused or cut.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Pick {
-    pub token: u32,
-    pub log_prob: f32,
-}
-
-/// Room that [`pick`] works in; one a row, so that rows are independent.
+/// Room to work in; what was in it before changes nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
     weights: Vec<f32>,
@@ -36,18 +28,13 @@ pub(super) fn log_prob(logits: &[f32], token: u32, room: &mut Room) -> Option<f3
 }
 
 /// Chooses a token; `None` when the logits are not finite. One uniform draw, or none if greedy.
-pub(super) fn pick(
+pub(super) fn choose(
     logits: &[f32],
     options: &SamplingOptions,
     stream: &mut Stream,
     room: &mut Room,
-) -> Option<Pick> {
+) -> Option<u32> {
     let Room { weights, order } = room;
-    let max = row_max(logits);
-    let log_sum = max + weigh(logits, max, 1.0, &[], weights).ln();
-    if !log_sum.is_finite() {
-        return None;
-    }
     let refused: &[u32] = if options.forbid_unknown { &[PAD, UNK, BOS] } else { &[PAD, BOS] };
     // Shifted by the largest logit that may be chosen, so that neither a cold temperature nor a
     // likely refused token can make every weight vanish.
@@ -62,10 +49,13 @@ pub(super) fn pick(
             .position(|(id, &logit)| logit == max && !refused.contains(&(id as u32)))?
     } else {
         let sum = weigh(logits, max, 1.0 / options.temperature, refused, weights);
+        if !sum.is_finite() {
+            return None;
+        }
         let sum = truncate(weights, options, order).unwrap_or(sum);
         kernels::pick(weights, stream.uniform() * sum)
     };
-    Some(Pick { token: token as u32, log_prob: logits[token] - log_sum })
+    Some(token as u32)
 }
 
 /// Writes `exp(scale (logit - max))`, 0 for what is refused, and returns the sum.
@@ -129,8 +119,8 @@ mod tests {
         let (mut stream, mut room) = (Key::root(5).stream(), Room::new(logits.len()));
         let mut counts = vec![0.0; logits.len()];
         for _ in 0..40_000 {
-            let pick = pick(logits, options, &mut stream, &mut room).unwrap();
-            counts[pick.token as usize] += 1.0 / 40_000.0;
+            let token = choose(logits, options, &mut stream, &mut room).unwrap();
+            counts[token as usize] += 1.0 / 40_000.0;
         }
         counts
     }
@@ -180,9 +170,9 @@ mod tests {
         let logits = [0., 9., 0., 0., 1.];
         let options = SamplingOptions { forbid_unknown: true, ..SamplingOptions::greedy() };
         let (mut stream, mut room) = (Key::root(5).stream(), Room::new(5));
-        assert_eq!(pick(&logits, &options, &mut stream, &mut room).unwrap().token, 4);
+        assert_eq!(choose(&logits, &options, &mut stream, &mut room), Some(4));
         let options = SamplingOptions::greedy();
-        assert_eq!(pick(&logits, &options, &mut stream, &mut room).unwrap().token, UNK);
+        assert_eq!(choose(&logits, &options, &mut stream, &mut room), Some(UNK));
     }
 
     #[test]
@@ -192,10 +182,10 @@ mod tests {
         let (mut stream, mut room) = (Key::root(5).stream(), Room::new(300));
         let sum: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
         for _ in 0..50 {
-            let pick = pick(&logits, &options, &mut stream, &mut room).unwrap();
-            let expected = f64::from(logits[pick.token as usize]) - sum.ln();
-            assert!((f64::from(pick.log_prob) - expected).abs() < 1e-5);
-            assert_eq!(log_prob(&logits, pick.token, &mut room), Some(pick.log_prob));
+            let token = choose(&logits, &options, &mut stream, &mut room).unwrap();
+            let expected = f64::from(logits[token as usize]) - sum.ln();
+            let found = log_prob(&logits, token, &mut room).unwrap();
+            assert!((f64::from(found) - expected).abs() < 1e-5);
         }
     }
 
@@ -204,8 +194,9 @@ mod tests {
         let (mut stream, mut room) = (Key::root(5).stream(), Room::new(6));
         for bad in [f32::NAN, f32::INFINITY] {
             let logits = [0., 0., 0., 0., bad, 1.];
-            let picked = pick(&logits, &SamplingOptions::default(), &mut stream, &mut room);
-            assert_eq!(picked, None);
+            let chosen = choose(&logits, &SamplingOptions::default(), &mut stream, &mut room);
+            assert_eq!(chosen, None);
+            assert_eq!(log_prob(&logits, 5, &mut room), None);
         }
     }
 }

@@ -1,10 +1,11 @@
 use rayon::prelude::*;
-use textgan_random::{Key, Stream};
+use textgan_random::Key;
 
 use super::pick::{self, Room};
+use super::row::{Row, State};
 use super::{Conditions, Prefix, Sampler, SamplingOptions};
 use crate::special::SPECIALS;
-use crate::{BOS, EOS, Error, Result, Sequences, UNK};
+use crate::{Error, Result, Sequences, UNK};
 
 /// Sampled texts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,17 +60,14 @@ pub fn sample(
     check_prompt(prompt, vocab, max_length)?;
     sampler.begin(conditions)?;
 
-    let mut rows: Vec<Row> = (first_row..)
+    let mut rows: Vec<SampledRow> = (first_row..)
         .take(conditions.rows)
         .enumerate()
-        .map(|(index, number)| Row {
+        .map(|(index, number)| SampledRow {
             index,
-            stream: key.index(number).stream(),
+            row: Row::new(key.index(number).stream(), max_length),
             room: Room::new(vocab),
-            next: BOS,
-            tokens: Vec::with_capacity(max_length),
             log_probs: Vec::with_capacity(max_length + 1),
-            state: State::Open,
         })
         .collect();
     let mut finished = Vec::with_capacity(rows.len());
@@ -78,38 +76,38 @@ pub fn sample(
 
     for time in 0.. {
         tokens.clear();
-        tokens.extend(rows.iter().map(|row| row.next));
+        tokens.extend(rows.iter().map(|sampled| sampled.row.next));
         sampler.step(&tokens, &mut logits)?;
         let forced = prompt.get(time).copied();
         rows.par_iter_mut()
             .zip(logits.par_chunks_exact(vocab))
-            .for_each(|(row, logits)| row.advance(logits, forced, options, max_length));
-        if let Some(row) = rows.iter().find(|row| matches!(row.state, State::Failed)) {
-            let message = format!("row {}, token {time}: not finite", row.index);
+            .for_each(|(sampled, logits)| sampled.advance(logits, forced, options));
+        if let Some(failed) = rows.iter().find(|sampled| sampled.row.state == State::Failed) {
+            let message = format!("row {}, token {time}: not finite", failed.index);
             return Err(Error::argument("logits", message));
         }
-        let open = rows.iter().filter(|row| matches!(row.state, State::Open)).count();
+        let open = rows.iter().filter(|sampled| sampled.row.is_open()).count();
         if open == 0 {
             break;
         }
         // Dropping rows copies the state of those that stay: worth it now and then.
         if open * 4 <= rows.len() * 3 {
             let prefixes: Vec<Prefix> = (0..rows.len())
-                .filter(|&row| matches!(rows[row].state, State::Open))
+                .filter(|&row| rows[row].row.is_open())
                 .map(|row| Prefix { row, tokens: time + 1 })
                 .collect();
             sampler.fork(&prefixes)?;
-            finished.extend(rows.extract_if(.., |row| !matches!(row.state, State::Open)));
+            finished.extend(rows.extract_if(.., |sampled| !sampled.row.is_open()));
             logits.truncate(rows.len() * vocab);
         }
     }
     finished.append(&mut rows);
-    finished.sort_unstable_by_key(|row| row.index);
+    finished.sort_unstable_by_key(|sampled| sampled.index);
     let mut samples = Samples::default();
-    for row in finished {
-        samples.ended.push(matches!(row.state, State::Ended));
+    for SampledRow { row, log_probs, .. } in finished {
+        samples.ended.push(row.state == State::Ended);
         samples.tokens.push(row.tokens);
-        samples.log_probs.push(row.log_probs);
+        samples.log_probs.push(log_probs);
     }
     Ok(samples)
 }
@@ -129,57 +127,25 @@ fn check_prompt(prompt: &[u32], vocab: usize, max_length: usize) -> Result<()> {
     }
 }
 
-struct Row {
+struct SampledRow {
     /// Its place in the result.
     index: usize,
-    stream: Stream,
+    row: Row,
     room: Room,
-    /// The token to be fed.
-    next: u32,
-    tokens: Vec<u32>,
     log_probs: Vec<f32>,
-    state: State,
 }
 
-#[derive(Clone, Copy)]
-enum State {
-    Open,
-    Ended,
-    Cut,
-    Failed,
-}
-
-impl Row {
+impl SampledRow {
     /// Takes the next token: `forced` while the prompt lasts, then a chosen one.
-    fn advance(
-        &mut self,
-        logits: &[f32],
-        forced: Option<u32>,
-        options: &SamplingOptions,
-        max_length: usize,
-    ) {
-        if !matches!(self.state, State::Open) {
+    fn advance(&mut self, logits: &[f32], forced: Option<u32>, options: &SamplingOptions) {
+        let Self { row, room, log_probs, .. } = self;
+        if !row.is_open() {
             return;
         }
-        let picked = match forced {
-            Some(token) => pick::log_prob(logits, token, &mut self.room).map(|p| (token, p)),
-            None => pick::pick(logits, options, &mut self.stream, &mut self.room)
-                .map(|pick| (pick.token, pick.log_prob)),
-        };
-        let Some((token, log_prob)) = picked else {
-            self.state = State::Failed;
-            return;
-        };
-        if token != EOS && self.tokens.len() == max_length {
-            self.state = State::Cut;
-        } else {
-            self.log_probs.push(log_prob);
-            self.next = token;
-            if token == EOS {
-                self.state = State::Ended;
-            } else {
-                self.tokens.push(token);
-            }
+        let token = forced.or_else(|| pick::choose(logits, options, &mut row.stream, room));
+        let log_prob = token.and_then(|token| pick::log_prob(logits, token, room));
+        if row.take(log_prob.and(token)) {
+            log_probs.extend(log_prob);
         }
     }
 }

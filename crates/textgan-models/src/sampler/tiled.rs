@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::{Conditions, Prefix, Sampler};
+use super::complete::Completer;
+use super::{Completion, Conditions, Prefix, Sampler, SamplingOptions, Start};
 use crate::{Error, Result};
 
 /// Rows of a tile: enough to use a weight often once it is near, few enough to have many tiles. A
@@ -12,7 +13,7 @@ pub(crate) const TILE: usize = 16;
 /// What a generator's inference face has to tell: how a tile of rows takes one step.
 pub(crate) trait StepModel: Send + Sync {
     /// Buffers for one tile, reused from step to step.
-    type Scratch: Send;
+    type Scratch: Send + Sync;
 
     fn vocab_size(&self) -> usize;
     fn noise_dimension(&self) -> usize;
@@ -49,7 +50,7 @@ pub(crate) struct Tile<'a> {
 
 /// The sampler of any [`StepModel`].
 pub(crate) struct TiledSampler<M: StepModel> {
-    model: M,
+    pub(super) model: M,
     positions: Vec<usize>,
     conditions: Vec<f32>,
     states: Vec<f32>,
@@ -79,6 +80,44 @@ impl<M: StepModel> TiledSampler<M> {
             return Err(Error::argument("noise", message));
         }
         check_labels(labels, rows, self.model.label_count())
+    }
+
+    fn check_prefix(&self, Prefix { row, tokens }: Prefix) -> Result<()> {
+        match self.positions.get(row) {
+            None => {
+                let message = format!("no row {row} among {}", self.positions.len());
+                Err(Error::argument("prefixes", message))
+            }
+            Some(&fed) if tokens > fed => {
+                let message = format!("row {row} was fed {fed} tokens, not {tokens}");
+                Err(Error::argument("prefixes", message))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What row `row` remembers.
+    pub(super) fn state(&self, row: usize) -> &[f32] {
+        &self.states[row * self.model.state_size()..][..self.model.state_size()]
+    }
+
+    /// The condition of row `row`.
+    pub(super) fn condition(&self, row: usize) -> &[f32] {
+        &self.conditions[row * self.model.condition_size()..][..self.model.condition_size()]
+    }
+
+    fn check_start(&self, start: &Start, max_length: usize) -> Result<()> {
+        self.check_prefix(start.prefix)?;
+        let (vocab, tokens) = (self.model.vocab_size(), start.prefix.tokens);
+        if start.token as usize >= vocab {
+            let message = format!("{} is outside a vocabulary of {vocab}", start.token);
+            return Err(Error::argument("starts", message));
+        }
+        if tokens > max_length {
+            let message = format!("{tokens} tokens, and a text has at most {max_length}");
+            return Err(Error::argument("starts", message));
+        }
+        Ok(())
     }
 }
 
@@ -174,20 +213,7 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
     }
 
     fn fork(&mut self, prefixes: &[Prefix]) -> Result<()> {
-        for prefix in prefixes {
-            match self.positions.get(prefix.row) {
-                None => {
-                    let message = format!("no row {} among {}", prefix.row, self.rows());
-                    return Err(Error::argument("prefixes", message));
-                }
-                Some(&fed) if prefix.tokens > fed => {
-                    let message =
-                        format!("row {} was fed {fed} tokens, not {}", prefix.row, prefix.tokens);
-                    return Err(Error::argument("prefixes", message));
-                }
-                Some(_) => {}
-            }
-        }
+        prefixes.iter().try_for_each(|&prefix| self.check_prefix(prefix))?;
         let (condition_size, state_size) = (self.model.condition_size(), self.model.state_size());
         gather(&mut self.conditions, condition_size, prefixes);
         gather(&mut self.states, state_size, prefixes);
@@ -196,6 +222,30 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
         self.scratch.truncate(tiles);
         self.scratch.resize_with(tiles, || self.model.scratch());
         Ok(())
+    }
+
+    fn complete(
+        &self,
+        starts: &[Start],
+        count: usize,
+        options: &SamplingOptions,
+    ) -> Result<Vec<Completion>> {
+        options.validate()?;
+        let max_length = options.max_length.unwrap_or(usize::MAX).min(self.max_length());
+        starts.iter().try_for_each(|start| self.check_start(start, max_length))?;
+        let parts = count.div_ceil(TILE);
+        let completed: Vec<Vec<Completion>> = (0..starts.len() * parts)
+            .into_par_iter()
+            .map_init(
+                || Completer::new(&self.model),
+                |completer, job| {
+                    let (start, first) = (&starts[job / parts], job % parts * TILE);
+                    let numbers = first as u64..count.min(first + TILE) as u64;
+                    completer.run(self, start, numbers, options, max_length)
+                },
+            )
+            .collect::<Result<_>>()?;
+        Ok(completed.into_iter().flatten().collect())
     }
 }
 

@@ -5,12 +5,12 @@ use crate::generator::Conditioning;
 use crate::{Placement, Result};
 
 /// The numbers of a weight, row after row, wherever it lives.
-pub(super) fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.flatten_all()?.to_vec1()?)
 }
 
 /// The linear layers `[out, in]` of one input, packed side by side.
-pub(super) fn pack(weights: &[&Tensor]) -> Result<Packed> {
+pub(crate) fn pack(weights: &[&Tensor]) -> Result<Packed> {
     let mut stacked = Vec::new();
     let mut columns = 0;
     let mut depth = 0;

@@ -4,6 +4,7 @@ mod faces;
 mod folders;
 mod gradients;
 mod llama;
+mod rollouts;
 mod sampling;
 
 use candle_core::{Device, Tensor};

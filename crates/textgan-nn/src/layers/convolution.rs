@@ -58,6 +58,11 @@ impl TextConv {
         Ok(Tensor::cat(&features, 1)?)
     }
 
+    /// The banks of filters: `[filters, 1, width, embed]` and `[filters]`.
+    pub fn banks(&self) -> &[(Tensor, Tensor)] {
+        &self.banks
+    }
+
     /// How many filters there are in all.
     pub fn output(&self) -> usize {
         self.output

@@ -143,11 +143,34 @@ pub struct Reward {
     /// How much of a later word's reward an earlier word gets per word between them. Only where
     /// prefixes are judged: a whole sentence's reward goes to all of its words alike.
     pub discount: f32,
+    /// Gives every word a reward of its own where whole sentences are judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monte_carlo: Option<MonteCarlo>,
 }
 
 impl Default for Reward {
     fn default() -> Self {
-        Self { score: RewardScore::default(), discount: 1.0 }
+        Self { score: RewardScore::default(), discount: 1.0, monte_carlo: None }
+    }
+}
+
+/// Monte Carlo search (SeqGAN; Yu et al., 2017): a word earns the mean score of sentences that
+/// begin as its own does, up to the word itself, and that a rollout policy completed. The last
+/// word earns the score of its sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MonteCarlo {
+    /// Completions of each beginning.
+    pub rollouts: usize,
+    /// How slowly the rollout policy follows the generator: with each update of the generator, a
+    /// weight of the policy becomes `lag` of what it was and `1 - lag` of the generator's. The
+    /// policy begins each phase as the generator does. With 0 it is the generator.
+    pub lag: f32,
+}
+
+impl Default for MonteCarlo {
+    fn default() -> Self {
+        Self { rollouts: 16, lag: 0.8 }
     }
 }
 

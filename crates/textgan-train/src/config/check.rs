@@ -116,6 +116,19 @@ impl Adversarial {
             positive("estimator.temperature.start", temperature.start.into())?;
             positive("estimator.temperature.end", temperature.end.into())?;
         }
+        if let Estimator::Reinforce { reward, .. } = &self.estimator
+            && let Some(search) = reward.monte_carlo
+        {
+            at_least_one("estimator.reward.monte_carlo.rollouts", search.rollouts as u64)?;
+            require((0.0..1.0).contains(&search.lag), || {
+                format!("estimator.reward.monte_carlo.lag = {} is outside [0, 1)", search.lag)
+            })?;
+            require(self.judged == Judged::Whole, || {
+                "estimator.reward.monte_carlo completes prefixes, so that whole sentences can be \
+                 judged: it needs judged = \"whole\""
+                    .to_owned()
+            })?;
+        }
         divergence_problem(self.divergence, self.judged, self.weight_clip)
     }
 }
@@ -134,7 +147,15 @@ fn divergence_problem(divergence: Divergence, judged: Judged, weight_clip: f32) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LatentConfig;
+    use crate::config::{LatentConfig, MonteCarlo, Reward};
+
+    fn monte_carlo(search: MonteCarlo) -> Estimator {
+        Estimator::Reinforce {
+            reward: Reward { monte_carlo: Some(search), ..Reward::default() },
+            baseline: Default::default(),
+            entropy: 0.0,
+        }
+    }
 
     #[test]
     fn what_cannot_work_is_refused_by_name() {
@@ -165,6 +186,24 @@ mod tests {
                 "relativistic-average",
             ),
             (vec![adversarial(|p| p.latent = Some(LatentConfig::default()))], "anchor is 0"),
+            (
+                vec![adversarial(|p| {
+                    (p.estimator, p.judged) = (monte_carlo(MonteCarlo::default()), Judged::Prefixes)
+                })],
+                "judged = \"whole\"",
+            ),
+            (
+                vec![adversarial(|p| {
+                    p.estimator = monte_carlo(MonteCarlo { rollouts: 0, ..Default::default() })
+                })],
+                "monte_carlo.rollouts",
+            ),
+            (
+                vec![adversarial(|p| {
+                    p.estimator = monte_carlo(MonteCarlo { lag: 1.0, ..Default::default() })
+                })],
+                "monte_carlo.lag = 1",
+            ),
         ];
         let config = TrainConfig::default();
         for (phases, expected) in cases {

@@ -6,7 +6,7 @@ mod phase;
 
 pub use adversarial::{
     Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Estimator,
-    Judged, Reward, RewardScore, Temperature, WonAlarm,
+    Judged, MonteCarlo, Reward, RewardScore, Temperature, WonAlarm,
 };
 pub use phase::{DiscriminatorOnly, Keep, LatentConfig, MaximumLikelihood, Phase};
 

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Adversarial, OptimizerConfig, ScheduleConfig};
+use super::{Adversarial, Estimator, OptimizerConfig, ScheduleConfig};
 use crate::divergence::Divergence;
 
 /// One `[[phase]]` table. Phases run from top to bottom; each begins with fresh optimizers.
@@ -38,6 +38,14 @@ impl Phase {
             Self::Discriminator(_) => None,
             Self::Adversarial(phase) => phase.latent.as_ref(),
         }
+    }
+
+    /// How slowly the phase's rollout policy follows the generator, where it is not the generator
+    /// itself.
+    pub(crate) fn rollout_lag(&self) -> Option<f32> {
+        let Self::Adversarial(phase) = self else { return None };
+        let Estimator::Reinforce { reward, .. } = &phase.estimator else { return None };
+        reward.monte_carlo.map(|search| search.lag).filter(|&lag| lag > 0.0)
     }
 
     /// Whether the two networks read disjoint halves of the training text in this phase.

@@ -172,7 +172,7 @@ mod tests {
         with_data(|data| {
             let game = game(data)?;
             let fresh = one_word(&game, 8000)?;
-            let reward = Reward { score: RewardScore::Logit, discount: 1.0 };
+            let reward = Reward { score: RewardScore::Logit, discount: 1.0, monte_carlo: None };
             let real = game.data.sequences(game.data.train.iter())?;
             let turn = Turn {
                 player: Player::Generator,

@@ -1,11 +1,12 @@
 //! The score-function estimator: each sampled word's log-probability, weighted by what it earned.
 
 use candle_core::Tensor;
-use textgan_models::{Sequences, Tokens};
+use textgan_models::{Conditions, SamplingOptions, Sequences, Tokens, rollouts};
 use textgan_nn::{Mode, ops};
+use textgan_random::Key;
 
 use crate::Result;
-use crate::config::{Baseline, Judged, Reward};
+use crate::config::{Baseline, Judged, MonteCarlo, Reward, RewardScore};
 use crate::game::{Fresh, Game, Loss, Turn};
 use crate::rewards::{advantages, returns, rewards};
 
@@ -19,9 +20,16 @@ pub(super) fn loss(
     entropy: f32,
     judged: Judged,
 ) -> Result<Loss> {
-    let realness = realness(game, &fresh.sequences)?;
-    let discount = if judged == Judged::Prefixes { reward.discount } else { 1.0 };
-    let returns = returns(&rewards(reward.score, judged, &realness), discount);
+    let returns = match &reward.monte_carlo {
+        Some(search) => {
+            action_values(game, fresh, reward.score, search, &turn.key.child("rollouts"))?
+        }
+        None => {
+            let realness = realness(game, &fresh.sequences)?;
+            let discount = if judged == Judged::Prefixes { reward.discount } else { 1.0 };
+            returns(&rewards(reward.score, judged, &realness), discount)
+        }
+    };
     let (advantages, moving_average) = advantages(&returns, baseline, turn.moving_average);
     let value = policy_loss(game, fresh, &advantages, entropy)?;
     let first: f64 = returns.iter().filter_map(|row| row.first()).map(|&x| f64::from(x)).sum();
@@ -74,11 +82,45 @@ fn realness(game: &Game<'_>, sequences: &Sequences) -> Result<Vec<Vec<f32>>> {
     Ok(realness)
 }
 
+/// What each word is worth: the mean score of the sentences that the rollout policy makes of the
+/// words up to it, and the score of the sentence itself for the last (SeqGAN, equation 4).
+fn action_values(
+    game: &Game<'_>,
+    fresh: &Fresh,
+    score: RewardScore,
+    search: &MonteCarlo,
+    key: &Key,
+) -> Result<Vec<Vec<f32>>> {
+    let sequences = &fresh.sequences;
+    let noise = fresh.noise.flatten_all()?.to_vec1()?;
+    let labels = sequences.labels();
+    let conditions = Conditions { rows: sequences.batch(), noise: &noise, labels };
+    let options = SamplingOptions { max_length: game.sample_length, ..Default::default() };
+    let mut sampler = game.policy().sampler()?;
+    let rollouts =
+        rollouts(sampler.as_mut(), &conditions, sequences, search.rollouts, &options, key)?;
+    drop(sampler);
+
+    let judge = &game.judges().frozen;
+    let mut values = vec![Vec::new(); sequences.batch()];
+    if !rollouts.prefixes.is_empty() {
+        let scores = judge.scores(&rollouts.sequences(labels)?)?;
+        for ((sentence, _), scores) in rollouts.prefixes.iter().zip(scores.chunks(rollouts.count)) {
+            let sum: f64 = scores.iter().map(|&logit| f64::from(score.of(logit))).sum();
+            values[*sentence].push((sum / scores.len() as f64) as f32);
+        }
+    }
+    for (values, logit) in values.iter_mut().zip(judge.scores(sequences)?) {
+        values.push(score.of(logit));
+    }
+    Ok(values)
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::backprop::GradStore;
     use candle_core::{D, Device};
-    use textgan_models::token_log_probs;
+    use textgan_models::{BOS, EOS, PAD, token_log_probs};
 
     use super::*;
     use crate::testing::{VOCAB, game, with_data};
@@ -169,6 +211,83 @@ mod tests {
                 let found = policy_loss(&game, &fresh, &weights, 0.0)?.backward()?;
                 assert_same_gradients(&game, &expected, &found, &format!("{baseline:?}"))?;
             }
+            Ok(())
+        })
+    }
+
+    /// `Q(first word) = sum over all ways on of p(way | first word) score(sentence)`, counted out:
+    /// the end at once, or one more word and then the end or the cut.
+    #[test]
+    fn action_values_are_expected_scores() -> Result<()> {
+        with_data(|data| {
+            let mut game = game(data)?;
+            game.begin_policy()?;
+            // Far from the generator, so that it matters who completes; and a judge of strong views.
+            for (_, variable) in game.policy().parameters().iter() {
+                variable.set(&(variable.as_detached_tensor() * -2.0)?)?;
+            }
+            for (_, variable) in game.judges().learning.parameters().iter() {
+                variable.set(&(variable.as_detached_tensor() * 3.0)?)?;
+            }
+            let sequences = Sequences::from_samples(&[[4, 4], [5, 4]], &[false; 2], None)?;
+            let noise = Tensor::new(&[[0.3f32, -0.7]; 2], &Device::Cpu)?;
+            let fresh = Fresh { sequences, noise, log_probs: Vec::new() };
+            let score = RewardScore::Probability;
+            let worth = |tokens: &[u32], ended: bool| -> Result<f64> {
+                let text = Sequences::from_samples(&[tokens], &[ended], None)?;
+                Ok(f64::from(score.of(game.judges().frozen.scores(&text)?[0])))
+            };
+            // What may follow `tokens`, and how likely the policy makes it.
+            let next = |tokens: &[u32]| -> Result<Vec<(u32, f64)>> {
+                let text = Sequences::from_samples(&[tokens], &[true], None)?;
+                let noise = fresh.noise.narrow(0, 0, 1)?.contiguous()?;
+                let context = textgan_models::Context { noise: &noise, labels: None };
+                let logits = game.policy().logits(&context, &text, Mode::Evaluate)?;
+                let logits: Vec<f32> = logits.get(0)?.get(tokens.len())?.to_vec1()?;
+                let may_follow = |id: &u32| ![PAD, BOS].contains(id);
+                let weight = |id: u32| (id, f64::from(logits[id as usize]).exp());
+                let weights: Vec<_> = (0..VOCAB as u32).filter(may_follow).map(weight).collect();
+                let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
+                Ok(weights.into_iter().map(|(id, weight)| (id, weight / sum)).collect())
+            };
+            let mut expected = Vec::new();
+            for first in [4, 5] {
+                let mut value = 0.0;
+                for (second, p) in next(&[first])? {
+                    let pair = [first, second];
+                    value += p * match second {
+                        EOS => worth(&[first], true)?,
+                        _ => {
+                            let ends = next(&pair)?.iter().find(|(id, _)| *id == EOS).unwrap().1;
+                            ends * worth(&pair, true)? + (1.0 - ends) * worth(&pair, false)?
+                        }
+                    };
+                }
+                expected.push([value, worth(&[first, 4], false)?]);
+            }
+            let search = MonteCarlo { rollouts: 8_000, lag: 0.8 };
+            let values = action_values(&game, &fresh, score, &search, &Key::root(9))?;
+            for (values, expected) in values.iter().zip(&expected) {
+                assert_eq!(values.len(), 2);
+                assert!(
+                    (f64::from(values[0]) - expected[0]).abs() < 0.02,
+                    "{values:?} {expected:?}"
+                );
+                assert!(
+                    (f64::from(values[1]) - expected[1]).abs() < 1e-5,
+                    "{values:?} {expected:?}"
+                );
+            }
+            assert!(
+                (expected[0][0] - expected[1][0]).abs() > 0.05,
+                "little is proved: {expected:?}"
+            );
+            game.rollout_policy = None;
+            let own = action_values(&game, &fresh, score, &search, &Key::root(9))?;
+            assert!(
+                (own[0][0] - values[0][0]).abs() > 0.05,
+                "little is proved: {own:?} {values:?}"
+            );
             Ok(())
         })
     }

@@ -137,6 +137,7 @@ impl Recipe<'_> {
             noise: self.noise.clone(),
             sample_length: None,
             generator,
+            rollout_policy: None,
             judges,
             encoder,
         })

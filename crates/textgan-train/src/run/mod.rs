@@ -28,6 +28,9 @@ use crate::record::{Line, Record};
 use crate::state::State;
 use crate::{Error, Result};
 
+/// The file of the rollout policy in a checkpoint.
+const ROLLOUT_POLICY: &str = "rollout-policy.safetensors";
+
 /// Everything that decides what a run trains and how, besides the data and the seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipe<'a> {
@@ -117,6 +120,9 @@ impl<'a> Run<'a> {
             Player::Generator => {
                 self.state.generator_updates += 1;
                 self.state.moving_average = loss.moving_average;
+                if let Some(lag) = phase.rollout_lag() {
+                    self.game.follow(lag)?;
+                }
                 self.state.interval.add("generator_gradient_norm", norm);
                 self.state.interval.add("learning_rate", rate);
             }
@@ -197,10 +203,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Weights of all networks, and moments of the optimizers that have moved.
+    /// Weights of all networks and of the rollout policy, and moments of the optimizers that have moved.
     fn save_networks(&self, folder: &Path) -> Result<()> {
         for (name, parameters) in self.game.networks() {
             parameters.save(&folder.join(format!("{name}.safetensors")))?;
+        }
+        if let Some(policy) = &self.game.rollout_policy {
+            policy.parameters().save(&folder.join(ROLLOUT_POLICY))?;
         }
         for (name, optimizer) in self.course.iter().flat_map(Course::optimizers) {
             if optimizer.steps() > 0 {

@@ -21,13 +21,16 @@ impl Run<'_> {
     pub fn enter_phase(&mut self) -> Result<()> {
         let Some(phase) = self.phase() else { return Ok(()) };
         self.course = Some(self.course_of(phase, &self.phase_key())?);
+        if phase.rollout_lag().is_some() {
+            self.game.begin_policy()?;
+        }
         if self.state.phase_step == 0 {
             if self.is_first_adversarial() {
                 self.save_generator("baseline")?;
             }
             self.log("begin", None, &BTreeMap::new())?;
         } else {
-            self.load_optimizers(&self.latest.clone())?;
+            self.load_companions(&self.latest.clone())?;
         }
         self.progress.begin(phase.kind(), Some(self.course().steps));
         self.progress.advance(self.state.phase_step);
@@ -123,6 +126,7 @@ impl Run<'_> {
         self.progress.finish();
         self.progress.message(&summary.to_string());
         self.course = None;
+        self.game.rollout_policy = None;
         self.state.next_phase(summary);
         self.checkpoint_beginning()
     }
@@ -181,9 +185,16 @@ impl Run<'_> {
         first == Some(self.state.phase)
     }
 
-    /// Moments of the optimizers from checkpoint `name`; fresh where it has none.
-    pub(super) fn load_optimizers(&mut self, name: &str) -> Result<()> {
+    /// Moments of the optimizers, and the rollout policy, from checkpoint `name`; what it does not
+    /// have stays as it is.
+    pub(super) fn load_companions(&mut self, name: &str) -> Result<()> {
         let folder = self.checkpoints.path(name);
+        let policy = folder.join(super::ROLLOUT_POLICY);
+        if let Some(network) = &self.game.rollout_policy
+            && policy.exists()
+        {
+            network.parameters().load(&policy)?;
+        }
         let load = |side: &mut Side, name: &str| -> Result<()> {
             let path = folder.join(format!("{name}-optimizer.safetensors"));
             match &mut side.optimizer {
@@ -204,8 +215,11 @@ impl Run<'_> {
         self.load_networks(&name)?;
         if let Some(phase) = self.phase() {
             self.course = Some(self.course_of(phase, &self.phase_key())?);
+            if phase.rollout_lag().is_some() {
+                self.game.begin_policy()?;
+            }
         }
-        self.load_optimizers(&name)?;
+        self.load_companions(&name)?;
         self.state.learning_rate_scale *= 0.5;
         self.state.roll_backs += 1;
         self.state.watch.forgive();

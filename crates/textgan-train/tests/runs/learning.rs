@@ -67,6 +67,7 @@ fn both_estimators_train_both_networks() {
             r#"{ kind = "gumbel", relaxation = "soft", temperature = { start = 1.0, end = 0.5 } }"#,
         ),
         ("reinforce", r#"{ kind = "reinforce" }"#),
+        ("seqgan", r#"{ kind = "reinforce", reward = { monte_carlo = { rollouts = 4 } } }"#),
     ] {
         let setting = Setting::new(phases(&format!(
             r#"
@@ -118,6 +119,10 @@ fn every_knob_of_adversarial_training_runs() {
                 r#"{ kind = "reinforce", reward = { score = "log-sigmoid", discount = 0.9 }, baseline = "moving-average", entropy = 0.01 }"#,
             ),
             ("whole", r#"{ kind = "reinforce", reward = { score = "logit" }, baseline = "none" }"#),
+            (
+                "whole",
+                r#"{ kind = "reinforce", reward = { monte_carlo = { rollouts = 2, lag = 0.0 } }, entropy = 0.01 }"#,
+            ),
         ] {
             if (divergence, judged) == ("relativistic", "prefixes") {
                 continue;

@@ -28,6 +28,14 @@ const PHASES: &str = r#"
 
     [[phase]]
     kind = "adversarial"
+    steps = 5
+    learning_rate = 1e-2
+    estimator = { kind = "reinforce", reward = { monte_carlo = { rollouts = 3, lag = 0.5 } } }
+    keep = "last"
+    convergence = { every = 2, samples = 30 }
+
+    [[phase]]
+    kind = "adversarial"
     steps = 6
     divergence = "relativistic"
     keep = "last"
