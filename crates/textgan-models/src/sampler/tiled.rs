@@ -6,8 +6,9 @@ use super::complete::Completer;
 use super::{Completion, Conditions, Prefix, Sampler, SamplingOptions, Start};
 use crate::{Error, Result};
 
-/// Rows of a tile: enough to use a weight often once it is near, few enough to have many tiles. A
-/// row's bits do not depend on it: nothing in a step looks beyond its row.
+/// Rows that one thread takes through a step: enough to use a weight often once it is near, few
+/// enough to have many tiles. A row's bits do not depend on it: nothing in a step looks beyond its
+/// row.
 pub(crate) const TILE: usize = 16;
 
 /// What a generator's inference face has to tell: how a tile of rows takes one step.
@@ -19,6 +20,12 @@ pub(crate) trait StepModel: Send + Sync {
     fn noise_dimension(&self) -> usize;
     fn label_count(&self) -> usize;
     fn max_length(&self) -> usize;
+
+    /// Most rows of a tile, a multiple of [`TILE`]. More than that many if the model shares out
+    /// their work among the threads itself.
+    fn tile(&self) -> usize {
+        TILE
+    }
 
     fn scratch(&self) -> Self::Scratch;
 
@@ -38,7 +45,7 @@ pub(crate) trait StepModel: Send + Sync {
     fn step(&self, tile: Tile<'_>, scratch: &mut Self::Scratch);
 }
 
-/// Up to [`TILE`] rows. Slices of several numbers a row hold row after row.
+/// Up to [`StepModel::tile`] rows. Slices of several numbers a row hold row after row.
 pub(crate) struct Tile<'a> {
     pub tokens: &'a [u32],
     /// Tokens fed before, a row.
@@ -66,6 +73,13 @@ impl<M: StepModel> TiledSampler<M> {
             states: Vec::new(),
             scratch: Vec::new(),
         }
+    }
+
+    /// Buffers for as many tiles as there are.
+    fn make_scratch(&mut self) {
+        let tiles = self.positions.len().div_ceil(self.model.tile());
+        self.scratch.truncate(tiles);
+        self.scratch.resize_with(tiles, || self.model.scratch());
     }
 
     fn check_conditions(&self, conditions: &Conditions<'_>) -> Result<()> {
@@ -171,8 +185,7 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
                 model.condition(noise, labels.map(|labels| labels[row]), condition);
                 model.start(condition, state);
             });
-        self.scratch.truncate(rows.div_ceil(TILE));
-        self.scratch.resize_with(rows.div_ceil(TILE), || model.scratch());
+        self.make_scratch();
         Ok(())
     }
 
@@ -198,12 +211,13 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
             return Err(Error::argument("tokens", message));
         }
         let model = &self.model;
+        let tile = model.tile();
         tokens
-            .par_chunks(TILE)
-            .zip(self.positions.par_chunks(TILE))
-            .zip(self.conditions.par_chunks(TILE * model.condition_size()))
-            .zip(self.states.par_chunks_mut(TILE * model.state_size()))
-            .zip(logits.par_chunks_mut(TILE * vocab))
+            .par_chunks(tile)
+            .zip(self.positions.par_chunks(tile))
+            .zip(self.conditions.par_chunks(tile * model.condition_size()))
+            .zip(self.states.par_chunks_mut(tile * model.state_size()))
+            .zip(logits.par_chunks_mut(tile * vocab))
             .zip(self.scratch.par_iter_mut())
             .for_each(|(((((tokens, positions), conditions), states), logits), scratch)| {
                 model.step(Tile { tokens, positions, conditions, states, logits }, scratch);
@@ -218,9 +232,7 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
         gather(&mut self.conditions, condition_size, prefixes);
         gather(&mut self.states, state_size, prefixes);
         self.positions = prefixes.iter().map(|prefix| prefix.tokens).collect();
-        let tiles = prefixes.len().div_ceil(TILE);
-        self.scratch.truncate(tiles);
-        self.scratch.resize_with(tiles, || self.model.scratch());
+        self.make_scratch();
         Ok(())
     }
 

@@ -53,10 +53,22 @@ fn generator(config: &GeneratorConfig, placement: Placement) -> Box<dyn Generato
     build_generator(config, &noise(placement), &SIZES, &Key::root(3), &Device::Cpu).unwrap()
 }
 
+/// So many weights that the sampler takes its rows through a step together.
+fn large() -> GeneratorConfig {
+    GeneratorConfig::Transformer(TransformerConfig {
+        width: 24,
+        layers: 1,
+        heads: 3,
+        feed_forward: Some(7300),
+        embedding_std: 1.0,
+        ..TransformerConfig::default()
+    })
+}
+
 /// Every kind of generator with every placement, and a name for messages.
 fn all_generators() -> Vec<(String, Box<dyn Generator>)> {
     let mut all = Vec::new();
-    for config in architectures() {
+    for config in architectures().into_iter().chain([large()]) {
         for placement in [Placement::Begin, Placement::Every] {
             all.push((format!("{config:?}, {placement:?}"), generator(&config, placement)));
         }
