@@ -42,6 +42,8 @@ pub enum Command {
     Generate(Box<Generate>),
     /// Score a text file of generated sentences against one of real ones; no run is needed.
     Score(Score),
+    /// Say whether finished runs are better than their maximum-likelihood checkpoints, or than another run.
+    Compare(Compare),
     /// List the runs in a folder.
     List(List),
     /// Show one run: stages, files, sizes, headline numbers.
@@ -165,6 +167,21 @@ pub struct Score {
     #[arg(long, value_name = "FILE")]
     pub train: Option<PathBuf>,
     /// Print the scores as JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Runs, as folders or as names under `runs/`. Those whose configs differ only in `seed` are
+    /// training seeds of one experiment.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// A run to compare with; may be given again for more of its training seeds. Without it, each
+    /// run is compared with its own maximum-likelihood checkpoint.
+    #[arg(long, value_name = "RUN")]
+    pub baseline: Vec<PathBuf>,
+    /// As JSON, a line for each experiment.
     #[arg(long)]
     pub json: bool,
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 use std::fs;
+use std::path::{Path, PathBuf};
 use textgan_artifact::{Manifest, RunDir};
 use textgan_evaluate::Evaluation;
 
@@ -34,6 +35,12 @@ pub struct StageOverview {
     pub files: usize,
     /// What decided it.
     pub fingerprint: String,
+}
+
+/// The folder of a run that was given as one, or by its name under `runs/`.
+pub fn path(run: PathBuf) -> PathBuf {
+    let named = Path::new("runs").join(&run);
+    if run.exists() || !named.exists() { run } else { named }
 }
 
 impl Overview {

@@ -17,9 +17,9 @@ pub struct EvaluateConfig {
     /// The greatest Self-BLEU-4 that a chosen temperature may have; needed with several
     /// temperatures.
     pub self_bleu_bound: Option<f64>,
-    /// Temperatures of the curve of quality against diversity, where the corpus has a truth that
-    /// can score samples at each (an oracle); it is drawn for the model and for its baseline. None:
-    /// no curve.
+    /// Temperatures of the curves of quality against diversity, for the model and for its baseline;
+    /// `samples` texts are drawn at each. `compare` needs them: as many as it takes to reach from
+    /// careful to daring, such as `[0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2]`. None: no curves.
     pub sweep: Vec<f32>,
     /// Noise vectors that the probability of a text is averaged over.
     pub noise_vectors: usize,

@@ -95,6 +95,19 @@ pub enum Error {
         /// How many there are.
         clusters: usize,
     },
+    /// Curves that cannot be compared with any.
+    #[error("curves of quality against diversity: {0}")]
+    Curves(&'static str),
+    /// Batches of different sizes, whose Self-BLEU means different things.
+    #[error(
+        "batches of {a} and of {b} sentences do not compare: Self-BLEU rises with their number"
+    )]
+    BatchSizes {
+        /// Sentences in a batch of one.
+        a: usize,
+        /// Sentences in a batch of another.
+        b: usize,
+    },
     /// Loading a model or sampling from it failed.
     #[error(transparent)]
     Generate(#[from] textgan_generate::Error),

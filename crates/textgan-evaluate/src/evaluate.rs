@@ -8,15 +8,16 @@ use textgan_metrics::References;
 use textgan_random::Key;
 use textgan_tokenizer::Statistics;
 
-use crate::evaluation::{Better, Choice, Curve, Evaluation, Measure, Scores};
-use crate::exact::{HeldOut, Samples, Sweep};
+use crate::evaluation::{Better, Choice, Evaluation, Measure, SWEPT, Scores, Sweep};
+use crate::exact::{HeldOut, HeldOutSweep, Samples};
 use crate::likelihood::Likelihoods;
 use crate::quality::{self, MOST_TOKENS, Protocol, Real};
 use crate::series::{Series, changes};
+use crate::sweep::Distances;
 use crate::{Error, EvaluateConfig, Result, Truth, summary, temperature};
 
 /// Version of the layout of `evaluation.json`.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What is evaluated, and against what.
 #[derive(Clone, Copy)]
@@ -49,6 +50,11 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     config.validate()?;
     let data = Data::read(inputs.tokens)?;
+    let test = sentences(&data.test);
+    let distances = match config.sweep[..] {
+        [] => None,
+        _ => Some(Distances::new(&test, "test")?),
+    };
     let bench = Bench {
         config,
         key,
@@ -59,9 +65,10 @@ pub fn evaluate(
         valid: &data.valid,
         test: &data.test,
         real: Real {
-            references: References::new(&sentences(&data.test), MOST_TOKENS)?,
+            references: References::new(&test, MOST_TOKENS)?,
             train: data.train.iter().map(|row| row.tokens.as_slice()).collect(),
         },
+        distances,
         validation: sentences(&data.valid),
         labels: data.train.iter().filter_map(|row| row.label).collect(),
     };
@@ -131,12 +138,12 @@ fn measures(series: Vec<Series>) -> Vec<Measure> {
 struct Measured {
     choice: Choice,
     series: Vec<Series>,
-    curve: Option<Curve>,
+    sweep: Option<Sweep>,
 }
 
 impl Measured {
     fn scores(self) -> Scores {
-        Scores { temperature: self.choice, measures: measures(self.series), curve: self.curve }
+        Scores { temperature: self.choice, measures: measures(self.series), sweep: self.sweep }
     }
 }
 
@@ -151,6 +158,8 @@ struct Bench<'a> {
     valid: &'a [TokenRow],
     test: &'a [TokenRow],
     real: Real<'a>,
+    /// Where there is a sweep.
+    distances: Option<Distances>,
     validation: Vec<Vec<u32>>,
     /// Labels of the train split: samples get the same mixture.
     labels: Vec<u32>,
@@ -206,20 +215,58 @@ impl Bench<'_> {
             series.extend(self.likelihood(&model, split, rows)?);
         }
 
-        let mut curve = None;
-        if let Some(exact) = exact {
-            progress.status("quality against diversity");
-            let likelihoods = self.likelihoods(&model);
-            let rows = self.texts(self.test);
-            let sweep =
-                Sweep { model: &model, labels, config, key: &key, rows, likelihoods: &likelihoods };
-            if let Some((drawn, matched)) = exact.curve(&sweep)? {
-                curve = Some(drawn);
-                series.extend(matched);
-            }
+        let sweep = match &self.distances {
+            Some(distances) => Some(self.sweep(&model, labels, &key, distances)?),
+            None => None,
+        };
+        if let (Some(exact), Some(sweep)) = (exact, &sweep) {
+            series.extend(exact.matched(sweep));
         }
         progress.finish();
-        Ok(Measured { choice, series, curve })
+        Ok(Measured { choice, series, sweep })
+    }
+
+    /// Quality and diversity at each temperature of the sweep, of the same noise and streams.
+    fn sweep(
+        &self,
+        model: &Model,
+        labels: Labels,
+        key: &Key,
+        distances: &Distances,
+    ) -> Result<Sweep> {
+        let EvaluateConfig { sweep: temperatures, samples: count, batches, .. } = self.config;
+        let exact = self.truth.map(Truth::exact);
+        self.progress.status("quality against diversity");
+        let mut at: Vec<Vec<Series>> = temperatures.iter().map(|_| Vec::new()).collect();
+        if let Some(exact) = exact {
+            at = exact.swept(&HeldOutSweep {
+                model,
+                temperatures,
+                rows: self.texts(self.test),
+                split: "test",
+                likelihoods: &self.likelihoods(model),
+                batches: *batches,
+            })?;
+        }
+        let protocol = Protocol { tokens: self.tokens.to_owned(), drawn: SWEPT.to_owned() };
+        let mut length = 0;
+        for (&temperature, series) in temperatures.iter().zip(&mut at) {
+            self.progress.status(&format!("quality against diversity, temperature {temperature}"));
+            let batch_size = self.config.batch_size;
+            let options = Options { temperature, batch_size, ..Options::default() };
+            let drawn = model.draw(&options, labels, key, *count)?;
+            length = length.max(drawn.tokens.iter().map(Vec::len).max().unwrap_or(0));
+            series.extend(quality::measure(&drawn.tokens, &self.real, &protocol, *batches));
+            series.push(distances.measure(&drawn.tokens, self.tokens, SWEPT, *batches)?);
+            if let Some(exact) = exact {
+                let (drawn, batches) = (&drawn, *batches);
+                series.extend(exact.samples(&Samples { model, drawn, how: SWEPT, batches })?);
+            }
+            self.go_on()?;
+        }
+        let mut sweep = Sweep::of(temperatures, &at);
+        sweep.published = exact.map_or(Vec::new(), |exact| exact.published(length));
+        Ok(sweep)
     }
 
     fn check(&self, model: &Model) -> Result<()> {

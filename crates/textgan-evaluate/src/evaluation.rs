@@ -1,5 +1,8 @@
 use serde::{Deserialize, Serialize};
 
+/// How samples and texts of a sweep are drawn, in protocols.
+pub(crate) const SWEPT: &str = "temperature:swept";
+
 /// What `evaluation.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -24,25 +27,39 @@ pub struct Scores {
     pub temperature: Choice,
     /// The numbers.
     pub measures: Vec<Measure>,
-    /// How two of them trade against each other as the temperature changes, where that was asked
-    /// for and the truth allows it.
+    /// Some of them at several temperatures, where that was asked for: what curves are drawn from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub curve: Option<Curve>,
+    pub sweep: Option<Sweep>,
 }
 
-/// Quality and diversity of one model at several temperatures; less is better in both.
+/// Measures of one model at several temperatures. Two of them make a curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Curve {
-    /// What `quality` is, such as `nll-oracle`.
-    pub quality: String,
-    /// What `diversity` is, such as `nll-test`.
-    pub diversity: String,
-    /// How both were measured.
-    pub protocol: String,
-    /// In the order of the temperatures in the configuration.
-    pub points: Vec<Point>,
-    /// What others have published under the same protocol.
+pub struct Sweep {
+    /// In the order of the configuration.
+    pub temperatures: Vec<f32>,
+    /// Each at all of them.
+    pub measures: Vec<Swept>,
+    /// Curves that others have published under the same protocol.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<PublishedCurve>,
+}
+
+/// One measure at the temperatures of a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Swept {
+    /// Its name, such as `bleu-4`.
+    pub name: String,
+    /// Which direction is an improvement.
+    pub better: Better,
+    /// Everything that two of them must share to be comparable, but for the temperatures.
+    pub protocol: String,
+    /// Its value at each temperature; `None` where it is not defined.
+    pub values: Vec<Option<f64>>,
+    /// How many items each batch has; 0 where there are no batches.
+    pub batch_size: usize,
+    /// Its values on disjoint batches, `[temperature][batch]`. Batch `i` has the same noise and the
+    /// same random streams at every temperature, so it has a curve of its own.
+    pub batches: Vec<Vec<f64>>,
 }
 
 /// One temperature of a curve.
@@ -50,9 +67,9 @@ pub struct Curve {
 pub struct Point {
     /// The temperature.
     pub temperature: f32,
-    /// What samples at it cost the truth.
+    /// The measure of quality there, such as `nll-oracle`.
     pub quality: f64,
-    /// What samples of the truth cost the model at it.
+    /// The measure of diversity there, such as `nll-test`.
     pub diversity: f64,
 }
 
@@ -61,6 +78,10 @@ pub struct Point {
 pub struct PublishedCurve {
     /// Of which model.
     pub name: String,
+    /// The measure of quality, such as `nll-oracle`.
+    pub quality: String,
+    /// The measure of diversity, such as `nll-test`.
+    pub diversity: String,
     /// Where it was published.
     pub source: String,
     /// Its points.
@@ -164,5 +185,25 @@ impl Scores {
     /// The measure of that name.
     pub fn get(&self, name: &str) -> Option<&Measure> {
         self.measures.iter().find(|measure| measure.name == name)
+    }
+}
+
+impl Sweep {
+    /// The measure of that name.
+    pub fn get(&self, name: &str) -> Option<&Swept> {
+        self.measures.iter().find(|measure| measure.name == name)
+    }
+
+    /// Two measures against each other, in the order of the temperatures. A temperature where one
+    /// of them is not defined is no point of the curve.
+    pub fn curve(&self, quality: &str, diversity: &str) -> Vec<Point> {
+        let (Some(quality), Some(diversity)) = (self.get(quality), self.get(diversity)) else {
+            return Vec::new();
+        };
+        let values = quality.values.iter().zip(&diversity.values);
+        let point = |(&temperature, (&quality, &diversity)): (_, (&Option<_>, &Option<_>))| {
+            Some(Point { temperature, quality: quality?, diversity: diversity? })
+        };
+        self.temperatures.iter().zip(values).filter_map(point).collect()
     }
 }

@@ -24,12 +24,15 @@
 //! - **Exactly**, where the truth of the corpus is known ([`Truth`]). A grammar: the share of
 //!   grammatical samples, how much of the distribution they cover, and the model's likelihood as a
 //!   multiple of the grammar's own. An oracle: `NLL_oracle` and `NLL_test`, and how they trade
-//!   against each other over temperatures ([`Curve`]).
+//!   against each other over temperatures.
 //! - **Whether the noise matters**: how many of the most probable texts of many noise vectors are
 //!   distinct.
 //!
 //! [`embedding`] compares sets of sentence embeddings: Fréchet distance, precision, recall, density
 //! and coverage, MAUVE.
+//!
+//! With `sweep` temperatures, the measures of samples are taken at each of them ([`Sweep`]): two of
+//! them make a curve, such as BLEU-4 against Self-BLEU-4. [`verdict`] compares two such curves.
 //!
 //! Temperatures are chosen on the validation split by a stated rule, never on the test split.
 //! Changes come with a 95 % interval (Student's t over disjoint batches), whichever their sign.
@@ -45,12 +48,15 @@ mod likelihood;
 mod quality;
 mod series;
 mod summary;
+mod sweep;
 mod temperature;
+pub mod verdict;
 
 pub use config::EvaluateConfig;
 pub use error::{Error, Result};
 pub use evaluate::{Inputs, evaluate};
 pub use evaluation::{
-    Better, Candidate, Change, Choice, Curve, Evaluation, Measure, Point, PublishedCurve, Scores,
+    Better, Candidate, Change, Choice, Evaluation, Measure, Point, PublishedCurve, Scores, Sweep,
+    Swept,
 };
 pub use exact::Truth;

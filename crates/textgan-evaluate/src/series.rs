@@ -8,15 +8,15 @@ use crate::evaluation::{Better, Change, Measure};
 /// A measure together with its value on each of some disjoint batches, where that makes sense.
 pub(crate) struct Series {
     pub measure: Measure,
-    batches: Vec<f64>,
-    /// What the batches add to the protocol.
-    batch_protocol: String,
+    pub batches: Vec<f64>,
+    /// How many items each batch has.
+    pub size: usize,
 }
 
 impl Series {
     /// A measure whose change is not looked at.
     pub fn single(measure: Measure) -> Self {
-        Self { measure, batches: Vec::new(), batch_protocol: String::new() }
+        Self { measure, batches: Vec::new(), size: 0 }
     }
 
     /// A measure that has no value.
@@ -45,8 +45,7 @@ impl Series {
 
     /// A measure with its values on `batches` batches of `size` items each.
     pub fn batched(measure: Measure, size: usize, batches: Vec<f64>) -> Self {
-        let batch_protocol = format!("|batches:{}x{size}", batches.len());
-        Self { measure, batches, batch_protocol }
+        Self { measure, batches, size }
     }
 
     /// The mean of a value of each item, whole and by batch.
@@ -79,7 +78,8 @@ pub(crate) fn changes(model: &[Series], baseline: &[Series]) -> crate::Result<Ve
         if now.batches.len() < 2 {
             continue;
         }
-        let protocol = format!("{}{}", now.measure.protocol, now.batch_protocol);
+        let protocol =
+            format!("{}|batches:{}x{}", now.measure.protocol, now.batches.len(), now.size);
         let Measure { name, better, .. } = &now.measure;
         changes.extend(change(name, *better, &protocol, &now.batches, &before.batches)?);
     }

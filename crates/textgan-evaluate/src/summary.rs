@@ -1,7 +1,10 @@
 //! The main numbers as a table for a terminal.
 
-use crate::evaluation::{Better, Change, Curve, Evaluation, Measure};
+use crate::evaluation::{Better, Change, Evaluation, Measure, Point, PublishedCurve, Sweep};
 use crate::exact::at_quality;
+
+/// The curves of a sweep that are printed, quality first.
+const CURVES: [[&str; 2]; 2] = [["bleu-4", "self-bleu-4"], ["nll-oracle", "nll-test"]];
 
 /// One line a measure: name, baseline, model, and the change with its interval.
 pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {
@@ -33,21 +36,29 @@ pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {
         }
         lines.push(line);
     }
-    lines.extend(model.curve.iter().flat_map(curve));
+    for [quality, diversity] in CURVES {
+        lines.extend(model.sweep.iter().flat_map(|sweep| curve(sweep, quality, diversity)));
+    }
     lines
 }
 
 /// One line a temperature, beside the published curves where they have the same quality.
-fn curve(curve: &Curve) -> Vec<String> {
-    let Curve { quality, diversity, points, published, .. } = curve;
-    let mut head = format!("{:>11}  {quality:>10}  {diversity:>10}", "temperature");
-    for theirs in published {
+fn curve(sweep: &Sweep, quality: &str, diversity: &str) -> Vec<String> {
+    let points = sweep.curve(quality, diversity);
+    if points.is_empty() {
+        return Vec::new();
+    }
+    let same =
+        |theirs: &&PublishedCurve| (&*theirs.quality, &*theirs.diversity) == (quality, diversity);
+    let published: Vec<_> = sweep.published.iter().filter(same).collect();
+    let mut head = format!("{:>11}  {quality:>11}  {diversity:>11}", "temperature");
+    for theirs in &published {
         head += &format!("  {diversity} at the same {quality}, published: {}", theirs.name);
     }
-    let line = |point: &crate::Point| {
+    let line = |point: &Point| {
         let (q, d) = (point.quality, point.diversity);
-        let mut line = format!("{:>11}  {q:>10.4}  {d:>10.4}", point.temperature);
-        for theirs in published {
+        let mut line = format!("{:>11}  {q:>11.4}  {d:>11.4}", point.temperature);
+        for theirs in &published {
             let there = at_quality(&theirs.points, q).map_or("-".to_owned(), |d| format!("{d:.4}"));
             line += &format!("  {there:>10}");
         }

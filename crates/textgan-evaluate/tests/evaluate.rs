@@ -277,14 +277,15 @@ fn an_oracle_scores_samples_and_its_sequences_score_the_model() {
     let folder = folders.model("plain", 1, 0, &[]);
     let config = EvaluateConfig { sweep: vec![2.0, 1.0, 0.1], ..quick() };
     let evaluation = folders.evaluate(&folder, None, &config).unwrap();
-    let curve = evaluation.model.curve.as_ref().unwrap();
-    assert_eq!(curve.points.len(), 3);
-    assert!(curve.published.is_empty(), "this oracle is nobody's");
+    let sweep = evaluation.model.sweep.as_ref().unwrap();
+    let points = sweep.curve("nll-oracle", "nll-test");
+    assert_eq!(points.len(), 3);
+    assert!(sweep.published.is_empty(), "this oracle is nobody's");
 
     // By hand, with the temperature in the softmax and without the end.
     let model = Model::load(&folder).unwrap();
     let rows: Vec<TokenRow> = read_split(&folders.tokens(), "test").unwrap();
-    for (point, temperature) in curve.points.iter().zip([2.0_f64, 1.0, 0.1]) {
+    for (point, temperature) in points.iter().zip([2.0_f64, 1.0, 0.1]) {
         let (mut nll, mut tokens) = (0.0, 0);
         for row in &rows {
             let sequences = Sequences::from_rows(&[&row.tokens], None, MAX_LENGTH).unwrap();
@@ -303,8 +304,8 @@ fn an_oracle_scores_samples_and_its_sequences_score_the_model() {
         let expect = nll / tokens as f64;
         assert!((point.diversity - expect).abs() < 1e-4, "{temperature}: {point:?}, {expect}");
     }
-    assert!((value(&evaluation.model, "nll-test") - curve.points[1].diversity).abs() < 1e-9);
-    assert!((value(&evaluation.model, "nll-oracle") - curve.points[1].quality).abs() < 1e-9);
+    assert!((value(&evaluation.model, "nll-test") - points[1].diversity).abs() < 1e-9);
+    assert!((value(&evaluation.model, "nll-oracle") - points[1].quality).abs() < 1e-9);
     assert!(evaluation.model.get("nll-test-at-nll-oracle-8").is_some());
 
     // What an untrained model says costs the oracle more than what the oracle says itself.
@@ -314,6 +315,34 @@ fn an_oracle_scores_samples_and_its_sequences_score_the_model() {
 
     let stored = std::fs::read_to_string(folders.root.path().join("evaluation.json")).unwrap();
     assert_eq!(serde_json::from_str::<Evaluation>(&stored).unwrap(), evaluation);
+}
+
+#[test]
+fn a_sweep_has_every_measure_of_samples_at_every_temperature() {
+    let folders = Folders::new();
+    let (model, baseline) = (folders.model("a", 1, 8, &[]), folders.model("b", 2, 8, &[]));
+    let config = EvaluateConfig { sweep: vec![0.05, 1.0], ..quick() };
+    let evaluation = folders.evaluate(&model, Some(&baseline), &config).unwrap();
+    for scores in [&evaluation.model, evaluation.baseline.as_ref().unwrap()] {
+        let sweep = scores.sweep.as_ref().unwrap();
+        for name in ["bleu-2", "bleu-5", "self-bleu-2", "self-bleu-5", "exact-copies", "frechet"] {
+            let swept = sweep.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+            assert!(swept.values.iter().all(Option::is_some), "{name}: {swept:?}");
+            assert_eq!((swept.batches.len(), swept.batch_size), (2, 10), "{name}");
+            assert!(swept.batches.iter().all(|batches| batches.len() == 4), "{name}");
+            assert!(swept.protocol.ends_with("|temperature:swept"), "{}", swept.protocol);
+        }
+        // Temperature 1 has the very samples that are measured without a sweep.
+        for name in ["bleu-4", "self-bleu-4", "exact-copies", "grammatical"] {
+            assert_eq!(sweep.get(name).unwrap().values[1], Some(value(scores, name)), "{name}");
+        }
+        let points = sweep.curve("bleu-4", "self-bleu-4");
+        assert!(points[0].diversity > points[1].diversity + 0.1, "{points:?}");
+        // The untrained model's noise, nearly greedy, is far from real text.
+        let frechet = &sweep.get("frechet").unwrap().values;
+        assert!(frechet[0] > frechet[1], "{frechet:?}");
+    }
+    assert!(folders.evaluate(&model, None, &quick()).unwrap().model.sweep.is_none());
 }
 
 #[test]

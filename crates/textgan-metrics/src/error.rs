@@ -95,6 +95,12 @@ pub enum Error {
         /// Its value.
         value: String,
     },
+    /// A confidence that no interval has.
+    #[error("an interval cannot hold with confidence {confidence}: give a number between 0 and 1")]
+    Confidence {
+        /// What was asked for.
+        confidence: String,
+    },
 }
 
 fn are(batches: usize) -> String {

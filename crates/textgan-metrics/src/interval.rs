@@ -8,10 +8,10 @@
 use crate::Error;
 use crate::student::quantile;
 
-/// The confidence of every interval here.
+/// The confidence of an interval where none is named.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// A mean with its 95 % interval.
+/// A mean with its interval, of 95 % where no other confidence was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Interval {
     /// The mean over batches, or the difference of two such means.
@@ -36,9 +36,18 @@ impl Interval {
 /// # Errors
 /// Fewer than two values, or one that is not finite.
 pub fn interval(values: &[f64]) -> Result<Interval, Error> {
+    interval_at(values, CONFIDENCE)
+}
+
+/// As [`interval`], with a confidence between 0 and 1. Several intervals that shall hold together
+/// with confidence `c` each need `1 - (1 - c) / count` (Bonferroni; Dunn, 1961).
+///
+/// # Errors
+/// As [`interval`]; a confidence that is not between 0 and 1.
+pub fn interval_at(values: &[f64], confidence: f64) -> Result<Interval, Error> {
     let (mean, variance) = moments(values)?;
     let count = values.len() as f64;
-    let half = quantile(0.5 + CONFIDENCE / 2.0, count - 1.0) * (variance / count).sqrt();
+    let half = half_width(variance / count, count - 1.0, confidence)?;
     Ok(Interval { mean, low: mean - half, high: mean + half, batches: values.len() })
 }
 
@@ -48,6 +57,14 @@ pub fn interval(values: &[f64]) -> Result<Interval, Error> {
 /// # Errors
 /// Fewer than two values on a side, or one that is not finite.
 pub fn difference(a: &[f64], b: &[f64]) -> Result<Interval, Error> {
+    difference_at(a, b, CONFIDENCE)
+}
+
+/// As [`difference`], with a confidence between 0 and 1; see [`interval_at`].
+///
+/// # Errors
+/// As [`difference`]; a confidence that is not between 0 and 1.
+pub fn difference_at(a: &[f64], b: &[f64], confidence: f64) -> Result<Interval, Error> {
     let (mean_a, variance_a) = moments(a)?;
     let (mean_b, variance_b) = moments(b)?;
     let (count_a, count_b) = (a.len() as f64, b.len() as f64);
@@ -57,7 +74,7 @@ pub fn difference(a: &[f64], b: &[f64]) -> Result<Interval, Error> {
     let half = if variance > 0.0 {
         let freedom = variance.powi(2)
             / (part_a.powi(2) / (count_a - 1.0) + part_b.powi(2) / (count_b - 1.0));
-        quantile(0.5 + CONFIDENCE / 2.0, freedom) * variance.sqrt()
+        half_width(variance, freedom, confidence)?
     } else {
         0.0
     };
@@ -96,6 +113,14 @@ pub fn over_batches<S>(
     interval(&values)
 }
 
+/// Half of an interval whose middle has this variance.
+fn half_width(variance: f64, freedom: f64, confidence: f64) -> Result<f64, Error> {
+    if !(confidence > 0.0 && confidence < 1.0) {
+        return Err(Error::Confidence { confidence: confidence.to_string() });
+    }
+    Ok(quantile(0.5 + confidence / 2.0, freedom) * variance.sqrt())
+}
+
 /// Mean and unbiased variance.
 fn moments(values: &[f64]) -> Result<(f64, f64), Error> {
     if values.len() < 2 {
@@ -108,4 +133,34 @@ fn moments(values: &[f64]) -> Result<(f64, f64), Error> {
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (count - 1.0);
     Ok((mean, variance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_confidence_is_a_wider_interval_of_the_same_mean() {
+        let values = [1.0, 2.0, 3.0, 4.0];
+        let usual = interval(&values).unwrap();
+        assert_eq!(interval_at(&values, CONFIDENCE).unwrap(), usual);
+        // scipy 1.17.0: t.ppf(0.995, 3) = 5.8409093097333
+        let wide = interval_at(&values, 0.99).unwrap();
+        let error = (5.0_f64 / 3.0 / 4.0).sqrt();
+        assert_eq!(wide.mean, usual.mean);
+        assert!((wide.high - wide.mean - 5.840_909_309_733_3 * error).abs() < 1e-9);
+        let apart = difference_at(&values, &[0.0, 1.0, 2.0, 3.0], 0.99).unwrap();
+        // Equal spreads and numbers: t.ppf(0.995, 6) = 3.7074280213247
+        assert!(
+            (apart.high - 1.0 - 3.707_428_021_324_7 * (2.0 * error * error).sqrt()).abs() < 1e-9
+        );
+    }
+
+    #[test]
+    fn confidence_lies_between_nothing_and_certainty() {
+        for confidence in [0.0, 1.0, -0.5, f64::NAN] {
+            let error = interval_at(&[1.0, 2.0], confidence).unwrap_err();
+            assert!(matches!(error, Error::Confidence { .. }), "{error}");
+        }
+    }
 }

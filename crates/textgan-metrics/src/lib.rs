@@ -54,7 +54,9 @@ pub use diversity::{
     unique_ngrams, zipf_coefficient,
 };
 pub use error::{Error, refuse_empty};
-pub use interval::{CONFIDENCE, Interval, batches, difference, interval, over_batches};
+pub use interval::{
+    CONFIDENCE, Interval, batches, difference, difference_at, interval, interval_at, over_batches,
+};
 pub use jaccard::ms_jaccard;
 pub use nearest::{Nearest, Neighbour};
 pub use runs::{Run, longest_runs};

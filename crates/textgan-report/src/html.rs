@@ -86,6 +86,7 @@ pub(crate) fn title(name: &str) -> String {
             "bleu" => out.push_str("BLEU"),
             "nll" => out.push_str("NLL"),
             "kl" => out.push_str("KL"),
+            "frechet" => out.push_str("Fréchet distance"),
             _ if i == 0 => {
                 let mut letters = word.chars();
                 out.extend(letters.next().map(|c| c.to_ascii_uppercase()));

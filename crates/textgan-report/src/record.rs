@@ -76,18 +76,29 @@ pub(crate) struct Scores {
     pub temperature: Option<Choice>,
     pub measures: Vec<Measure>,
     #[serde(default)]
-    pub curve: Option<Curve>,
+    pub sweep: Option<Sweep>,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Curve {
-    pub quality: String,
-    pub diversity: String,
-    #[serde(default)]
-    pub protocol: String,
-    pub points: Vec<Point>,
+pub(crate) struct Sweep {
+    pub temperatures: Vec<f64>,
+    pub measures: Vec<Swept>,
     #[serde(default)]
     pub published: Vec<PublishedCurve>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Swept {
+    pub name: String,
+    #[serde(default)]
+    pub protocol: String,
+    pub values: Vec<Option<f64>>,
+}
+
+impl Sweep {
+    pub fn get(&self, name: &str) -> Option<&Swept> {
+        self.measures.iter().find(|measure| measure.name == name)
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,6 +111,10 @@ pub(crate) struct Point {
 #[derive(Deserialize)]
 pub(crate) struct PublishedCurve {
     pub name: String,
+    #[serde(default)]
+    pub quality: String,
+    #[serde(default)]
+    pub diversity: String,
     #[serde(default)]
     pub source: String,
     pub points: Vec<Point>,

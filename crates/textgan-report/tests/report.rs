@@ -20,10 +20,16 @@ const EVALUATION: &str = r#"{"format":1,"tokens":"word","future":true,
  {"name":"bleu-4","value":0.5,"better":"higher","protocol":"2,000 samples","note":null},
  {"name":"self-bleu-4","value":0.6,"better":"lower","protocol":"2,000 samples","note":null},
  {"name":"nll-ratio","value":null,"better":"sideways","protocol":"exact","note":"not the <grammar> corpus"}],
- "curve":{"quality":"nll-oracle","diversity":"nll-test","protocol":"swept","points":[
-  {"temperature":1.0,"quality":9.25,"diversity":7.5},{"temperature":0.5,"quality":7.5,"diversity":8.5}],
-  "published":[{"name":"others","source":"some <paper>","points":[{"temperature":1.0,"quality":9.5,"diversity":7.75}]}]}},
-"baseline":{"temperature":null,"measures":[{"name":"bleu-4","value":0.4,"better":"higher","protocol":"","note":null}]},
+ "sweep":{"temperatures":[1.0,0.5],"measures":[
+  {"name":"nll-oracle","better":"lower","protocol":"swept <oracle>","values":[9.25,7.5]},
+  {"name":"nll-test","better":"lower","protocol":"swept","values":[7.5,8.5]},
+  {"name":"bleu-4","better":"higher","protocol":"swept","values":[0.25,0.5]},
+  {"name":"self-bleu-4","better":"lower","protocol":"swept","values":[0.25,null]},
+  {"name":"frechet","better":"lower","protocol":"swept","values":[0.5,0.75]}],
+  "published":[{"name":"others","quality":"nll-oracle","diversity":"nll-test","source":"some <paper>","points":[{"temperature":1.0,"quality":9.5,"diversity":7.75}]}]}},
+"baseline":{"temperature":null,"sweep":{"temperatures":[1.0],"measures":[
+  {"name":"bleu-4","better":"higher","protocol":"swept","values":[0.375]},
+  {"name":"self-bleu-4","better":"lower","protocol":"swept","values":[0.375]}]},"measures":[{"name":"bleu-4","value":0.4,"better":"higher","protocol":"","note":null}]},
 "changes":[{"name":"bleu-4","change":0.1,"low":0.05,"high":0.15,"batches":10,"better":"higher","protocol":""},
  {"name":"self-bleu-4","change":0.1,"low":0.05,"high":0.15,"batches":10,"better":"lower","protocol":""}],
 "training_text":[]}"#;
@@ -70,7 +76,11 @@ fn a_whole_run_is_on_the_page_and_its_text_stays_text() {
         "collapse: report",
         "&lt;own&gt;.txt",
         "Lengths of the train split",
-        "What the truth says",
+        "Over temperatures",
+        "Quality against diversity, exactly",
+        "Distance from real text",
+        "Fréchet distance",
+        "swept &lt;oracle&gt;",
         "Published: others",
         "some &lt;paper&gt;",
     ] {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod compare;
 mod config;
 mod generate;
 mod list;
@@ -42,6 +43,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Report(args) => stage::run(stages::REPORT, args, &terminal),
         Command::Generate(args) => generate::run(*args, &terminal),
         Command::Score(args) => score::run(args, &terminal),
+        Command::Compare(args) => compare::run(args),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Config(args) => config::run(args),

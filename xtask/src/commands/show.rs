@@ -1,16 +1,14 @@
 //! `show`: one run.
 
 use anyhow::Result;
-use std::path::Path;
 use textgan_artifact::RunDir;
 
 use crate::args::Show;
-use crate::overview::Overview;
+use crate::overview::{self, Overview};
 use crate::terminal::size;
 
 pub fn run(args: Show) -> Result<()> {
-    let named = Path::new("runs").join(&args.run);
-    let path = if args.run.exists() || !named.exists() { args.run } else { named };
+    let path = overview::path(args.run);
     let overview = Overview::of(&RunDir::open(&path)?)?;
     println!("{}  {}", path.display(), size(overview.bytes));
     println!();

@@ -71,7 +71,7 @@ impl Stage for Evaluate<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(EVALUATE, 1)
+        Fingerprint::new(EVALUATE, 2)
             .field("seed", &self.config.seed)
             .field("truth", &self.source())
             .field("evaluate", &self.config.evaluate)

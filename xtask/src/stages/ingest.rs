@@ -3,13 +3,20 @@
 use anyhow::Result;
 use std::path::Path;
 use textgan_artifact::{Fingerprint, Progress, RunDir};
+use textgan_random::Key;
 
-use super::{INGEST, key};
+use super::INGEST;
 use crate::config::RootConfig;
 use crate::stage::{Input, Stage};
 
 pub struct Ingest<'a> {
     pub config: &'a RootConfig,
+}
+
+impl Ingest<'_> {
+    fn seed(&self) -> u64 {
+        self.config.corpus.seed.unwrap_or(self.config.seed)
+    }
 }
 
 impl Stage for Ingest<'_> {
@@ -22,13 +29,12 @@ impl Stage for Ingest<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(INGEST, 1)
-            .field("seed", &self.config.seed)
-            .field("corpus", &self.config.corpus)
+        Fingerprint::new(INGEST, 1).field("seed", &self.seed()).field("corpus", &self.config.corpus)
     }
 
     fn run(&self, _run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {
-        textgan_corpus::ingest(&self.config.corpus, &key(self.config, INGEST), out, progress)?;
+        let key = Key::root(self.seed()).child(INGEST);
+        textgan_corpus::ingest(&self.config.corpus, &key, out, progress)?;
         Ok(())
     }
 }

@@ -56,6 +56,10 @@ pub struct CorpusConfig {
     pub test: Option<OwnSplit>,
     /// What part of `sources` is held out for the splits that have no files of their own.
     pub split: Fractions,
+    /// Names the draws of the corpus: what a synthetic source says, what is held out. Unset: the
+    /// seed of the run. Set it where runs of several seeds shall learn from the same corpus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// What to do with bytes that are not UTF-8.
     pub encoding: Encoding,
     /// Bounds on what is read, against broken and hostile files.
@@ -77,6 +81,7 @@ impl Default for CorpusConfig {
             valid: None,
             test: None,
             split: Fractions::default(),
+            seed: None,
             encoding: Encoding::default(),
             limits: Limits::default(),
             rows_per_shard: 500_000,

@@ -4,7 +4,7 @@
 //! [`hashed_projection`], which needs none. Numbers of one embedding never compare with those of
 //! another, so every result must be stored with the name of its own.
 //!
-//! - [`frechet_distance`]: between two normal distributions;
+//! - [`frechet_distance`]: between two normal distributions ([`FrechetTarget`] for many against one);
 //! - [`neighbourhoods`]: precision, recall, density and coverage;
 //! - [`mauve`], or [`mauve_of_clusters`] where the clusters are given: divergence of two histograms.
 //!
@@ -30,7 +30,7 @@ mod moments;
 mod neighbourhoods;
 
 pub use clusters::cluster;
-pub use frechet::frechet_distance;
+pub use frechet::{FrechetTarget, frechet_distance};
 pub use hashed::{DIMENSIONS, HASHED_PROJECTION, hashed_projection};
 pub use mauve::{Mauve, mauve, mauve_of_clusters};
 pub use neighbourhoods::{Neighbourhoods, neighbourhoods};

@@ -7,14 +7,13 @@ mod published;
 pub(crate) use oracle::at_quality;
 
 use textgan_artifact::table::TokenRow;
-use textgan_generate::{Drawn, Labels, Model};
-use textgan_random::Key;
+use textgan_generate::{Drawn, Model};
 use textgan_synthetic::{Grammar, Oracle};
 
-use crate::evaluation::Curve;
+use crate::Result;
+use crate::evaluation::{PublishedCurve, Sweep};
 use crate::likelihood::{Likelihood, Likelihoods};
 use crate::series::Series;
-use crate::{EvaluateConfig, Result};
 
 /// The distribution that a corpus was drawn from.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +47,19 @@ pub(crate) trait Exact {
     /// Of the likelihood of a held-out split.
     fn held_out(&self, held_out: &HeldOut<'_>) -> Result<Vec<Series>>;
 
-    /// Of samples and likelihood at the temperatures of a sweep, and what follows from them.
-    fn curve(&self, _sweep: &Sweep<'_>) -> Result<Option<(Curve, Vec<Series>)>> {
-        Ok(None)
+    /// Of held-out texts at each temperature of a sweep.
+    fn swept(&self, sweep: &HeldOutSweep<'_>) -> Result<Vec<Vec<Series>>> {
+        Ok(sweep.temperatures.iter().map(|_| Vec::new()).collect())
+    }
+
+    /// What others have published on samples of this greatest length.
+    fn published(&self, _length: usize) -> Vec<PublishedCurve> {
+        Vec::new()
+    }
+
+    /// What follows from a finished sweep.
+    fn matched(&self, _sweep: &Sweep) -> Vec<Series> {
+        Vec::new()
     }
 }
 
@@ -75,15 +84,13 @@ pub(crate) struct HeldOut<'a> {
     pub batches: usize,
 }
 
-/// What a curve is drawn from.
+/// A held-out split that is measured at several temperatures.
 #[derive(Clone, Copy)]
-pub(crate) struct Sweep<'a> {
+pub(crate) struct HeldOutSweep<'a> {
     pub model: &'a Model,
-    pub labels: Labels<'a>,
-    pub config: &'a EvaluateConfig,
-    /// Names the samples: the same noise and streams at each temperature.
-    pub key: &'a Key,
-    /// The test split.
+    pub temperatures: &'a [f32],
     pub rows: &'a [TokenRow],
+    pub split: &'a str,
     pub likelihoods: &'a Likelihoods<'a>,
+    pub batches: usize,
 }

@@ -8,16 +8,20 @@
 use std::path::Path;
 
 use textgan_artifact::table::TokenRow;
-use textgan_generate::{Model, Options};
+use textgan_generate::Model;
 use textgan_models::UNK;
 use textgan_random::{Key, Stream};
 use textgan_synthetic::Oracle;
 
-use super::{Exact, HeldOut, Samples, Sweep, published};
-use crate::evaluation::{Better, Curve, Measure, Point};
+use super::{Exact, HeldOut, HeldOutSweep, Samples, published};
+use crate::evaluation::{Better, Measure, Point, PublishedCurve, SWEPT, Sweep};
 use crate::likelihood::{End, Likelihood};
 use crate::series::Series;
 use crate::{Error, Result};
+
+/// The two measures of a curve of this task.
+const QUALITY: &str = "nll-oracle";
+const DIVERSITY: &str = "nll-test";
 
 /// Values of `NLL_oracle` at which curves are compared.
 const MATCHED: [f64; 3] = [9.0, 8.0, 7.0];
@@ -51,39 +55,33 @@ impl Exact for Oracle {
         Ok(vec![series])
     }
 
-    fn curve(&self, sweep: &Sweep<'_>) -> Result<Option<(Curve, Vec<Series>)>> {
-        let Sweep { model, labels, config, key, rows, likelihoods } = *sweep;
-        if config.sweep.is_empty() {
-            return Ok(None);
-        }
+    fn swept(&self, sweep: &HeldOutSweep<'_>) -> Result<Vec<Vec<Series>>> {
+        let HeldOutSweep { model, temperatures, rows, split, likelihoods, batches } = *sweep;
         let words = Words::new(self, model)?;
-        let held_out = likelihoods.at(rows, &config.sweep, End::LeftOut)?;
-        let mut points = Vec::with_capacity(config.sweep.len());
-        let mut length = 0;
-        for (&temperature, likelihood) in config.sweep.iter().zip(held_out) {
-            let batch_size = config.batch_size;
-            let options = Options { temperature, batch_size, ..Options::default() };
-            let drawn = model.draw(&options, labels, key, config.samples)?;
-            length = length.max(drawn.tokens.iter().map(Vec::len).max().unwrap_or(0));
-            let costs = costs(self, &words, &drawn.tokens)?.by_row;
-            let quality = costs.iter().sum::<f64>() / costs.len() as f64;
-            let diversity = words.spread(likelihood, rows).per_token();
-            // A temperature without any sample that can be scored is no point of the curve.
-            if quality.is_finite() {
-                points.push(Point { temperature, quality, diversity });
-            }
-        }
-        let protocol = format!(
-            "{}|{}",
-            protocol_of_samples(self, config.samples, "temperature:swept"),
-            protocol_of_texts(self, "test", rows.len(), likelihoods.vectors(), "temperature:swept")
-        );
-        let published = published::curves(self.name(), length);
+        let vectors = likelihoods.vectors();
+        let protocol = protocol_of_texts(self, split, rows.len(), vectors, SWEPT);
+        let series = |likelihood| {
+            let likelihood = words.spread(likelihood, rows);
+            vec![likelihood.series(&format!("nll-{split}"), &protocol, batches)]
+        };
+        let all = likelihoods.at(rows, temperatures, End::LeftOut)?;
+        Ok(all.into_iter().map(series).collect())
+    }
+
+    fn published(&self, length: usize) -> Vec<PublishedCurve> {
+        published::curves(self.name(), length)
+    }
+
+    fn matched(&self, sweep: &Sweep) -> Vec<Series> {
+        let points = sweep.curve(QUALITY, DIVERSITY);
+        let protocol = |name| sweep.get(name).map_or("", |measure| &measure.protocol);
+        let both = format!("{}|{}", protocol(QUALITY), protocol(DIVERSITY));
         let mut series = Vec::new();
         for nll_oracle in MATCHED {
             let name = format!("nll-test-at-nll-oracle-{nll_oracle}");
-            let protocol = format!("{name}|interpolated|{protocol}");
-            let theirs = published
+            let protocol = format!("{name}|interpolated|{both}");
+            let theirs = sweep
+                .published
                 .iter()
                 .filter_map(|curve| Some((&curve.name, at_quality(&curve.points, nll_oracle)?)));
             let theirs: Vec<String> =
@@ -102,14 +100,7 @@ impl Exact for Oracle {
             }
             series.push(Series::single(measure));
         }
-        let curve = Curve {
-            quality: "nll-oracle".to_owned(),
-            diversity: "nll-test".to_owned(),
-            protocol,
-            points,
-            published,
-        };
-        Ok(Some((curve, series)))
+        series
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) fn curves(oracle: &str, length: usize) -> Vec<PublishedCurve> {
     let point = |(temperature, quality, diversity)| Point { temperature, quality, diversity };
     vec![PublishedCurve {
         name: "maximum likelihood".to_owned(),
+        quality: "nll-oracle".to_owned(),
+        diversity: "nll-test".to_owned(),
         source: "Caccia et al., Language GANs Falling Short, ICLR 2020: temperature sweep of \
                  maximum likelihood on SeqGAN's oracle"
             .to_owned(),

@@ -3,7 +3,7 @@
 use super::{Section, table};
 use crate::chart::{Dot, interval, scatter};
 use crate::html::{Text, changes, title, value};
-use crate::record::{Better, Change, Evaluation, Measure, Point, Scores};
+use crate::record::{Better, Change, Evaluation, Measure, Point, PublishedCurve, Scores, Sweep};
 
 /// Measures shown large, if they are there.
 const HEADLINES: [&str; 9] = [
@@ -234,41 +234,113 @@ fn temperatures(evaluation: &Evaluation) -> String {
     )
 }
 
-/// Quality against diversity over temperatures, where the truth of the corpus can tell both.
+/// What a chart of a sweep shows.
+struct Curve {
+    title: &'static str,
+    /// Upward; a measure.
+    up: &'static str,
+    /// To the right; a measure, or the temperature itself.
+    right: Right,
+    /// What a reader should know.
+    note: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Right {
+    Measure(&'static str),
+    Temperature,
+}
+
+const CURVES: [Curve; 3] = [
+    Curve {
+        title: "Quality against diversity",
+        up: "bleu-4",
+        right: Right::Measure("self-bleu-4"),
+        note: "more is better up, less is better to the right",
+    },
+    Curve {
+        title: "Quality against diversity, exactly",
+        up: "nll-test",
+        right: Right::Measure("nll-oracle"),
+        note: "less is better in both",
+    },
+    Curve {
+        title: "Distance from real text",
+        up: "frechet",
+        right: Right::Temperature,
+        note: "less is better; hashed n-grams, no encoder",
+    },
+];
+
+/// The measures of a sweep against each other, for the model, its baseline and what was published.
 fn curves(evaluation: &Evaluation) -> String {
-    let Some(curve) = &evaluation.model.curve else { return String::new() };
-    let dots = |points: &[Point]| -> Vec<Dot> {
-        let dot = |point: &Point| Dot {
-            x: point.quality,
-            y: point.diversity,
-            text: point.temperature.to_string(),
-            chosen: false,
+    let Some(sweep) = &evaluation.model.sweep else { return String::new() };
+    let baseline = evaluation.baseline.as_ref().and_then(|scores| scores.sweep.as_ref());
+    let sides = [("Model", Some(sweep)), ("Maximum likelihood", baseline)];
+    let (mut plots, mut notes) = (String::new(), String::new());
+    for curve in &CURVES {
+        let mut groups: Vec<(&str, Vec<Dot>)> =
+            sides.iter().filter_map(|&(name, sweep)| Some((name, dots(sweep?, curve)))).collect();
+        let published: Vec<&PublishedCurve> =
+            sweep.published.iter().filter(|theirs| curve.has(theirs)).collect();
+        let names: Vec<String> =
+            published.iter().map(|theirs| format!("Published: {}", theirs.name)).collect();
+        for (name, theirs) in names.iter().zip(&published) {
+            groups.push((name, theirs.points.iter().map(|point| curve.published(point)).collect()));
+            notes +=
+                &format!("<li>Published {}: {}.</li>", Text(&theirs.name), Text(&theirs.source));
+        }
+        let unit = match curve.right {
+            Right::Measure(right) => format!(
+                "{} (up) over {} (right), by temperature; {}",
+                title(curve.up),
+                title(right),
+                curve.note
+            ),
+            Right::Temperature => {
+                format!("{} (up) by temperature; {}", title(curve.up), curve.note)
+            }
         };
-        points.iter().map(dot).collect()
+        let Some(plot) = scatter(curve.title, &unit, &groups) else { continue };
+        plots += &plot;
+        for measure in curve.measures().filter_map(|name| sweep.get(name)) {
+            notes += &format!("<li class=\"small muted\">{}</li>", Text(&measure.protocol));
+        }
+    }
+    format!("<h3>Over temperatures</h3><div class=\"plots\">{plots}</div><ul>{notes}</ul>")
+}
+
+impl Curve {
+    fn measures(&self) -> impl Iterator<Item = &'static str> {
+        let right = match self.right {
+            Right::Measure(name) => Some(name),
+            Right::Temperature => None,
+        };
+        std::iter::once(self.up).chain(right)
+    }
+
+    fn has(&self, theirs: &PublishedCurve) -> bool {
+        let pair = [&*theirs.quality, &*theirs.diversity];
+        matches!(self.right, Right::Measure(right) if pair == [right, self.up])
+    }
+
+    fn published(&self, point: &Point) -> Dot {
+        dot(point.quality, point.diversity, point.temperature)
+    }
+}
+
+fn dots(sweep: &Sweep, curve: &Curve) -> Vec<Dot> {
+    let values = |name| sweep.get(name).map_or(&[][..], |measure| &measure.values);
+    let up = values(curve.up).iter();
+    let temperatures = sweep.temperatures.iter().copied();
+    let right: Vec<Option<f64>> = match curve.right {
+        Right::Measure(name) => values(name).to_vec(),
+        Right::Temperature => temperatures.clone().map(Some).collect(),
     };
-    let baseline = evaluation.baseline.as_ref().and_then(|scores| scores.curve.as_ref());
-    let names: Vec<String> =
-        curve.published.iter().map(|theirs| format!("Published: {}", theirs.name)).collect();
-    let mut groups = vec![("Model", dots(&curve.points))];
-    groups.extend(baseline.map(|baseline| ("Maximum likelihood", dots(&baseline.points))));
-    let published = names.iter().map(String::as_str).zip(&curve.published);
-    groups.extend(published.map(|(name, theirs)| (name, dots(&theirs.points))));
-    let unit = format!(
-        "{} (up) over {} (right), by temperature; less is better in both",
-        title(&curve.diversity),
-        title(&curve.quality)
-    );
-    let plot = scatter("Quality against diversity, exactly", &unit, &groups);
-    let sources: String = curve
-        .published
-        .iter()
-        .map(|theirs| {
-            format!("<li>Published {}: {}.</li>", Text(&theirs.name), Text(&theirs.source))
-        })
-        .collect();
-    format!(
-        "<h3>What the truth says</h3><div class=\"plots\">{}</div><p class=\"small muted\">{}</p><ul>{sources}</ul>",
-        plot.unwrap_or_default(),
-        Text(&curve.protocol)
-    )
+    let places = right.into_iter().zip(up).zip(temperatures);
+    places.filter_map(|((x, &y), temperature)| Some(dot(x?, y?, temperature))).collect()
+}
+
+fn dot(x: f64, y: f64, temperature: f64) -> Dot {
+    Dot { x, y, text: temperature.to_string(), chosen: false }
 }

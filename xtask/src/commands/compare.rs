@@ -1,0 +1,191 @@
+//! `compare`: whether finished runs are better than their maximum-likelihood checkpoints, or than
+//! another run.
+
+mod agree;
+mod finished;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use std::path::PathBuf;
+use textgan_evaluate::Sweep;
+use textgan_evaluate::verdict::{Matched, Outcome, Pairing, Place, Sampled, Verdict, compare};
+
+use self::finished::Finished;
+use crate::args::Compare;
+
+pub fn run(args: Compare) -> Result<()> {
+    let runs = read(args.runs)?;
+    let baselines = read(args.baseline)?;
+    agree::check(&runs.iter().chain(&baselines).collect::<Vec<_>>())?;
+    let baselines = experiments(baselines)?;
+    if let [first, second, ..] = &baselines[..] {
+        bail!(
+            "{} and {} are different experiments: give one baseline, or several seeds of one",
+            first.name(),
+            second.name()
+        );
+    }
+    for experiment in experiments(runs)? {
+        let comparison = match baselines.first() {
+            Some(baseline) => experiment.against(baseline)?,
+            None => experiment.against_itself()?,
+        };
+        if args.json {
+            println!("{}", serde_json::to_string(&comparison)?);
+        } else {
+            comparison.print();
+        }
+    }
+    Ok(())
+}
+
+fn read(paths: Vec<PathBuf>) -> Result<Vec<Finished>> {
+    paths.into_iter().map(Finished::read).collect()
+}
+
+/// Runs whose configs differ only in `seed`.
+struct Experiment {
+    runs: Vec<Finished>,
+}
+
+/// In the order in which the first of each was given.
+///
+/// A run that is given twice would count as two seeds, and make an interval narrower than it is.
+fn experiments(runs: Vec<Finished>) -> Result<Vec<Experiment>> {
+    let mut experiments: Vec<Experiment> = Vec::new();
+    for run in runs {
+        let same = experiments.iter_mut().find(|other| other.runs[0].recipe == run.recipe);
+        let Some(same) = same else {
+            experiments.push(Experiment { runs: vec![run] });
+            continue;
+        };
+        if let Some(twin) = same.runs.iter().find(|other| other.seed == run.seed) {
+            bail!(
+                "{} and {} are the same experiment with the same seed ({}): give one of them",
+                twin.name,
+                run.name,
+                run.seed
+            );
+        }
+        same.runs.push(run);
+    }
+    Ok(experiments)
+}
+
+impl Experiment {
+    fn name(&self) -> String {
+        let names: Vec<&str> = self.runs.iter().map(|run| &*run.name).collect();
+        names.join(" + ")
+    }
+
+    fn models(&self) -> Result<Vec<Sampled>> {
+        self.runs.iter().map(|run| sampled(run.model()?)).collect()
+    }
+
+    fn against_itself(&self) -> Result<Comparison> {
+        let model = self.models()?;
+        let checkpoints: Vec<Sampled> =
+            self.runs.iter().map(|run| sampled(run.checkpoint()?)).collect::<Result<_>>()?;
+        let verdict = compare(&model, &checkpoints, Pairing::Paired)?;
+        let baseline = "its own maximum-likelihood checkpoint".to_owned();
+        Ok(Comparison::new(self, baseline, [&model, &checkpoints], verdict))
+    }
+
+    fn against(&self, baseline: &Self) -> Result<Comparison> {
+        if let Some(run) = self.runs.iter().find(|run| baseline.has(run)) {
+            bail!("{} is also the baseline: it would be compared with itself", run.name);
+        }
+        let (model, theirs) = (self.models()?, baseline.models()?);
+        let verdict = compare(&model, &theirs, Pairing::Independent)?;
+        Ok(Comparison::new(self, baseline.name(), [&model, &theirs], verdict))
+    }
+
+    fn has(&self, run: &Finished) -> bool {
+        self.runs.iter().any(|own| own.recipe == run.recipe && own.seed == run.seed)
+    }
+}
+
+fn sampled(sweep: &Sweep) -> Result<Sampled> {
+    Ok(Sampled::of(sweep)?)
+}
+
+/// What one experiment came to.
+#[derive(Serialize)]
+struct Comparison {
+    runs: Vec<String>,
+    baseline: String,
+    sentence: String,
+    /// What is repeated, of the runs and of the baseline.
+    repeated: [String; 2],
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+impl Comparison {
+    fn new(
+        experiment: &Experiment,
+        baseline: String,
+        sides: [&[Sampled]; 2],
+        verdict: Verdict,
+    ) -> Self {
+        Self {
+            runs: experiment.runs.iter().map(|run| run.name.clone()).collect(),
+            sentence: verdict.sentence(&experiment.name(), &baseline),
+            baseline,
+            repeated: sides.map(repeated),
+            verdict,
+        }
+    }
+
+    fn print(&self) {
+        let Verdict { level, places, .. } = &self.verdict;
+        if !places.is_empty() {
+            println!(
+                "{:22}  {:11}  {:>7}  {:>11}  {:>7}  {:>8}  difference",
+                "", "at the same", "", "", "model", "baseline"
+            );
+        }
+        places.iter().for_each(|place| println!("{}", line(place)));
+        if !places.is_empty() {
+            let [ours, theirs] = &self.repeated;
+            let repeated =
+                if ours == theirs { ours.clone() } else { format!("{ours} and {theirs}") };
+            println!(
+                "Over {repeated}; the {} intervals hold together at an error level of {} %.",
+                places.len(),
+                level * 100.0
+            );
+        }
+        println!("{}", self.sentence);
+    }
+}
+
+fn repeated(side: &[Sampled]) -> String {
+    match side {
+        [run] => format!("{} disjoint batches of {} samples", run.batches(), run.batch_size()),
+        seeds => {
+            let size = seeds.first().map_or(0, Sampled::batch_size);
+            format!("{} training seeds, at {size} samples a batch", seeds.len())
+        }
+    }
+}
+
+fn line(place: &Place) -> String {
+    let Place { part, matched, at, model, baseline, difference, outcome } = place;
+    let [equal, compared] = match matched {
+        Matched::Diversity => ["self-bleu-4", "bleu-4"],
+        Matched::Quality => ["bleu-4", "self-bleu-4"],
+    };
+    let word = match outcome {
+        Outcome::Better => "  better",
+        Outcome::Worse => "  worse",
+        _ => "",
+    };
+    format!(
+        "{:22}  {equal:11}  {at:>7.4}  {compared:>11}  {model:>7.4}  {baseline:>8.4}  {:+.4} [{:+.4}, {:+.4}]{word}",
+        part.words(),
+        difference.mean,
+        difference.low,
+        difference.high
+    )
+}
