@@ -283,7 +283,7 @@ mod tests {
             assert!((place.at - 0.55).abs() < 1e-12 && (place.difference.mean - 0.05).abs() < 1e-9);
             assert_eq!(
                 verdict.sentence("A", "B"),
-                "A is better than B in every part of the curve, between Self-BLEU-4 0.400 and 0.700."
+                "A is better than B in every part of the curve, where a batch has a Self-BLEU-4 of 0.400 to 0.700."
             );
             let verdict = duel(&low, &high, pairing);
             assert_eq!(verdict.outcome, Outcome::Worse);

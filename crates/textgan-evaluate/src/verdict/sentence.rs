@@ -39,7 +39,9 @@ impl Verdict {
 
     fn extent(&self, before: &str) -> String {
         match self.range {
-            Some([low, high]) => format!("{before} between Self-BLEU-4 {low:.3} and {high:.3}"),
+            Some([low, high]) => {
+                format!("{before} where a batch has a Self-BLEU-4 of {low:.3} to {high:.3}")
+            }
             None => String::new(),
         }
     }
