@@ -87,7 +87,11 @@ impl Experiment {
         let checkpoints: Vec<Sampled> =
             self.runs.iter().map(|run| sampled(run.checkpoint()?)).collect::<Result<_>>()?;
         let verdict = compare(&model, &checkpoints, Pairing::Paired)?;
-        let baseline = "its own maximum-likelihood checkpoint".to_owned();
+        let baseline = match self.runs[..] {
+            [_] => "its own maximum-likelihood checkpoint",
+            _ => "their own maximum-likelihood checkpoints",
+        }
+        .to_owned();
         Ok(Comparison::new(self, baseline, [&model, &checkpoints], verdict))
     }
 

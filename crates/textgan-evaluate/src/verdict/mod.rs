@@ -30,10 +30,15 @@
 //! # Ok::<(), textgan_evaluate::Error>(())
 //! ```
 
+mod sampled;
+mod sentence;
+
+pub use sampled::Sampled;
+
+use sampled::{BLEU, SELF_BLEU, common, mean, mean_slope, middle};
 use serde::Serialize;
 use textgan_metrics::{Interval, difference_at, interval_at};
 
-use crate::evaluation::{Sweep, Swept};
 use crate::{Error, Result};
 
 /// How often two models that are equal may be called separated.
@@ -45,76 +50,6 @@ pub const MEASURES: [&str; 2] = ["bleu-4", "self-bleu-4"];
 /// Where on the common range models are compared, from its low end.
 const PLACES: [(Part, f64); 3] =
     [(Part::Diverse, 1.0 / 6.0), (Part::Middle, 0.5), (Part::Repetitive, 5.0 / 6.0)];
-
-/// BLEU-4 and Self-BLEU-4 of one batch at one temperature.
-type Point = [f64; 2];
-const BLEU: usize = 0;
-const SELF_BLEU: usize = 1;
-
-/// The samples of one model: a curve for each of some disjoint batches.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sampled {
-    batch_size: usize,
-    /// `[batch][temperature]`
-    curves: Vec<Vec<Point>>,
-}
-
-impl Sampled {
-    /// From `[batch][temperature]` of `[BLEU-4, Self-BLEU-4]`, the temperatures in order.
-    ///
-    /// # Errors
-    /// Fewer than two batches, batches of different numbers of temperatures, or of none.
-    pub fn new(batch_size: usize, curves: Vec<Vec<Point>>) -> Result<Self> {
-        let temperatures = curves.first().map_or(0, Vec::len);
-        if curves.len() < 2 || curves.iter().any(|curve| curve.len() != temperatures) {
-            return Err(Error::Curves("give two or more batches, each at the same temperatures"));
-        }
-        if temperatures == 0 {
-            return Err(Error::Curves("give one temperature or more"));
-        }
-        if curves.iter().flatten().flatten().any(|value| !value.is_finite()) {
-            return Err(Error::Curves("a value is not a number"));
-        }
-        Ok(Self { batch_size, curves })
-    }
-
-    /// From the sweep of an evaluation.
-    ///
-    /// # Errors
-    /// A sweep without [`MEASURES`] or without batches, or where they are not defined.
-    pub fn of(sweep: &Sweep) -> Result<Self> {
-        let measure =
-            |name| sweep.get(name).ok_or(Error::Curves("the sweep lacks BLEU-4 or Self-BLEU-4"));
-        let [bleu, self_bleu] = MEASURES.map(measure);
-        let (bleu, self_bleu): (&Swept, &Swept) = (bleu?, self_bleu?);
-        let mut order: Vec<usize> = (0..sweep.temperatures.len()).collect();
-        order.sort_by(|&a, &b| sweep.temperatures[a].total_cmp(&sweep.temperatures[b]));
-        let batches = bleu.batches.first().map_or(0, Vec::len);
-        let at = |swept: &Swept, temperature: usize, batch: usize| {
-            let values = swept.batches.get(temperature);
-            values.and_then(|values| values.get(batch)).copied().unwrap_or(f64::NAN)
-        };
-        let curve = |batch| {
-            let point = |&t: &usize| [at(bleu, t, batch), at(self_bleu, t, batch)];
-            order.iter().map(point).collect()
-        };
-        Self::new(bleu.batch_size, (0..batches).map(curve).collect())
-    }
-
-    /// How many disjoint batches there are.
-    pub fn batches(&self) -> usize {
-        self.curves.len()
-    }
-
-    /// How many sentences each batch has.
-    pub fn batch_size(&self) -> usize {
-        self.batch_size
-    }
-
-    fn is_one_temperature(&self) -> bool {
-        self.curves[0].len() == 1
-    }
-}
 
 /// Whether what is repeated belongs together in pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,8 +151,8 @@ pub fn compare(model: &[Sampled], baseline: &[Sampled], pairing: Pairing) -> Res
         return Err(Error::Curves("there is nothing to compare"));
     };
     let sides = || model.iter().chain(baseline);
-    if let Some(other) = sides().find(|other| other.batch_size != first.batch_size) {
-        return Err(Error::BatchSizes { a: first.batch_size, b: other.batch_size });
+    if let Some(other) = sides().find(|other| other.batch_size() != first.batch_size()) {
+        return Err(Error::BatchSizes { a: first.batch_size(), b: other.batch_size() });
     }
     if pairing == Pairing::Paired && !is_paired(model, baseline) {
         return Err(Error::Curves("pairs need as many batches and seeds on both sides"));
@@ -303,23 +238,6 @@ fn readings(model: &[Sampled], baseline: &[Sampled], matched: Matched) -> Vec<Re
     places.into_iter().filter_map(reading).collect()
 }
 
-/// The mean of a coordinate over all there is of a side.
-fn middle(side: &[Sampled], axis: usize) -> f64 {
-    let means: Vec<f64> =
-        side.iter().flat_map(Sampled::mean_curve).map(|point| point[axis]).collect();
-    mean(&means)
-}
-
-fn mean_slope(side: &[Sampled], matched: Matched, at: f64) -> Option<f64> {
-    let [equal, compared] = matched.axes();
-    let slope = |sampled: &Sampled| {
-        let crossings = crossings(&sampled.mean_curve(), equal, at, compared);
-        let slopes: Vec<f64> = crossings.iter().map(|crossing| crossing.slope).collect();
-        (!slopes.is_empty()).then(|| mean(&slopes))
-    };
-    Some(mean(&side.iter().map(slope).collect::<Option<Vec<f64>>>()?))
-}
-
 /// The values at a place of what is repeated: of seeds where there are several, of batches otherwise.
 /// `slope` is that of the other side, which a side of a single temperature has not.
 fn repeated(side: &[Sampled], matched: Matched, at: f64, slope: f64) -> Option<Vec<f64>> {
@@ -331,162 +249,6 @@ fn repeated(side: &[Sampled], matched: Matched, at: f64, slope: f64) -> Option<V
         [batches] => batches.clone(),
         seeds => seeds.iter().map(|batches| mean(batches)).collect(),
     })
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// The range of a coordinate that every mean curve covers.
-fn common<'a>(sides: impl Iterator<Item = &'a Sampled>, axis: usize) -> Option<[f64; 2]> {
-    let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
-    for curve in sides.map(Sampled::mean_curve) {
-        let values = || curve.iter().map(|point| point[axis]);
-        low = low.max(values().fold(f64::INFINITY, f64::min));
-        high = high.min(values().fold(f64::NEG_INFINITY, f64::max));
-    }
-    (low < high).then_some([low, high])
-}
-
-/// A place where a curve has a given value.
-struct Crossing {
-    /// The temperature before it.
-    before: usize,
-    /// How far it is to the next.
-    along: f64,
-    /// How fast the other coordinate changes there.
-    slope: f64,
-}
-
-/// Where a curve has `at` in `equal`, on the straight lines between its points: one place, or
-/// several where it turns back, or none where it does not reach.
-fn crossings(curve: &[Point], equal: usize, at: f64, compared: usize) -> Vec<Crossing> {
-    let pairs = curve.windows(2).enumerate();
-    let crossing = |(before, pair): (usize, &[Point])| {
-        let [a, b] = pair else { return None };
-        let across = b[equal] - a[equal];
-        let along = (at - a[equal]) / across;
-        let slope = (b[compared] - a[compared]) / across;
-        (0.0..=1.0).contains(&along).then_some(Crossing { before, along, slope })
-    };
-    pairs.filter_map(crossing).collect()
-}
-
-impl Sampled {
-    /// The mean of the curves of the batches.
-    fn mean_curve(&self) -> Vec<Point> {
-        let count = self.curves.len() as f64;
-        let at = |t: usize| {
-            [BLEU, SELF_BLEU]
-                .map(|axis| self.curves.iter().map(|curve| curve[t][axis]).sum::<f64>() / count)
-        };
-        (0..self.curves[0].len()).map(at).collect()
-    }
-
-    /// The value of each batch where the mean curve has `at`: that of the mean curve, and what the
-    /// batch contributes to it. On the line between two temperatures `f = y + (at - x) slope`, whose
-    /// derivative is `(1 - along) (dy1 - slope dx1) + along (dy2 - slope dx2)`. Where the curve turns
-    /// back, the mean of its crossings.
-    fn at(&self, matched: Matched, at: f64, other_slope: f64) -> Option<Vec<f64>> {
-        let [equal, compared] = matched.axes();
-        let mean_curve = self.mean_curve();
-        let places = match mean_curve[..] {
-            [_] => vec![Crossing { before: 0, along: 0.0, slope: other_slope }],
-            _ => crossings(&mean_curve, equal, at, compared),
-        };
-        if places.is_empty() {
-            return None;
-        }
-        let value = |curve: &Vec<Point>| {
-            let at_place = |place: &Crossing| {
-                let from = |t: usize| curve[t][compared] + place.slope * (at - curve[t][equal]);
-                match mean_curve.len() {
-                    1 => from(0),
-                    _ => {
-                        (1.0 - place.along) * from(place.before)
-                            + place.along * from(place.before + 1)
-                    }
-                }
-            };
-            mean(&places.iter().map(at_place).collect::<Vec<f64>>())
-        };
-        Some(self.curves.iter().map(value).collect())
-    }
-}
-
-impl Verdict {
-    /// The verdict in one sentence.
-    pub fn sentence(&self, model: &str, baseline: &str) -> String {
-        let parts = |outcome| self.parts(outcome);
-        match self.outcome {
-            Outcome::Better => self.one_way("better", Outcome::Better, model, baseline),
-            Outcome::Worse => self.one_way("worse", Outcome::Worse, model, baseline),
-            Outcome::Mixed => format!(
-                "{model} is better than {baseline} {} and worse {}.",
-                list(&parts(Outcome::Better)),
-                list(&parts(Outcome::Worse))
-            ),
-            Outcome::NotSeparated => {
-                format!("{model} and {baseline} are not separated{}.", self.extent(" anywhere"))
-            }
-            Outcome::Apart => format!(
-                "{model} and {baseline} cannot be compared: no Self-BLEU-4 and no BLEU-4 is \
-                 reached by both; give `evaluate.sweep` more temperatures."
-            ),
-        }
-    }
-
-    fn one_way(&self, word: &str, outcome: Outcome, model: &str, baseline: &str) -> String {
-        let (there, all) = (self.parts(outcome), self.all_parts());
-        if there == all {
-            let everywhere =
-                if all == [Part::Sampled] { "" } else { " in every part of the curve" };
-            return format!("{model} is {word} than {baseline}{everywhere}{}.", self.extent(","));
-        }
-        format!(
-            "{model} is {word} than {baseline} {}; elsewhere they are not separated.",
-            list(&there)
-        )
-    }
-
-    fn extent(&self, before: &str) -> String {
-        match self.range {
-            Some([low, high]) => format!("{before} between Self-BLEU-4 {low:.3} and {high:.3}"),
-            None => String::new(),
-        }
-    }
-
-    fn parts(&self, outcome: Outcome) -> Vec<Part> {
-        distinct(self.places.iter().filter(|place| place.outcome == outcome))
-    }
-
-    fn all_parts(&self) -> Vec<Part> {
-        distinct(self.places.iter())
-    }
-}
-
-fn distinct<'a>(places: impl Iterator<Item = &'a Place>) -> Vec<Part> {
-    let mut parts: Vec<Part> = places.map(|place| place.part).collect();
-    parts.sort();
-    parts.dedup();
-    parts
-}
-
-fn list(parts: &[Part]) -> String {
-    let words: Vec<&str> = parts.iter().map(|part| part.words()).collect();
-    words.join(" and ")
-}
-
-impl Part {
-    /// Where it is, in words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Diverse => "at the diverse end",
-            Self::Middle => "in the middle",
-            Self::Repetitive => "at the repetitive end",
-            Self::Sampled => "where it was sampled",
-        }
-    }
 }
 
 #[cfg(test)]
@@ -521,7 +283,7 @@ mod tests {
             assert!((place.at - 0.55).abs() < 1e-12 && (place.difference.mean - 0.05).abs() < 1e-9);
             assert_eq!(
                 verdict.sentence("A", "B"),
-                "A is better than B in every part of the curve, between Self-BLEU-4 0.400 and 0.700."
+                "A is better than B in every part of the curve, where a batch has a Self-BLEU-4 of 0.400 to 0.700."
             );
             let verdict = duel(&low, &high, pairing);
             assert_eq!(verdict.outcome, Outcome::Worse);
@@ -572,8 +334,8 @@ mod tests {
 
     #[test]
     fn what_does_not_compare_is_refused() {
-        let mut small = line(0.0, &WIDE);
-        small.batch_size = 50;
+        let curves = vec![vec![[0.5, 0.5], [0.4, 0.4]]; 2];
+        let small = Sampled::new(50, curves).unwrap();
         let error = compare(&[small], &[line(0.0, &WIDE)], Pairing::Independent).unwrap_err();
         assert!(error.to_string().contains("50") && error.to_string().contains("100"), "{error}");
         let one = line(0.0, &WIDE);
@@ -582,31 +344,5 @@ mod tests {
         assert!(Sampled::new(100, vec![vec![[0.5, 0.5]]]).is_err());
         assert!(Sampled::new(100, vec![vec![], vec![]]).is_err());
         assert!(Sampled::new(100, vec![vec![[f64::NAN, 0.5]], vec![[0.5, 0.5]]]).is_err());
-    }
-
-    #[test]
-    fn a_curve_that_turns_back_has_the_mean_of_its_crossings() {
-        let curve = vec![[0.6, 0.5], [0.4, 0.3], [0.5, 0.4]];
-        let sampled = Sampled::new(100, vec![curve.clone(), curve]).unwrap();
-        let found = sampled.at(Matched::Diversity, 0.35, 0.0).unwrap();
-        assert!(found.iter().all(|value| (value - 0.45).abs() < 1e-12), "{found:?}");
-        assert_eq!(sampled.at(Matched::Diversity, 0.2, 0.0), None);
-    }
-
-    #[test]
-    fn batches_have_their_own_lines_to_first_order() {
-        // The same line for each batch, its points moved along it: no batch differs from another.
-        let curve = |shift: f64| -> Vec<Point> {
-            WIDE.iter().map(|t| [2.0 * (t + shift), t + shift]).collect()
-        };
-        let along = Sampled::new(100, vec![curve(0.01), curve(-0.02), curve(0.01)]).unwrap();
-        let values = along.at(Matched::Diversity, 0.55, 0.0).unwrap();
-        assert!(values.iter().all(|value| (value - 1.1).abs() < 1e-12), "{values:?}");
-        // Moved to the side, each keeps its distance.
-        let values = line(0.1, &WIDE).at(Matched::Diversity, 0.52, 0.0).unwrap();
-        let noise = [0.001, -0.001, 0.002, -0.002];
-        for (value, noise) in values.iter().zip(noise) {
-            assert!((value - 0.62 - noise).abs() < 1e-12, "{values:?}");
-        }
     }
 }
