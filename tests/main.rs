@@ -1,5 +1,6 @@
 //! Behaviour of the program through the real binary: one module a promise.
 
+mod bench;
 mod compare;
 mod configs;
 mod house;
