@@ -63,8 +63,8 @@ pub use generator::{
     token_log_probs, token_log_probs_at,
 };
 pub use sampler::{
-    Completion, Conditions, Prefix, Rollouts, Sampler, Samples, SamplingOptions, Start, rollouts,
-    sample,
+    Completion, Conditions, Prefix, Reader, Rollouts, Sampler, Samples, SamplingOptions, Start,
+    rollouts, sample,
 };
 pub use sequences::Sequences;
 pub use special::{BOS, EOS, PAD, UNK};

@@ -71,8 +71,8 @@ impl<M: StepModel> Completer<M> {
                 // The first step has one row for all.
                 let logits = &logits[place.min(tile - 1) * vocab..][..vocab];
                 let row = &mut rows[row];
-                let token = pick::choose(logits, options, &mut row.stream, room);
-                row.take(token);
+                let choice = pick::choose(logits, options, &mut row.stream, room);
+                row.take(choice.map(|choice| choice.token));
                 if row.state == State::Failed {
                     let message = format!("{:?}, token {position}: not finite", start.prefix);
                     return Err(Error::argument("logits", message));

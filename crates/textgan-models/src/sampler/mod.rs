@@ -21,7 +21,7 @@ pub(crate) use weights::{pack, values};
 
 use textgan_random::Key;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// What rows are conditioned on, in plain slices: the sampler's form of [`Context`](crate::Context).
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,9 @@ pub struct Completion {
     pub ended: bool,
 }
 
+/// Reads the logits of one row.
+pub type Reader<'a> = Box<dyn FnMut(&[f32]) + Send + 'a>;
+
 /// A snapshot of a generator that reads a token a row and gives the logits of the next.
 ///
 /// A row's logits are the same bits whatever other rows there are, in whatever order, on however
@@ -86,13 +89,30 @@ pub trait Sampler: Send {
     /// When the sizes do not fit each other or the model, or a label is unknown.
     fn begin(&mut self, conditions: &Conditions<'_>) -> Result<()>;
 
-    /// Feeds `tokens`, one a row (`BOS` comes first), and writes the logits of what follows,
-    /// `[rows, vocab]`.
+    /// Feeds `tokens`, one a row (`BOS` comes first), and shows the reader of each row the logits of
+    /// what follows, `[vocab]`, where they are near.
     ///
     /// # Errors
     /// When the sizes do not fit, a token is outside the vocabulary, or a row is full: it can be
-    /// fed `BOS` and [`max_length`](Self::max_length) tokens.
-    fn step(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()>;
+    /// fed `BOS` and [`max_length`](Self::max_length) tokens. Nobody has read anything then.
+    fn step_each(&mut self, tokens: &[u32], readers: &mut [Reader<'_>]) -> Result<()>;
+
+    /// [`step_each`](Self::step_each) that writes the logits, `[rows, vocab]`.
+    ///
+    /// # Errors
+    /// As [`step_each`](Self::step_each).
+    fn step(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
+        let (rows, vocab) = (self.rows(), self.vocab_size());
+        if logits.len() != rows * vocab {
+            let message = format!("room for {}, not {rows} rows of {vocab}", logits.len());
+            return Err(Error::argument("logits", message));
+        }
+        let mut readers: Vec<Reader<'_>> = Vec::with_capacity(rows);
+        for to in logits.chunks_exact_mut(vocab) {
+            readers.push(Box::new(|row| to.copy_from_slice(row)));
+        }
+        self.step_each(tokens, &mut readers)
+    }
 
     /// Goes on with the given beginnings as the new rows, in their order. A prefix that is named
     /// twice is continued twice; a row that is not named is dropped. Nothing is computed again.

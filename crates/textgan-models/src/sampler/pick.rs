@@ -20,11 +20,28 @@ impl Room {
     }
 }
 
-/// The log-probability (nats) of `token`; `None` when the logits are not finite.
-pub(super) fn log_prob(logits: &[f32], token: u32, room: &mut Room) -> Option<f32> {
-    let max = row_max(logits);
-    let log_sum = max + weigh(logits, max, 1.0, &[], &mut room.weights).ln();
-    log_sum.is_finite().then(|| logits[token as usize] - log_sum)
+/// A token, and the logarithm of the sum of `exp(logit)` over the whole vocabulary if choosing told
+/// it on the way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Choice {
+    pub token: u32,
+    log_sum: Option<f32>,
+}
+
+impl Choice {
+    /// A token that was not chosen.
+    pub fn forced(token: u32) -> Self {
+        Self { token, log_sum: None }
+    }
+
+    /// The log-probability (nats) of the token; `None` when the logits are not finite.
+    pub fn log_prob(self, logits: &[f32], room: &mut Room) -> Option<f32> {
+        let log_sum = self.log_sum.unwrap_or_else(|| {
+            let max = row_max(logits);
+            max + weigh(logits, max, 1.0, &[], &mut room.weights).ln()
+        });
+        log_sum.is_finite().then(|| logits[self.token as usize] - log_sum)
+    }
 }
 
 /// Chooses a token; `None` when the logits are not finite. One uniform draw, or none if greedy.
@@ -33,7 +50,7 @@ pub(super) fn choose(
     options: &SamplingOptions,
     stream: &mut Stream,
     room: &mut Room,
-) -> Option<u32> {
+) -> Option<Choice> {
     let Room { weights, order } = room;
     let refused: &[u32] = if options.forbid_unknown { &[PAD, UNK, BOS] } else { &[PAD, BOS] };
     // Shifted by the largest logit that may be chosen, so that neither a cold temperature nor a
@@ -42,20 +59,22 @@ pub(super) fn choose(
         .filter(|id| !refused.contains(id))
         .map(|id| logits[id as usize])
         .fold(row_max(&logits[SPECIALS as usize..]), f32::max);
-    let token = if options.greedy {
-        logits
-            .iter()
-            .enumerate()
-            .position(|(id, &logit)| logit == max && !refused.contains(&(id as u32)))?
-    } else {
-        let sum = weigh(logits, max, 1.0 / options.temperature, refused, weights);
-        if !sum.is_finite() {
-            return None;
-        }
-        let sum = truncate(weights, options, order).unwrap_or(sum);
-        kernels::pick(weights, stream.uniform() * sum)
-    };
-    Some(token as u32)
+    if options.greedy {
+        let token = (0..).zip(logits).position(|(id, &l)| l == max && !refused.contains(&id))?;
+        return Some(Choice::forced(token as u32));
+    }
+    let sum = weigh(logits, max, 1.0 / options.temperature, refused, weights);
+    if !sum.is_finite() {
+        return None;
+    }
+    let log_sum = (options.temperature == 1.0).then(|| {
+        let refused = refused.iter().map(|&id| (logits[id as usize] - max).exp());
+        max + (sum + refused.sum::<f32>()).ln()
+    });
+    let sum = truncate(weights, options, order).unwrap_or(sum);
+    let token = kernels::pick(weights, stream.uniform() * sum) as u32;
+    // Infinite where what is refused is so likely that only a sum shifted by it can tell.
+    Some(Choice { token, log_sum: log_sum.filter(|sum| sum.is_finite()) })
 }
 
 /// Writes `exp(scale (logit - max))`, 0 for what is refused, and returns the sum.
@@ -119,8 +138,8 @@ mod tests {
         let (mut stream, mut room) = (Key::root(5).stream(), Room::new(logits.len()));
         let mut counts = vec![0.0; logits.len()];
         for _ in 0..40_000 {
-            let token = choose(logits, options, &mut stream, &mut room).unwrap();
-            counts[token as usize] += 1.0 / 40_000.0;
+            let choice = choose(logits, options, &mut stream, &mut room).unwrap();
+            counts[choice.token as usize] += 1.0 / 40_000.0;
         }
         counts
     }
@@ -170,23 +189,31 @@ mod tests {
         let logits = [0., 9., 0., 0., 1.];
         let options = SamplingOptions { forbid_unknown: true, ..SamplingOptions::greedy() };
         let (mut stream, mut room) = (Key::root(5).stream(), Room::new(5));
-        assert_eq!(choose(&logits, &options, &mut stream, &mut room), Some(4));
-        let options = SamplingOptions::greedy();
-        assert_eq!(choose(&logits, &options, &mut stream, &mut room), Some(UNK));
+        let mut token = |options| choose(&logits, options, &mut stream, &mut room).unwrap().token;
+        assert_eq!(token(&options), 4);
+        assert_eq!(token(&SamplingOptions::greedy()), UNK);
     }
 
     #[test]
     fn log_probabilities_are_those_of_the_whole_distribution() {
         let logits: Vec<f32> = (0..300).map(|id| (id as f32 * 0.7).sin() * 3.0).collect();
-        let options = SamplingOptions { temperature: 0.5, top_k: Some(10), ..Default::default() };
         let (mut stream, mut room) = (Key::root(5).stream(), Room::new(300));
         let sum: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
-        for _ in 0..50 {
-            let token = choose(&logits, &options, &mut stream, &mut room).unwrap();
-            let expected = f64::from(logits[token as usize]) - sum.ln();
-            let found = log_prob(&logits, token, &mut room).unwrap();
-            assert!((f64::from(found) - expected).abs() < 1e-5);
+        for temperature in [0.5, 1.0] {
+            let options = SamplingOptions { temperature, top_k: Some(10), ..Default::default() };
+            for _ in 0..50 {
+                let choice = choose(&logits, &options, &mut stream, &mut room).unwrap();
+                let expected = f64::from(logits[choice.token as usize]) - sum.ln();
+                let found = choice.log_prob(&logits, &mut room).unwrap();
+                assert!((f64::from(found) - expected).abs() < 1e-5);
+            }
         }
+        // A refused token may be as likely as it wants.
+        let mut logits = logits;
+        logits[PAD as usize] = 500.0;
+        let choice = choose(&logits, &SamplingOptions::default(), &mut stream, &mut room).unwrap();
+        let found = choice.log_prob(&logits, &mut room).unwrap();
+        assert!((found - (logits[choice.token as usize] - 500.0)).abs() < 1e-3);
     }
 
     #[test]
@@ -196,7 +223,7 @@ mod tests {
             let logits = [0., 0., 0., 0., bad, 1.];
             let chosen = choose(&logits, &SamplingOptions::default(), &mut stream, &mut room);
             assert_eq!(chosen, None);
-            assert_eq!(log_prob(&logits, 5, &mut room), None);
+            assert_eq!(Choice::forced(5).log_prob(&logits, &mut room), None);
         }
     }
 }

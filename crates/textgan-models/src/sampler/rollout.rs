@@ -1,6 +1,6 @@
 use textgan_random::Key;
 
-use super::{Conditions, Prefix, Sampler, SamplingOptions, Start};
+use super::{Conditions, Prefix, Reader, Sampler, SamplingOptions, Start};
 use crate::{BOS, Error, Result, Sequences};
 
 /// What became of the prefixes of some texts.
@@ -93,9 +93,10 @@ pub fn rollouts(
 fn read(sampler: &mut dyn Sampler, conditions: &Conditions<'_>, texts: &Sequences) -> Result<()> {
     sampler.begin(conditions)?;
     let (time, mut tokens) = (texts.time(), vec![BOS; texts.batch()]);
-    let mut logits = vec![0.0; texts.batch() * sampler.vocab_size()];
+    let mut nobody: Vec<Reader<'_>> = Vec::with_capacity(texts.batch());
+    nobody.resize_with(texts.batch(), || Box::new(|_| ()));
     for position in 1..time {
-        sampler.step(&tokens, &mut logits)?;
+        sampler.step_each(&tokens, &mut nobody)?;
         for (token, targets) in tokens.iter_mut().zip(texts.targets().chunks_exact(time)) {
             *token = targets[position - 1];
         }

@@ -1,9 +1,8 @@
-use rayon::prelude::*;
 use textgan_random::Key;
 
-use super::pick::{self, Room};
+use super::pick::{self, Choice, Room};
 use super::row::{Row, State};
-use super::{Conditions, Prefix, Sampler, SamplingOptions};
+use super::{Conditions, Prefix, Reader, Sampler, SamplingOptions};
 use crate::special::SPECIALS;
 use crate::{Error, Result, Sequences, UNK};
 
@@ -71,17 +70,18 @@ pub fn sample(
         })
         .collect();
     let mut finished = Vec::with_capacity(rows.len());
-    let mut logits = vec![0.0; rows.len() * vocab];
     let mut tokens: Vec<u32> = Vec::with_capacity(rows.len());
 
     for time in 0.. {
         tokens.clear();
         tokens.extend(rows.iter().map(|sampled| sampled.row.next));
-        sampler.step(&tokens, &mut logits)?;
         let forced = prompt.get(time).copied();
-        rows.par_iter_mut()
-            .zip(logits.par_chunks_exact(vocab))
-            .for_each(|(sampled, logits)| sampled.advance(logits, forced, options));
+        let mut readers: Vec<Reader<'_>> = Vec::with_capacity(rows.len());
+        for sampled in &mut rows {
+            readers.push(Box::new(move |logits| sampled.advance(logits, forced, options)));
+        }
+        sampler.step_each(&tokens, &mut readers)?;
+        drop(readers);
         if let Some(failed) = rows.iter().find(|sampled| sampled.row.state == State::Failed) {
             let message = format!("row {}, token {time}: not finite", failed.index);
             return Err(Error::argument("logits", message));
@@ -98,7 +98,6 @@ pub fn sample(
                 .collect();
             sampler.fork(&prefixes)?;
             finished.extend(rows.extract_if(.., |sampled| !sampled.row.is_open()));
-            logits.truncate(rows.len() * vocab);
         }
     }
     finished.append(&mut rows);
@@ -142,9 +141,12 @@ impl SampledRow {
         if !row.is_open() {
             return;
         }
-        let token = forced.or_else(|| pick::choose(logits, options, &mut row.stream, room));
-        let log_prob = token.and_then(|token| pick::log_prob(logits, token, room));
-        if row.take(log_prob.and(token)) {
+        let choice = match forced {
+            Some(token) => Some(Choice::forced(token)),
+            None => pick::choose(logits, options, &mut row.stream, room),
+        };
+        let log_prob = choice.and_then(|choice| choice.log_prob(logits, room));
+        if row.take(log_prob.and(choice).map(|choice| choice.token)) {
             log_probs.extend(log_prob);
         }
     }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::complete::Completer;
-use super::{Completion, Conditions, Prefix, Sampler, SamplingOptions, Start};
+use super::{Completion, Conditions, Prefix, Reader, Sampler, SamplingOptions, Start};
 use crate::{Error, Result};
 
 /// Rows that one thread takes through a step: enough to use a weight often once it is near, few
@@ -61,6 +61,8 @@ pub(crate) struct TiledSampler<M: StepModel> {
     positions: Vec<usize>,
     conditions: Vec<f32>,
     states: Vec<f32>,
+    /// Of the last step.
+    logits: Vec<f32>,
     scratch: Vec<M::Scratch>,
 }
 
@@ -71,6 +73,7 @@ impl<M: StepModel> TiledSampler<M> {
             positions: Vec::new(),
             conditions: Vec::new(),
             states: Vec::new(),
+            logits: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -189,10 +192,10 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
         Ok(())
     }
 
-    fn step(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
+    fn step_each(&mut self, tokens: &[u32], readers: &mut [Reader<'_>]) -> Result<()> {
         let (rows, vocab) = (self.rows(), self.vocab_size());
         if rows == 0 {
-            return Err(Error::argument("rows", "there are none: call `begin` before `step`"));
+            return Err(Error::argument("rows", "there are none: call `begin` before a step"));
         }
         if tokens.len() != rows {
             return Err(Error::argument("tokens", format!("{} for {rows} rows", tokens.len())));
@@ -201,9 +204,8 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
             let message = format!("{token} is outside a vocabulary of {vocab}");
             return Err(Error::argument("tokens", message));
         }
-        if logits.len() != rows * vocab {
-            let message = format!("room for {}, not {rows} rows of {vocab}", logits.len());
-            return Err(Error::argument("logits", message));
+        if readers.len() != rows {
+            return Err(Error::argument("readers", format!("{} for {rows} rows", readers.len())));
         }
         let max_length = self.max_length();
         if let Some(row) = self.positions.iter().position(|&fed| fed > max_length) {
@@ -212,16 +214,25 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
         }
         let model = &self.model;
         let tile = model.tile();
+        self.logits.resize(rows * vocab, 0.0);
         tokens
             .par_chunks(tile)
             .zip(self.positions.par_chunks(tile))
             .zip(self.conditions.par_chunks(tile * model.condition_size()))
             .zip(self.states.par_chunks_mut(tile * model.state_size()))
-            .zip(logits.par_chunks_mut(tile * vocab))
+            .zip(self.logits.par_chunks_mut(tile * vocab))
             .zip(self.scratch.par_iter_mut())
-            .for_each(|(((((tokens, positions), conditions), states), logits), scratch)| {
-                model.step(Tile { tokens, positions, conditions, states, logits }, scratch);
-            });
+            .zip(readers.par_chunks_mut(tile))
+            .for_each(
+                |((((((tokens, positions), conditions), states), logits), scratch), readers)| {
+                    model.step(Tile { tokens, positions, conditions, states, logits }, scratch);
+                    readers
+                        .par_iter_mut()
+                        .zip(logits.par_chunks_exact(vocab))
+                        .with_min_len(TILE)
+                        .for_each(|(read, logits)| read(logits));
+                },
+            );
         self.positions.iter_mut().for_each(|fed| *fed += 1);
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::norm::{rms_norm, rms_norm_backward};
 use super::pointwise::{add, add_dropped, dropout, swiglu, swiglu_backward};
 use super::{Noise, Packed, Rotary, Start, Strided};
 
-/// Sizes of a block, and the order of its weights when they are one slice.
+/// Sizes of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) width: usize,
@@ -20,32 +20,53 @@ pub(crate) struct Layout {
     pub(crate) inner: usize,
 }
 
-/// The weights of a block; products are `[out, in]`, those with the same input stacked.
+/// The weights of a block; products are `[out, in]`.
 #[derive(Clone, Copy)]
-struct Weights<'a> {
+pub(crate) struct Weights<'a> {
     norm_1: &'a [f32],
-    qkv: &'a [f32],
+    /// Queries, keys and values have one input.
+    qkv: [&'a [f32]; 3],
     output: &'a [f32],
     norm_2: &'a [f32],
-    gate_up: &'a [f32],
+    /// Gate and input of SwiGLU have one input.
+    gate_up: [&'a [f32]; 2],
     down: &'a [f32],
 }
 
+impl<'a> From<[&'a [f32]; 9]> for Weights<'a> {
+    fn from(weights: [&'a [f32]; 9]) -> Self {
+        let [norm_1, query, key, value, output, norm_2, gate, up, down] = weights;
+        let (qkv, gate_up) = ([query, key, value], [gate, up]);
+        Self { norm_1, qkv, output, norm_2, gate_up, down }
+    }
+}
+
+/// The products of a block, those with the same input as one.
+struct Products {
+    qkv: Packed,
+    output: Packed,
+    gate_up: Packed,
+    down: Packed,
+}
+
+impl Weights<'_> {
+    /// The weights packed by `pack(weight, outputs, inputs)`.
+    fn pack(&self, layout: Layout, pack: fn(&[f32], usize, usize) -> Packed) -> Products {
+        let Layout { width, inner, .. } = layout;
+        let ((qkv, output), (gate_up, down)) = rayon::join(
+            || (pack(&self.qkv.concat(), 3 * width, width), pack(self.output, width, width)),
+            || (pack(&self.gate_up.concat(), 2 * inner, width), pack(self.down, width, inner)),
+        );
+        Products { qkv, output, gate_up, down }
+    }
+}
+
 impl Layout {
+    /// Of the gradient's parts: the weights in their order.
     fn sizes(self) -> [usize; 6] {
         let Self { width, inner, .. } = self;
         let square = width * width;
         [width, 3 * square, square, width, 2 * inner * width, width * inner]
-    }
-
-    fn cut(self, weights: &[f32]) -> Weights<'_> {
-        let mut rest = weights;
-        let [norm_1, qkv, output, norm_2, gate_up, down] = self.sizes().map(|size| {
-            let part;
-            (part, rest) = rest.split_at(size);
-            part
-        });
-        Weights { norm_1, qkv, output, norm_2, gate_up, down }
     }
 
     fn sequence(self, time: usize) -> Heads {
@@ -112,7 +133,7 @@ struct ForwardShard<'a> {
 }
 
 /// `y = block(x)`, both `[tokens, width]`.
-pub(crate) fn forward(pass: Pass<'_>, weights: &[f32], x: &[f32], y: &mut [f32]) -> Kept {
+pub(crate) fn forward(pass: Pass<'_>, weights: Weights<'_>, x: &[f32], y: &mut [f32]) -> Kept {
     let Layout { width, inner, .. } = pass.layout;
     let tokens = x.len() / width;
     let attention_len =
@@ -127,13 +148,10 @@ pub(crate) fn forward(pass: Pass<'_>, weights: &[f32], x: &[f32], y: &mut [f32])
         gate_up: Buffer::new(tokens * 2 * inner),
         gated: Buffer::new(tokens * inner),
     };
-    let weights = pass.layout.cut(weights);
-    let packed =
-        |weight, inputs, outputs| Packed::new(Strided::transposed(weight, inputs), inputs, outputs);
-    let qkv = packed(weights.qkv, width, 3 * width);
-    let output = packed(weights.output, width, width);
-    let gate_up = packed(weights.gate_up, width, 2 * inner);
-    let down = packed(weights.down, inner, width);
+    let Products { qkv, output, gate_up, down } = weights
+        .pack(pass.layout, |weight, outputs, inputs| {
+            Packed::new(Strided::transposed(weight, inputs), inputs, outputs)
+        });
 
     let mut cut_normed_1 = Cutter(&mut kept.normed_1);
     let mut cut_qkv = Cutter(&mut kept.qkv);
@@ -252,10 +270,10 @@ struct BackwardShard<'a> {
     dx: &'a mut [f32],
 }
 
-/// Writes `dx` and returns the gradient of the weights, if it is wanted.
+/// Writes `dx` and returns the gradient of the weights, one after the other, if it is wanted.
 pub(crate) fn backward(
     pass: Pass<'_>,
-    weights: &[f32],
+    weights: Weights<'_>,
     kept: &Kept,
     x: &[f32],
     dy: &[f32],
@@ -265,14 +283,10 @@ pub(crate) fn backward(
     let Layout { width, inner, .. } = pass.layout;
     let tokens = x.len() / width;
     let sizes = pass.layout.sizes();
-    let mut gradient = vec![0.0; if weights_wanted { weights.len() } else { 0 }];
-    let weights = pass.layout.cut(weights);
-    let packed =
-        |weight, outputs, inputs| Packed::new(Strided::rows(weight, inputs), outputs, inputs);
-    let qkv = packed(weights.qkv, 3 * width, width);
-    let output = packed(weights.output, width, width);
-    let gate_up = packed(weights.gate_up, 2 * inner, width);
-    let down = packed(weights.down, width, inner);
+    let Products { qkv, output, gate_up, down } = weights
+        .pack(pass.layout, |weight, outputs, inputs| {
+            Packed::new(Strided::rows(weight, inputs), outputs, inputs)
+        });
 
     let mut dqkv = Buffer::new(tokens * 3 * width);
     let mut dadded_1 = Buffer::new(tokens * width);
@@ -352,6 +366,7 @@ pub(crate) fn backward(
         return None;
     }
 
+    let mut gradient = vec![0.0; sizes.iter().sum()];
     let mut rest = Cutter(&mut gradient);
     let [norm_1, dw_qkv, dw_output, norm_2, dw_gate_up, dw_down] =
         sizes.map(|size| rest.take(size));

@@ -7,6 +7,7 @@
 //! candle adds up the gradients of a tensor that is used twice, so tied weights need no care.
 
 pub(crate) mod argument;
+mod bundle;
 pub mod composed;
 mod composed_convolution;
 mod composed_recurrent;

@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout as TensorLayout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::argument::{fused, same};
+use super::bundle::Bundle;
 use super::composed;
 use super::storage::{cpu_slice, gradient, with_slices};
 use crate::kernels::{
@@ -60,9 +61,8 @@ pub fn recurrent_sequence(
         return composed::recurrent_sequence(kind, x, weights, lengths, direction, initial);
     }
     let RecurrentWeights { input, hidden, input_bias, hidden_bias } = weights;
-    // A custom operation takes three tensors, so the parameters travel as one.
-    let flat = [&input.flatten_all()?, &hidden.flatten_all()?, input_bias, hidden_bias];
-    let parameters = Tensor::cat(&flat, 0)?;
+    let weights = Bundle::new([input, hidden, input_bias, hidden_bias])?;
+    let token = weights.token().clone();
     let initial = match initial {
         Some(initial) => initial.contiguous()?,
         None => {
@@ -73,10 +73,12 @@ pub fn recurrent_sequence(
     let (x, lengths) = (x.contiguous()?, lengths.to_vec());
     Ok(match kind {
         CellKind::Gru => {
-            x.apply_op3(&parameters, &initial, Sequence::<GruCell>::new(sizes, lengths, direction))
+            let sequence = Sequence::<GruCell>::new(sizes, weights, lengths, direction);
+            x.apply_op3(&token, &initial, sequence)
         }
         CellKind::Lstm => {
-            x.apply_op3(&parameters, &initial, Sequence::<LstmCell>::new(sizes, lengths, direction))
+            let sequence = Sequence::<LstmCell>::new(sizes, weights, lengths, direction);
+            x.apply_op3(&token, &initial, sequence)
         }
     }?)
 }
@@ -132,9 +134,10 @@ fn sizes(
     Ok(Sizes { batch, time, layout })
 }
 
-/// `x`, the flat parameters, the initial state.
+/// `x`, the weights, the initial state.
 struct Sequence<C> {
     sizes: Sizes,
+    weights: Bundle<4>,
     lengths: Vec<usize>,
     direction: Direction,
     /// One a shard.
@@ -143,8 +146,8 @@ struct Sequence<C> {
 }
 
 impl<C> Sequence<C> {
-    fn new(sizes: Sizes, lengths: Vec<usize>, direction: Direction) -> Self {
-        Self { sizes, lengths, direction, saved: OnceLock::new(), cell: PhantomData }
+    fn new(sizes: Sizes, weights: Bundle<4>, lengths: Vec<usize>, direction: Direction) -> Self {
+        Self { sizes, weights, lengths, direction, saved: OnceLock::new(), cell: PhantomData }
     }
 }
 
@@ -157,15 +160,16 @@ impl<C: Cell> CustomOp3 for Sequence<C> {
         &self,
         s1: &CpuStorage,
         l1: &TensorLayout,
-        s2: &CpuStorage,
-        l2: &TensorLayout,
+        _token: &CpuStorage,
+        _token_layout: &TensorLayout,
         s3: &CpuStorage,
         l3: &TensorLayout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (x, parameters) = (cpu_slice(s1, l1)?, cpu_slice(s2, l2)?);
-        let initial = cpu_slice(s3, l3)?;
+        let (x, initial) = (cpu_slice(s1, l1)?, cpu_slice(s3, l3)?);
         let Sizes { batch, time, layout } = self.sizes;
-        let weights = PackedWeights::new(layout, parameters);
+        let weights = self
+            .weights
+            .with_slices(|weights| Ok(PackedWeights::new(layout, &weights.concat())))?;
         let mut states = vec![0.0; batch * time * layout.hidden];
         let saved = x
             .par_chunks(SHARD * time * layout.inputs)
@@ -186,7 +190,7 @@ impl<C: Cell> CustomOp3 for Sequence<C> {
     fn bwd(
         &self,
         x: &Tensor,
-        parameters: &Tensor,
+        _token: &Tensor,
         initial: &Tensor,
         _states: &Tensor,
         d_states: &Tensor,
@@ -197,8 +201,10 @@ impl<C: Cell> CustomOp3 for Sequence<C> {
         let Sizes { batch, time, layout } = self.sizes;
         let mut d_x = vec![0.0; if x.track_op() { batch * time * layout.inputs } else { 0 }];
         let mut d_initial = vec![0.0; batch * C::PARTS * layout.hidden];
-        let d_gates = with_slices([d_states, parameters], |[d_states, parameters]| {
-            let weights = TransposedWeights::new(layout, parameters);
+        let weights = self
+            .weights
+            .with_slices(|weights| Ok(TransposedWeights::new(layout, &weights.concat())))?;
+        let d_gates = with_slices([d_states], |[d_states]| {
             // `None` for every shard when `x` wants no gradient.
             let d_x: Vec<_> = match d_x.is_empty() {
                 true => saved.iter().map(|_| None).collect(),
@@ -215,8 +221,11 @@ impl<C: Cell> CustomOp3 for Sequence<C> {
                 .collect::<Vec<_>>())
         })?;
         let d_x = gradient(x, || d_x)?;
-        let d_parameters = gradient(parameters, || parameter_gradient(layout, &d_gates))?;
+        let d_weights = match self.weights.wanted() {
+            true => Some(self.weights.hand_out(parameter_gradient(layout, &d_gates))?),
+            false => None,
+        };
         let d_initial = gradient(initial, || d_initial)?;
-        Ok((d_x, d_parameters, d_initial))
+        Ok((d_x, d_weights, d_initial))
     }
 }

@@ -3,9 +3,10 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp2, Layout as TensorLayout, Shape, Tensor};
 
 use super::argument::{fused, matrix, same};
+use super::bundle::Bundle;
 use super::composed;
 use super::storage::{cpu_slice, tensor, with_slices};
-use crate::kernels::block::{self, Kept, Layout, Pass};
+use crate::kernels::block::{self, Kept, Layout, Pass, Weights};
 use crate::kernels::{Noise, Rotary};
 use crate::{Error, Mode, Result};
 
@@ -98,11 +99,11 @@ pub fn transformer_block(
     if !fused(&[stream, weights.query]) {
         return composed::transformer_block(stream, weights, lengths, options, keys);
     }
-    // A custom operation takes three tensors, so the weights travel as one.
-    let flat = weights.all().map(Tensor::flatten_all).into_iter();
-    let flat = Tensor::cat(&flat.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+    let weights = Bundle::new(weights.all())?;
+    let token = weights.token().clone();
     let operation = Block {
         layout,
+        weights,
         rotary: options.rotary.clone(),
         lengths: lengths.to_vec(),
         epsilon: options.epsilon,
@@ -110,7 +111,7 @@ pub fn transformer_block(
         noise: keys.map(|key| key.map(|key| Noise::new(&key))),
         kept: OnceLock::new(),
     };
-    Ok(stream.contiguous()?.apply_op2(&flat, operation)?)
+    Ok(stream.contiguous()?.apply_op2(&token, operation)?)
 }
 
 fn check(
@@ -158,9 +159,10 @@ fn check(
     Ok(Layout { width, heads, inner })
 }
 
-/// The stream, and all weights as one.
+/// The stream, and the weights.
 struct Block {
     layout: Layout,
+    weights: Bundle<9>,
     rotary: Rotary,
     lengths: Vec<usize>,
     epsilon: f32,
@@ -193,13 +195,14 @@ impl CustomOp2 for Block {
         &self,
         stream: &CpuStorage,
         stream_layout: &TensorLayout,
-        weights: &CpuStorage,
-        weights_layout: &TensorLayout,
+        _token: &CpuStorage,
+        _token_layout: &TensorLayout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let stream = cpu_slice(stream, stream_layout)?;
-        let weights = cpu_slice(weights, weights_layout)?;
         let mut out = vec![0.0; stream.len()];
-        let kept = block::forward(self.pass(), weights, stream, &mut out);
+        let kept = self.weights.with_slices(|weights| {
+            Ok(block::forward(self.pass(), Weights::from(weights), stream, &mut out))
+        })?;
         if self.kept.set(kept).is_err() {
             candle_core::bail!("{NAME}: the forward pass of one operation ran twice");
         }
@@ -209,22 +212,23 @@ impl CustomOp2 for Block {
     fn bwd(
         &self,
         stream: &Tensor,
-        weights: &Tensor,
+        _token: &Tensor,
         _out: &Tensor,
         dout: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let Some(kept) = self.kept.get() else {
             candle_core::bail!("{NAME}: backward without forward");
         };
-        let weights_wanted = weights.track_op();
-        let (dstream, dweights) = with_slices([stream, weights, dout], |[x, weights, dout]| {
+        let wanted = self.weights.wanted();
+        let (dstream, dweights) = with_slices([stream, dout], |[x, dout]| {
             let mut dstream = vec![0.0; x.len()];
-            let pass = self.pass();
-            let dweights =
-                block::backward(pass, weights, kept, x, dout, &mut dstream, weights_wanted);
+            let dweights = self.weights.with_slices(|weights| {
+                let weights = Weights::from(weights);
+                Ok(block::backward(self.pass(), weights, kept, x, dout, &mut dstream, wanted))
+            })?;
             Ok((dstream, dweights))
         })?;
-        let dweights = dweights.map(|dweights| tensor(dweights, weights.shape())).transpose()?;
+        let dweights = dweights.map(|dweights| self.weights.hand_out(dweights)).transpose()?;
         Ok((Some(tensor(dstream, stream.shape())?), dweights))
     }
 }
