@@ -28,6 +28,9 @@ pub struct EvaluateConfig {
     pub likelihood_texts: Option<usize>,
     /// Noise vectors whose most probable texts are compared: how much the noise matters.
     pub greedy_texts: usize,
+    /// Most samples, and most texts of the test split, that are compared by neighbourhoods and
+    /// clusters of their embeddings: the time is quadratic.
+    pub embedded_texts: usize,
     /// Disjoint batches that the samples and texts are cut into; their spread gives the intervals.
     pub batches: usize,
     /// Texts that a network reads at once.
@@ -44,8 +47,9 @@ impl Default for EvaluateConfig {
             noise_vectors: 64,
             likelihood_texts: None,
             greedy_texts: 1_000,
+            embedded_texts: 10_000,
             batches: 10,
-            batch_size: 64,
+            batch_size: 256,
         }
     }
 }
@@ -91,6 +95,7 @@ impl EvaluateConfig {
         for (key, number) in [
             ("noise_vectors", self.noise_vectors),
             ("greedy_texts", self.greedy_texts),
+            ("embedded_texts", self.embedded_texts),
             ("batch_size", self.batch_size),
             ("likelihood_texts", self.likelihood_texts.unwrap_or(1)),
         ] {

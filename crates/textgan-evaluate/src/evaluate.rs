@@ -6,14 +6,16 @@ use textgan_artifact::{Progress, write_atomic};
 use textgan_generate::{Labels, Model, Options};
 use textgan_metrics::References;
 use textgan_random::Key;
-use textgan_tokenizer::Statistics;
+use textgan_tokenizer::{Statistics, Tokenizer};
 
+use crate::draws::Draws;
+use crate::embedded::Embedded;
 use crate::evaluation::{Better, Choice, Evaluation, Measure, SWEPT, Scores, Sweep};
 use crate::exact::{HeldOut, HeldOutSweep, Samples};
 use crate::likelihood::Likelihoods;
+use crate::memorisation::{Audit, Auditor, Found};
 use crate::quality::{self, MOST_TOKENS, Protocol, Real};
 use crate::series::{Series, changes};
-use crate::sweep::Distances;
 use crate::{Error, EvaluateConfig, Result, Truth, summary, temperature};
 
 /// Version of the layout of `evaluation.json`.
@@ -51,10 +53,13 @@ pub fn evaluate(
     config.validate()?;
     let data = Data::read(inputs.tokens)?;
     let test = sentences(&data.test);
-    let distances = match config.sweep[..] {
-        [] => None,
-        _ => Some(Distances::new(&test, "test")?),
-    };
+    let train: Vec<&[u32]> = data.train.iter().map(|row| row.tokens.as_slice()).collect();
+    let copies: HashSet<&[u32]> = train.iter().copied().collect();
+    progress.begin("evaluating the held-out text", None);
+    let tokenizer = Tokenizer::load(inputs.tokens.join("tokenizer.json"))?;
+    let auditor = Auditor::new(&train, &copies, tokenizer, &data.tokens, config.batches)?;
+    let held_out = auditor.audit(&test, "split:test")?;
+    progress.finish();
     let bench = Bench {
         config,
         key,
@@ -64,11 +69,10 @@ pub fn evaluate(
         train: &data.train,
         valid: &data.valid,
         test: &data.test,
-        real: Real {
-            references: References::new(&test, MOST_TOKENS)?,
-            train: data.train.iter().map(|row| row.tokens.as_slice()).collect(),
-        },
-        distances,
+        real: Real { references: References::new(&test, MOST_TOKENS)?, train: &copies },
+        embedded: Embedded::new(&test, "test", config.embedded_texts)?,
+        auditor: &auditor,
+        held_out: &held_out,
         validation: sentences(&data.valid),
         labels: data.train.iter().filter_map(|row| row.label).collect(),
     };
@@ -87,7 +91,8 @@ pub fn evaluate(
         },
         model: model.scores(),
         baseline: baseline.map(Measured::scores),
-        training_text: measures(bench.training_text()),
+        training_text: measures(bench.training_text()?),
+        held_out: Some(held_out.memorisation.clone()),
     };
     let mut bytes = serde_json::to_vec_pretty(&evaluation).map_err(Error::Json)?;
     bytes.push(b'\n');
@@ -139,11 +144,17 @@ struct Measured {
     choice: Choice,
     series: Vec<Series>,
     sweep: Option<Sweep>,
+    audit: Audit,
 }
 
 impl Measured {
     fn scores(self) -> Scores {
-        Scores { temperature: self.choice, measures: measures(self.series), sweep: self.sweep }
+        Scores {
+            temperature: self.choice,
+            measures: measures(self.series),
+            sweep: self.sweep,
+            memorisation: Some(self.audit),
+        }
     }
 }
 
@@ -158,8 +169,10 @@ struct Bench<'a> {
     valid: &'a [TokenRow],
     test: &'a [TokenRow],
     real: Real<'a>,
-    /// Where there is a sweep.
-    distances: Option<Distances>,
+    embedded: Embedded,
+    auditor: &'a Auditor<'a>,
+    /// The audit of the test split.
+    held_out: &'a Found,
     validation: Vec<Vec<u32>>,
     /// Labels of the train split: samples get the same mixture.
     labels: Vec<u32>,
@@ -180,14 +193,13 @@ impl Bench<'_> {
         progress.status("choosing the temperature");
         // The samples that are reported are among those that are chosen from: their Self-BLEU is
         // within the bound, and the test split has had no say.
-        let key = key.child("samples");
-        let choice = temperature::choose(&model, labels, &self.validation, config, &key)?;
+        let draws = Draws::new(&model, labels, key.child("samples"), config);
+        let choice = temperature::choose(&draws, &self.validation, config)?;
         self.go_on()?;
 
         progress.status("sampling");
         let temperature = choice.temperature;
-        let options = Options { temperature, batch_size: config.batch_size, ..Options::default() };
-        let samples = model.draw(&options, labels, &key, config.samples)?;
+        let samples = draws.at(temperature)?;
         self.go_on()?;
 
         progress.status("BLEU and diversity");
@@ -206,6 +218,25 @@ impl Bench<'_> {
         }
         self.go_on()?;
 
+        progress.status("embeddings");
+        let count = config.batches;
+        let key_of_clusters = self.key.child("clusters");
+        series.extend(self.embedded.measure(
+            &samples.tokens,
+            self.tokens,
+            &drawn,
+            count,
+            &key_of_clusters,
+        )?);
+        self.go_on()?;
+
+        progress.status("memorisation");
+        let found = self.auditor.audit(&samples.tokens, &drawn)?;
+        let audit = found.beside(self.held_out)?;
+        // Exact copies are among the measures of quality.
+        series.extend(found.series.into_iter().skip(1));
+        self.go_on()?;
+
         progress.status("greedy texts");
         series.extend(self.greedy(&model, labels)?);
         self.go_on()?;
@@ -215,26 +246,20 @@ impl Bench<'_> {
             series.extend(self.likelihood(&model, split, rows)?);
         }
 
-        let sweep = match &self.distances {
-            Some(distances) => Some(self.sweep(&model, labels, &key, distances)?),
-            None => None,
+        let sweep = match config.sweep[..] {
+            [] => None,
+            _ => Some(self.sweep(&model, &draws)?),
         };
         if let (Some(exact), Some(sweep)) = (exact, &sweep) {
             series.extend(exact.matched(sweep));
         }
         progress.finish();
-        Ok(Measured { choice, series, sweep })
+        Ok(Measured { choice, series, sweep, audit })
     }
 
-    /// Quality and diversity at each temperature of the sweep, of the same noise and streams.
-    fn sweep(
-        &self,
-        model: &Model,
-        labels: Labels,
-        key: &Key,
-        distances: &Distances,
-    ) -> Result<Sweep> {
-        let EvaluateConfig { sweep: temperatures, samples: count, batches, .. } = self.config;
+    /// Quality and diversity at each temperature of the sweep.
+    fn sweep(&self, model: &Model, draws: &Draws<'_>) -> Result<Sweep> {
+        let EvaluateConfig { sweep: temperatures, batches, .. } = self.config;
         let exact = self.truth.map(Truth::exact);
         self.progress.status("quality against diversity");
         let mut at: Vec<Vec<Series>> = temperatures.iter().map(|_| Vec::new()).collect();
@@ -252,12 +277,10 @@ impl Bench<'_> {
         let mut length = 0;
         for (&temperature, series) in temperatures.iter().zip(&mut at) {
             self.progress.status(&format!("quality against diversity, temperature {temperature}"));
-            let batch_size = self.config.batch_size;
-            let options = Options { temperature, batch_size, ..Options::default() };
-            let drawn = model.draw(&options, labels, key, *count)?;
+            let drawn = draws.at(temperature)?;
             length = length.max(drawn.tokens.iter().map(Vec::len).max().unwrap_or(0));
             series.extend(quality::measure(&drawn.tokens, &self.real, &protocol, *batches));
-            series.push(distances.measure(&drawn.tokens, self.tokens, SWEPT, *batches)?);
+            series.push(self.embedded.frechet(&drawn.tokens, self.tokens, SWEPT, *batches)?);
             if let Some(exact) = exact {
                 let (drawn, batches) = (&drawn, *batches);
                 series.extend(exact.samples(&Samples { model, drawn, how: SWEPT, batches })?);
@@ -346,13 +369,16 @@ impl Bench<'_> {
     }
 
     /// As many sentences of the train split as there are samples, spread over it.
-    fn training_text(&self) -> Vec<Series> {
+    fn training_text(&self) -> Result<Vec<Series>> {
         let count = self.config.samples.min(self.train.len());
         let rows: Vec<Vec<u32>> =
             (0..count).map(|i| self.train[i * self.train.len() / count].tokens.clone()).collect();
         let protocol =
             Protocol { tokens: self.tokens.to_owned(), drawn: "from:train-split".to_owned() };
-        quality::measure(&rows, &self.real, &protocol, self.config.batches)
+        let mut series = quality::measure(&rows, &self.real, &protocol, self.config.batches);
+        let (count, key) = (self.config.batches, self.key.child("clusters"));
+        series.extend(self.embedded.measure(&rows, self.tokens, &protocol.drawn, count, &key)?);
+        Ok(series)
     }
 
     fn go_on(&self) -> Result<()> {

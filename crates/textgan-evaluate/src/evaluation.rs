@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::memorisation::{Audit, Memorisation};
+
 /// How samples and texts of a sweep are drawn, in protocols.
 pub(crate) const SWEPT: &str = "temperature:swept";
 
@@ -18,6 +20,9 @@ pub struct Evaluation {
     pub changes: Vec<Change>,
     /// Sentences of the train split, scored as if they were samples: what copying would score.
     pub training_text: Vec<Measure>,
+    /// What the test split has of the training text: what samples are held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<Memorisation>,
 }
 
 /// Everything that was measured of one model.
@@ -30,6 +35,9 @@ pub struct Scores {
     /// Some of them at several temperatures, where that was asked for: what curves are drawn from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
+    /// What its samples have of the training text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memorisation: Option<Audit>,
 }
 
 /// Measures of one model at several temperatures. Two of them make a curve.

@@ -39,12 +39,15 @@
 
 mod change;
 mod config;
+mod draws;
+mod embedded;
 pub mod embedding;
 mod error;
 mod evaluate;
 mod evaluation;
 mod exact;
 mod likelihood;
+mod memorisation;
 mod quality;
 mod series;
 mod summary;
@@ -60,3 +63,4 @@ pub use evaluation::{
     Swept,
 };
 pub use exact::Truth;
+pub use memorisation::{Audit, CopiedRun, Memorisation};

@@ -19,7 +19,7 @@ pub(crate) struct Real<'a> {
     /// The test split, prepared for BLEU.
     pub references: References,
     /// The sentences of the train split.
-    pub train: HashSet<&'a [u32]>,
+    pub train: &'a HashSet<&'a [u32]>,
 }
 
 /// How samples were drawn and are compared: a part of every protocol.

@@ -1,21 +1,17 @@
-use textgan_generate::{Labels, Model, Options};
 use textgan_metrics::{References, self_bleu};
-use textgan_random::Key;
 
+use crate::draws::Draws;
 use crate::evaluation::{Candidate, Choice};
 use crate::{EvaluateConfig, Result};
 
 /// The n-gram length that temperatures are chosen by.
 const N: usize = 4;
 
-/// Chooses a temperature on the validation split. The same noise and the same random streams are
-/// used at each, so that they differ by the temperature only.
+/// Chooses a temperature on the validation split.
 pub(crate) fn choose(
-    model: &Model,
-    labels: Labels,
+    draws: &Draws<'_>,
     validation: &[Vec<u32>],
     config: &EvaluateConfig,
-    key: &Key,
 ) -> Result<Choice> {
     if let [temperature] = config.temperatures[..] {
         let rule = "the only one configured".to_owned();
@@ -24,12 +20,11 @@ pub(crate) fn choose(
     let references = References::new(validation, N)?;
     let mut candidates = Vec::with_capacity(config.temperatures.len());
     for &temperature in &config.temperatures {
-        let options = Options { temperature, batch_size: config.batch_size, ..Options::default() };
-        let samples = model.draw(&options, labels, key, config.samples)?.tokens;
+        let samples = draws.at(temperature)?;
         candidates.push(Candidate {
             temperature,
-            bleu_4: references.score(&samples)?.mean()[N - 1],
-            self_bleu_4: self_bleu(&samples, N)?[N - 1],
+            bleu_4: references.score(&samples.tokens)?.mean()[N - 1],
+            self_bleu_4: self_bleu(&samples.tokens, N)?[N - 1],
         });
     }
     Ok(pick(candidates, config.self_bleu_bound.unwrap_or(f64::INFINITY), config.samples))

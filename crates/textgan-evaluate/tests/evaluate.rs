@@ -136,6 +136,15 @@ fn every_number_is_there_with_its_protocol_and_none_is_nan() {
         "distinct-4",
         "exact-copies",
         "mean-length",
+        "frechet",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "mauve",
+        "copied-run",
+        "copied-share",
+        "distance-to-training",
         "distinct-greedy",
         "grammatical",
         "grammatical-greedy",
@@ -163,6 +172,18 @@ fn every_number_is_there_with_its_protocol_and_none_is_nan() {
     }
     let copied = evaluation.training_text.iter().find(|measure| measure.name == "exact-copies");
     assert_eq!(copied.unwrap().value, Some(1.0));
+    // Real text of the same grammar is nearer to the test split than noise is.
+    let of_training = |name: &str| {
+        evaluation.training_text.iter().find(|measure| measure.name == name).unwrap().value.unwrap()
+    };
+    assert!(of_training("frechet") < value(scores, "frechet"));
+    assert!(of_training("mauve") > value(scores, "mauve"));
+    let held_out = evaluation.held_out.as_ref().unwrap();
+    let audit = scores.memorisation.as_ref().unwrap();
+    assert_eq!(audit.samples.runs.iter().sum::<usize>(), audit.samples.texts);
+    assert_eq!(held_out.runs.iter().sum::<usize>(), held_out.texts);
+    let copied = audit.beyond.iter().find(|change| change.name == "copied-run").unwrap();
+    assert!(copied.high < 0.0, "noise copies less than real text does: {copied:?}");
     // An untrained model is close to guessing uniformly.
     let words = evaluation.tokens.strip_prefix("word-").unwrap().parse::<f64>().unwrap();
     assert!((value(scores, "test-nll") - words.ln()).abs() < 1.0);

@@ -48,7 +48,7 @@ impl Default for Options {
             max_length: None,
             label: None,
             prompt: None,
-            batch_size: 64,
+            batch_size: 256,
         }
     }
 }

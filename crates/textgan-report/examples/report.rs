@@ -267,11 +267,35 @@ fn evaluation() -> Value {
             .iter()
             .map(|row| measure(row.0, if column == 0 { row.1 } else { row.2 }, row.3))
             .collect();
-        json!({ "temperature": { "temperature": 1.0, "rule": "the highest BLEU-4 on the validation split whose Self-BLEU-4 is at most 0.60", "candidates": candidates }, "measures": measures })
+        json!({ "temperature": { "temperature": 1.0, "rule": "the highest BLEU-4 on the validation split whose Self-BLEU-4 is at most 0.60", "candidates": candidates }, "measures": measures, "memorisation": audit(column) })
     };
     json!({
         "format": 1, "tokens": "word", "model": scores(0), "baseline": scores(1), "changes": changes,
+        "held_out": memorisation(0.012, &[0, 20, 190, 310, 260, 130, 60, 20, 7, 3]),
         "training_text": [measure("bleu-4", 0.632, "higher"), measure("self-bleu-4", 0.548, "lower"), measure("exact-copies", 1.0, "lower")],
+    })
+}
+
+fn audit(column: usize) -> Value {
+    let runs =
+        [[0, 12, 160, 300, 280, 150, 65, 22, 8, 3], [0, 14, 170, 300, 270, 150, 62, 22, 9, 3]];
+    json!({
+        "samples": memorisation(0.013, &runs[column]),
+        "beyond": [
+            { "name": "exact-copies", "change": 0.001, "low": -0.003, "high": 0.005, "batches": 10, "better": "lower" },
+            { "name": "copied-run", "change": 0.21, "low": 0.14, "high": 0.28, "batches": 10, "better": "lower" },
+        ],
+    })
+}
+
+fn memorisation(copies: f64, runs: &[usize]) -> Value {
+    let texts: usize = runs.iter().sum();
+    let tokens: usize = runs.iter().enumerate().map(|(length, texts)| length * texts).sum();
+    let measure = |name: &str, value: f64| json!({ "name": name, "value": value, "better": "lower", "protocol": "of train-18000" });
+    json!({
+        "texts": texts, "protocol": "memorisation|of:train-18000", "runs": runs,
+        "measures": [measure("exact-copies", copies), measure("copied-run", tokens as f64 / texts as f64)],
+        "longest": [{ "tokens": 9, "run": "a dog sleeps on the mat near the door", "text": "a dog sleeps on the mat near the door .", "training": "there a dog sleeps on the mat near the door" }],
     })
 }
 

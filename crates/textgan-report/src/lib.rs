@@ -35,7 +35,7 @@ pub use error::Error;
 pub use sources::Sources;
 
 use record::{Evaluation, Line, Sample};
-use section::{config, data, samples, scores, training};
+use section::{config, data, memorisation, samples, scores, training};
 use std::path::{Path, PathBuf};
 use textgan_artifact::{Manifest, RunDir, write_atomic};
 
@@ -75,6 +75,7 @@ pub fn render(sources: &Sources) -> Result<String, Error> {
         scores::section(evaluation.as_ref()),
         training::section(&lines, summary.as_ref(), sources.unfinished && !lines.is_empty()),
         samples::section(&texts, &lines),
+        memorisation::section(evaluation.as_ref()),
         data::section(ingest.as_ref(), tokenize.as_ref()),
         config::section(resolved.as_deref(), &manifests),
     ];

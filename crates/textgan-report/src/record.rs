@@ -68,6 +68,8 @@ pub(crate) struct Evaluation {
     pub changes: Vec<Change>,
     #[serde(default)]
     pub training_text: Vec<Measure>,
+    #[serde(default)]
+    pub held_out: Option<Memorisation>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +79,39 @@ pub(crate) struct Scores {
     pub measures: Vec<Measure>,
     #[serde(default)]
     pub sweep: Option<Sweep>,
+    #[serde(default)]
+    pub memorisation: Option<Audit>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Audit {
+    pub samples: Memorisation,
+    #[serde(default)]
+    pub beyond: Vec<Change>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Memorisation {
+    pub texts: usize,
+    pub measures: Vec<Measure>,
+    #[serde(default)]
+    pub runs: Vec<usize>,
+    #[serde(default)]
+    pub longest: Vec<CopiedRun>,
+}
+
+impl Memorisation {
+    pub fn get(&self, name: &str) -> Option<&Measure> {
+        self.measures.iter().find(|measure| measure.name == name)
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct CopiedRun {
+    pub tokens: u64,
+    pub run: String,
+    pub text: String,
+    pub training: String,
 }
 
 #[derive(Deserialize)]

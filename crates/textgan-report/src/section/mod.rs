@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod data;
+pub(crate) mod memorisation;
 pub(crate) mod samples;
 pub(crate) mod scores;
 pub(crate) mod training;

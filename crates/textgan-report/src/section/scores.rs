@@ -33,7 +33,7 @@ pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
 }
 
 /// Whether a change is an improvement, as a word that is also a class of the style sheet.
-fn judge(change: &Change) -> &'static str {
+pub(super) fn judge(change: &Change) -> &'static str {
     match change.better {
         _ if change.low <= 0.0 && change.high >= 0.0 => "open",
         Better::Neither => "changed",
@@ -44,7 +44,7 @@ fn judge(change: &Change) -> &'static str {
 }
 
 /// The word as it is shown.
-fn said(word: &'static str) -> &'static str {
+pub(super) fn said(word: &'static str) -> &'static str {
     if word == "open" { "not separated" } else { word }
 }
 
