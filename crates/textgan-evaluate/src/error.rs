@@ -68,6 +68,44 @@ pub enum Error {
         /// The width of the second.
         b: usize,
     },
+    /// A file of an encoder that is missing, or not what it should be.
+    #[error("{path}: {problem}")]
+    EncoderFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the fix.
+        problem: String,
+    },
+    /// A setting of an encoder that is not supported.
+    #[error("{path}: {key} {problem}")]
+    EncoderKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What is wrong, and the fix.
+        problem: String,
+    },
+    /// A weight of an encoder that does not fit its configuration.
+    #[error("{path}: the tensor {tensor:?} {problem}; it and config.json must be of one encoder")]
+    EncoderWeight {
+        /// The file of weights.
+        path: PathBuf,
+        /// The name of the tensor.
+        tensor: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A text that an encoder's tokenizer refuses.
+    #[error("the tokenizer of {encoder} refuses {text:?}: {problem}")]
+    EncoderText {
+        /// The encoder.
+        encoder: String,
+        /// The text.
+        text: String,
+        /// What the tokenizer says.
+        problem: String,
+    },
     /// Too few rows for a distance.
     #[error("{rows} embeddings are too few: this needs at least {least}")]
     TooFewEmbeddings {

@@ -1,8 +1,8 @@
 //! Distances between two sets of sentence embeddings.
 //!
-//! An embedding is a row of numbers for a sentence, from an encoder or from
-//! [`hashed_projection`], which needs none. Numbers of one embedding never compare with those of
-//! another, so every result must be stored with the name of its own.
+//! An embedding is a row of numbers for a sentence, from a `SentenceEncoder` (with the feature
+//! `encoder`) or from [`hashed_projection`], which needs none. Numbers of one embedding never compare
+//! with those of another, so every result must be stored with the name of its own.
 //!
 //! - [`frechet_distance`]: between two normal distributions ([`FrechetTarget`] for many against one);
 //! - [`neighbourhoods`]: precision, recall, density and coverage;
@@ -23,6 +23,8 @@
 //! ```
 
 mod clusters;
+#[cfg(feature = "encoder")]
+mod encoder;
 mod frechet;
 mod hashed;
 mod mauve;
@@ -30,6 +32,8 @@ mod moments;
 mod neighbourhoods;
 
 pub use clusters::cluster;
+#[cfg(feature = "encoder")]
+pub use encoder::SentenceEncoder;
 pub use frechet::{FrechetTarget, frechet_distance};
 pub use hashed::{DIMENSIONS, HASHED_PROJECTION, hashed_projection};
 pub use mauve::{Mauve, mauve, mauve_of_clusters};

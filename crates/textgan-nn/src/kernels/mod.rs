@@ -41,9 +41,9 @@ pub(crate) use convolution::Convolution;
 pub use dispatch::InstructionSet;
 pub use gemm::{matmul_nn, matmul_nt, matmul_tn};
 pub use lookup::{HardTexts, TextFeatures, TextFilters, highway};
-pub use norm::rms_norm;
+pub use norm::{add_layer_norm, rms_norm};
 pub use packed::{Packed, Start, Strided};
-pub use pointwise::swiglu;
+pub use pointwise::{gelu, swiglu};
 pub use random::Noise;
 pub(crate) use recurrent::{
     Cell, GruCell, Layout, LstmCell, PackedWeights, Saved, TransposedWeights, Walk, backward,
