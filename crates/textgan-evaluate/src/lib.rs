@@ -37,6 +37,7 @@
 //! Temperatures are chosen on the validation split by a stated rule, never on the test split.
 //! Changes come with a 95 % interval (Student's t over disjoint batches), whichever their sign.
 
+mod binomial;
 mod change;
 mod config;
 pub mod embedding;
@@ -44,12 +45,16 @@ mod error;
 mod evaluate;
 mod evaluation;
 mod exact;
+mod fit;
+mod language_model;
 mod likelihood;
 mod quality;
 mod series;
 mod summary;
 mod sweep;
 mod temperature;
+mod texts;
+mod two_sample;
 pub mod verdict;
 
 pub use config::EvaluateConfig;
@@ -60,3 +65,7 @@ pub use evaluation::{
     Swept,
 };
 pub use exact::Truth;
+pub use fit::FitConfig;
+pub use language_model::{LanguageModel, LanguageModelConfig};
+pub use likelihood::Likelihood;
+pub use two_sample::{TwoSample, TwoSampleConfig, two_sample};
