@@ -44,6 +44,24 @@ pub enum Error {
         /// The text.
         text: String,
     },
+    /// Texts that a network cannot learn from or cannot read.
+    #[error("the {texts}: {message}")]
+    Texts {
+        /// Which they are.
+        texts: &'static str,
+        /// What is wrong, and the fix.
+        message: String,
+    },
+    /// A network that measures and got lost while it learned.
+    #[error(
+        "the {network} has a loss that is not a number after {steps} steps; lower `learning_rate`"
+    )]
+    Diverged {
+        /// What it is.
+        network: &'static str,
+        /// How many steps it had learned.
+        steps: u64,
+    },
     /// Embeddings that are not whole rows.
     #[error("{values} numbers are no embeddings of {dimensions}: give whole rows, one or more")]
     EmbeddingShape {
@@ -152,6 +170,9 @@ pub enum Error {
     /// A model failed.
     #[error(transparent)]
     Model(#[from] textgan_models::Error),
+    /// An operation or an optimizer failed.
+    #[error(transparent)]
+    Network(#[from] textgan_nn::Error),
     /// The tokenizer failed.
     #[error(transparent)]
     Tokenizer(#[from] textgan_tokenizer::Error),

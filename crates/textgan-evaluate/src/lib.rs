@@ -37,6 +37,7 @@
 //! Temperatures are chosen on the validation split by a stated rule, never on the test split.
 //! Changes come with a 95 % interval (Student's t over disjoint batches), whichever their sign.
 
+mod binomial;
 mod change;
 mod config;
 mod draws;
@@ -46,6 +47,8 @@ mod error;
 mod evaluate;
 mod evaluation;
 mod exact;
+mod fit;
+mod language_model;
 mod likelihood;
 mod memorisation;
 mod quality;
@@ -53,6 +56,8 @@ mod series;
 mod summary;
 mod sweep;
 mod temperature;
+mod texts;
+mod two_sample;
 pub mod verdict;
 
 pub use config::EvaluateConfig;
@@ -63,4 +68,8 @@ pub use evaluation::{
     Swept,
 };
 pub use exact::Truth;
+pub use fit::FitConfig;
+pub use language_model::{LanguageModel, LanguageModelConfig};
+pub use likelihood::Likelihood;
 pub use memorisation::{Audit, CopiedRun, Memorisation};
+pub use two_sample::{TwoSample, TwoSampleConfig, two_sample};

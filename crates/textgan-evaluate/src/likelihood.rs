@@ -12,7 +12,8 @@ use crate::series::Series;
 use crate::{Error, Result};
 
 /// The likelihood of some texts, a text each, in their order.
-pub(crate) struct Likelihood {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Likelihood {
     /// `-ln(1/K sum_k p(x | z_k))`, nats for the whole text.
     pub nll: Vec<f64>,
     /// Tokens that were predicted, the end included where it counts.
@@ -45,7 +46,7 @@ impl Likelihood {
     }
 
     /// Nats per token as a measure, by batches of texts too.
-    pub fn series(&self, name: &str, protocol: &str, count: usize) -> Series {
+    pub(crate) fn series(&self, name: &str, protocol: &str, count: usize) -> Series {
         let measure = Measure::new(name, self.per_token(), Better::Lower, protocol);
         let size = self.nll.len() / count;
         if size == 0 {
