@@ -1,7 +1,9 @@
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, LanguageModelConfig, Result, TwoSampleConfig};
 
 /// The `[evaluate]` table: how much is measured, and how finely.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +33,15 @@ pub struct EvaluateConfig {
     /// Most samples, and most texts of the test split, that are compared by neighbourhoods and
     /// clusters of their embeddings: the time is quadratic.
     pub embedded_texts: usize,
+    /// Folder of a BERT encoder in the layout of sentence-transformers, such as all-MiniLM-L6-v2,
+    /// whose embeddings are compared; needs the feature `encoder`. Unset: a fixed projection of
+    /// hashed n-grams, whose numbers never compare with an encoder's.
+    pub encoder: Option<PathBuf>,
+    /// Trains a language model on the training text, which scores the samples, and one on the
+    /// samples of each temperature, which scores the test split. `{}` takes the defaults. Unset: none.
+    pub language_model: Option<LanguageModelConfig>,
+    /// Trains a classifier to tell samples from the test split. `{}` takes the defaults. Unset: none.
+    pub two_sample: Option<TwoSampleConfig>,
     /// Disjoint batches that the samples and texts are cut into; their spread gives the intervals.
     pub batches: usize,
     /// Texts that a network reads at once.
@@ -48,6 +59,9 @@ impl Default for EvaluateConfig {
             likelihood_texts: None,
             greedy_texts: 1_000,
             embedded_texts: 10_000,
+            encoder: None,
+            language_model: None,
+            two_sample: None,
             batches: 10,
             batch_size: 256,
         }
@@ -91,6 +105,12 @@ impl EvaluateConfig {
                     2 * self.batches
                 ),
             );
+        }
+        if let Some(config) = &self.language_model {
+            config.validate()?;
+        }
+        if let Some(config) = &self.two_sample {
+            config.validate()?;
         }
         for (key, number) in [
             ("noise_vectors", self.noise_vectors),

@@ -5,10 +5,8 @@ use textgan_random::Key;
 
 use crate::Result;
 use crate::change::batches;
-use crate::embedding::{
-    DIMENSIONS, Embeddings, FrechetTarget, HASHED_PROJECTION, hashed_projection, mauve,
-    neighbourhoods,
-};
+use crate::embedder::Embedder;
+use crate::embedding::{Embeddings, FrechetTarget, mauve, neighbourhoods};
 use crate::evaluation::{Better, Measure};
 use crate::series::Series;
 
@@ -17,6 +15,7 @@ const NEIGHBOUR: usize = 5;
 
 /// Real text that samples are compared with.
 pub(crate) struct Embedded {
+    embedder: Embedder,
     real: Vec<f32>,
     target: FrechetTarget,
     /// The real texts: a part of the protocol.
@@ -26,10 +25,11 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    pub fn new(real: &[Vec<u32>], split: &str, most: usize) -> Result<Self> {
-        let embedded = hashed_projection(real);
-        let target = FrechetTarget::new(Embeddings::new(&embedded, DIMENSIONS)?)?;
-        Ok(Self { real: embedded, target, texts: format!("{split}-{}", real.len()), most })
+    pub fn new(embedder: Embedder, real: &[Vec<u32>], split: &str, most: usize) -> Result<Self> {
+        let embedded = embedder.embed(real)?;
+        let target = FrechetTarget::new(Embeddings::new(&embedded, embedder.dimensions())?)?;
+        let texts = format!("{split}-{}", real.len());
+        Ok(Self { embedder, real: embedded, target, texts, most })
     }
 
     /// The Fréchet distance of samples and of their batches. It falls with their number.
@@ -40,7 +40,7 @@ impl Embedded {
         drawn: &str,
         count: usize,
     ) -> Result<Series> {
-        self.frechet_of(&hashed_projection(samples), tokens, drawn, count)
+        self.frechet_of(&self.embedder.embed(samples)?, tokens, drawn, count)
     }
 
     /// [`Self::frechet`], neighbourhoods and MAUVE.
@@ -52,15 +52,17 @@ impl Embedded {
         count: usize,
         key: &Key,
     ) -> Result<Vec<Series>> {
-        let embedded = hashed_projection(samples);
+        let embedded = self.embedder.embed(samples)?;
+        let dimensions = self.embedder.dimensions();
         let mut series = vec![self.frechet_of(&embedded, tokens, drawn, count)?];
-        let first = |rows: &'_ [f32]| rows.len().min(self.most * DIMENSIONS);
-        let real = Embeddings::new(&self.real[..first(&self.real)], DIMENSIONS)?;
-        let ours = Embeddings::new(&embedded[..first(&embedded)], DIMENSIONS)?;
+        let first = |rows: &'_ [f32]| rows.len().min(self.most * dimensions);
+        let real = Embeddings::new(&self.real[..first(&self.real)], dimensions)?;
+        let ours = Embeddings::new(&embedded[..first(&embedded)], dimensions)?;
         let protocol = |name: &str, how: &str| {
             format!(
-                "{name}|embedding:{HASHED_PROJECTION}|{how}|samples:{}|references:{} of {}|\
+                "{name}|embedding:{}|{how}|samples:{}|references:{} of {}|\
                  tokens:{tokens}|{drawn}",
+                self.embedder.name(),
                 ours.rows(),
                 real.rows(),
                 self.texts
@@ -90,15 +92,16 @@ impl Embedded {
         drawn: &str,
         count: usize,
     ) -> Result<Series> {
-        let distance = |rows: &[f32]| self.target.distance(Embeddings::new(rows, DIMENSIONS)?);
-        let samples = embedded.len() / DIMENSIONS;
+        let dimensions = self.embedder.dimensions();
+        let distance = |rows: &[f32]| self.target.distance(Embeddings::new(rows, dimensions)?);
+        let samples = embedded.len() / dimensions;
         let parts: Result<Vec<f64>> = batches(samples, count)
             .par_iter()
-            .map(|range| distance(&embedded[range.start * DIMENSIONS..range.end * DIMENSIONS]))
+            .map(|range| distance(&embedded[range.start * dimensions..range.end * dimensions]))
             .collect();
         let protocol = format!(
-            "frechet|embedding:{HASHED_PROJECTION}|samples:{samples}|references:{}|\
-             tokens:{tokens}|{drawn}",
+            "frechet|embedding:{}|samples:{samples}|references:{}|tokens:{tokens}|{drawn}",
+            self.embedder.name(),
             self.texts
         );
         let measure = Measure::new("frechet", distance(embedded)?, Better::Lower, &protocol);

@@ -10,8 +10,10 @@ use textgan_tokenizer::{Statistics, Tokenizer};
 
 use crate::draws::Draws;
 use crate::embedded::Embedded;
+use crate::embedder::Embedder;
 use crate::evaluation::{Better, Choice, Evaluation, Measure, SWEPT, Scores, Sweep};
 use crate::exact::{HeldOut, HeldOutSweep, Samples};
+use crate::judged::{Judges, Splits};
 use crate::likelihood::Likelihoods;
 use crate::memorisation::{Audit, Auditor, Found};
 use crate::quality::{self, MOST_TOKENS, Protocol, Real};
@@ -57,8 +59,15 @@ pub fn evaluate(
     let copies: HashSet<&[u32]> = train.iter().copied().collect();
     progress.begin("evaluating the held-out text", None);
     let tokenizer = Tokenizer::load(inputs.tokens.join("tokenizer.json"))?;
+    let embedder = Embedder::new(config.encoder.as_deref(), &tokenizer)?;
+    let embedded = Embedded::new(embedder, &test, "test", config.embedded_texts)?;
+    let vocab = tokenizer.vocab_size();
     let auditor = Auditor::new(&train, &copies, tokenizer, &data.tokens, config.batches)?;
     let held_out = auditor.audit(&test, "split:test")?;
+    let (training, validation) = (sentences(&data.train), sentences(&data.valid));
+    let longest = training.iter().chain(&validation).chain(&test).map(Vec::len).max().unwrap_or(1);
+    let splits = Splits { train: &training, valid: &validation, test: &test };
+    let judges = Judges::new(config, splits, (vocab, longest), key.child("judges"), progress)?;
     progress.finish();
     let bench = Bench {
         config,
@@ -70,10 +79,11 @@ pub fn evaluate(
         valid: &data.valid,
         test: &data.test,
         real: Real { references: References::new(&test, MOST_TOKENS)?, train: &copies },
-        embedded: Embedded::new(&test, "test", config.embedded_texts)?,
+        embedded,
+        judges: &judges,
         auditor: &auditor,
         held_out: &held_out,
-        validation: sentences(&data.valid),
+        validation: &validation,
         labels: data.train.iter().filter_map(|row| row.label).collect(),
     };
 
@@ -170,10 +180,11 @@ struct Bench<'a> {
     test: &'a [TokenRow],
     real: Real<'a>,
     embedded: Embedded,
+    judges: &'a Judges<'a>,
     auditor: &'a Auditor<'a>,
     /// The audit of the test split.
     held_out: &'a Found,
-    validation: Vec<Vec<u32>>,
+    validation: &'a [Vec<u32>],
     /// Labels of the train split: samples get the same mixture.
     labels: Vec<u32>,
 }
@@ -194,7 +205,7 @@ impl Bench<'_> {
         // The samples that are reported are among those that are chosen from: their Self-BLEU is
         // within the bound, and the test split has had no say.
         let draws = Draws::new(&model, labels, key.child("samples"), config);
-        let choice = temperature::choose(&draws, &self.validation, config)?;
+        let choice = temperature::choose(&draws, self.validation, config)?;
         self.go_on()?;
 
         progress.status("sampling");
@@ -228,6 +239,11 @@ impl Bench<'_> {
             count,
             &key_of_clusters,
         )?);
+        self.go_on()?;
+
+        progress.status("language models and classifier");
+        series.extend(self.judges.language(&samples.tokens, self.tokens, &drawn)?);
+        series.extend(self.judges.classifier(&samples.tokens, self.tokens, &drawn)?);
         self.go_on()?;
 
         progress.status("memorisation");
@@ -281,6 +297,7 @@ impl Bench<'_> {
             length = length.max(drawn.tokens.iter().map(Vec::len).max().unwrap_or(0));
             series.extend(quality::measure(&drawn.tokens, &self.real, &protocol, *batches));
             series.push(self.embedded.frechet(&drawn.tokens, self.tokens, SWEPT, *batches)?);
+            series.extend(self.judges.language(&drawn.tokens, self.tokens, SWEPT)?);
             if let Some(exact) = exact {
                 let (drawn, batches) = (&drawn, *batches);
                 series.extend(exact.samples(&Samples { model, drawn, how: SWEPT, batches })?);

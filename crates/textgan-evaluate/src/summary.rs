@@ -4,7 +4,8 @@ use crate::evaluation::{Better, Change, Evaluation, Measure, Point, PublishedCur
 use crate::exact::at_quality;
 
 /// The curves of a sweep that are printed, quality first.
-const CURVES: [[&str; 2]; 2] = [["bleu-4", "self-bleu-4"], ["nll-oracle", "nll-test"]];
+const CURVES: [[&str; 2]; 3] =
+    [["bleu-4", "self-bleu-4"], ["lm-score", "reverse-lm-score"], ["nll-oracle", "nll-test"]];
 
 /// One line a measure: name, baseline, model, and the change with its interval.
 pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {

@@ -6,7 +6,7 @@ use super::layer::{Entry, Node};
 
 /// The keys that hold a path, or a list of them. A `*` stands for each item of a list; a key that
 /// holds one item without its list is meant too.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "corpus.sources.*",
     "corpus.sources.*.path",
     "corpus.sources.*.grammar",
@@ -16,6 +16,7 @@ const PATHS: [&str; 11] = [
     "corpus.test.sources.*.path",
     "tokenizer.path",
     "discriminator.embedding.path",
+    "evaluate.encoder",
     "train.init_from",
     "train.init_discriminator_from",
 ];

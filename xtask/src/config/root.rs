@@ -49,7 +49,9 @@ impl RootConfig {
     pub fn rebase(&mut self, folder: &Path) {
         self.corpus.rebase(folder);
         self.tokenizer.rebase(folder);
-        let own = [&mut self.train.init_from, &mut self.train.init_discriminator_from];
+        let train = &mut self.train;
+        let own =
+            [&mut train.init_from, &mut train.init_discriminator_from, &mut self.evaluate.encoder];
         for path in own.into_iter().flatten() {
             *path = folder.join(&*path);
         }

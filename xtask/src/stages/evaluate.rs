@@ -1,7 +1,7 @@
 //! How good the trained generator is, beside its own maximum-likelihood checkpoint.
 
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use textgan_artifact::{Fingerprint, Progress, RunDir};
 use textgan_corpus::{Source, Synthetic};
 use textgan_evaluate::{Inputs, Truth};
@@ -61,17 +61,19 @@ impl Stage for Evaluate<'_> {
     }
 
     fn inputs(&self, _run: &RunDir) -> Result<Vec<Input>> {
-        let files = match self.source() {
+        let files: Vec<PathBuf> = match self.source() {
             Some(Source::Synthetic(synthetic)) => synthetic.grammar.iter().cloned().collect(),
             Some(Source::Oracle(oracle)) => oracle.files(),
             _ => Vec::new(),
         };
+        let encoder = self.config.evaluate.encoder.iter();
+        let encoder = encoder.map(|folder| folder.join("model.safetensors"));
         let stages = [Input::Stage(TOKENIZE), Input::Stage(TRAIN)];
-        Ok(stages.into_iter().chain(files.into_iter().map(Input::File)).collect())
+        Ok(stages.into_iter().chain(files.into_iter().chain(encoder).map(Input::File)).collect())
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(EVALUATE, 2)
+        Fingerprint::new(EVALUATE, 3)
             .field("seed", &self.config.seed)
             .field("truth", &self.source())
             .field("evaluate", &self.config.evaluate)

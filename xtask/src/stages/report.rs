@@ -26,7 +26,7 @@ impl Stage for Report<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(REPORT, 1).field("title", self.title)
+        Fingerprint::new(REPORT, 2).field("title", self.title)
     }
 
     fn run(&self, run: &RunDir, out: &Path, _progress: &dyn Progress) -> Result<()> {

@@ -251,12 +251,18 @@ enum Right {
     Temperature,
 }
 
-const CURVES: [Curve; 3] = [
+const CURVES: [Curve; 4] = [
     Curve {
         title: "Quality against diversity",
         up: "bleu-4",
         right: Right::Measure("self-bleu-4"),
         note: "more is better up, less is better to the right",
+    },
+    Curve {
+        title: "Fluency against coverage",
+        up: "reverse-lm-score",
+        right: Right::Measure("lm-score"),
+        note: "nats per token of two language models, less is better in both",
     },
     Curve {
         title: "Quality against diversity, exactly",
@@ -268,7 +274,7 @@ const CURVES: [Curve; 3] = [
         title: "Distance from real text",
         up: "frechet",
         right: Right::Temperature,
-        note: "less is better; hashed n-grams, no encoder",
+        note: "less is better",
     },
 ];
 
