@@ -200,6 +200,12 @@ fn settings_that_are_not_supported_are_refused() {
     refused(pooling(json!({})), &["pooling_mode"]);
     let wide = json!({"pooling_mode_mean_tokens": true, "word_embedding_dimension": 32});
     refused(pooling(wide), &["word_embedding_dimension is 32", "16"]);
+    let prompt = |path: &Path| {
+        edit(path.join("config_sentence_transformers.json"), |config| {
+            config["default_prompt_name"] = json!("query");
+        });
+    };
+    refused(prompt, &["config_sentence_transformers.json", "default_prompt_name is \"query\""]);
     let dense = |path: &Path| {
         edit(path.join("modules.json"), |modules| {
             modules[2]["type"] = json!("sentence_transformers.models.Dense");

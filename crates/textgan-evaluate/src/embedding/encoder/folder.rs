@@ -64,6 +64,7 @@ struct TokenizerConfig {
 impl Folder {
     /// See [`super::SentenceEncoder::load`].
     pub fn read(folder: &Path) -> Result<Self> {
+        no_prompt(&folder.join("config_sentence_transformers.json"))?;
         let Modules { transformer, pooling, normalize } = modules(folder)?;
         let (config, config_hash) = config(&transformer.join("config.json"))?;
         let pooling = match pooling {
@@ -93,6 +94,19 @@ impl Folder {
         let name = format!("bert-{}-{}", config.hidden_size, &hash[..12]);
         let lower_case = sentence.do_lower_case;
         Ok(Self { name, config, tensors, tokenizer, lower_case, max_tokens, pooling, normalize })
+    }
+}
+
+/// Refuses an encoder that puts words of its own before every text.
+fn no_prompt(path: &Path) -> Result<()> {
+    let config: Option<Value> = optional(path)?;
+    match config.as_ref().and_then(|config| config.get("default_prompt_name")) {
+        None | Some(Value::Null) => Ok(()),
+        Some(name) => Err(Error::EncoderKey {
+            path: path.to_owned(),
+            key: "default_prompt_name".into(),
+            problem: format!("is {name}; set it to null and put the prompt before your texts"),
+        }),
     }
 }
 

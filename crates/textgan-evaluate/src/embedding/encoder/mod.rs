@@ -50,14 +50,15 @@ pub struct SentenceEncoder {
 impl SentenceEncoder {
     /// Loads a folder in the layout of sentence-transformers: `config.json`, `model.safetensors` and
     /// `tokenizer.json`, and where they are present `modules.json` with what it names,
-    /// `sentence_bert_config.json` and `tokenizer_config.json`.
+    /// `sentence_bert_config.json`, `config_sentence_transformers.json` and `tokenizer_config.json`.
     ///
     /// Without `modules.json` the mean of the tokens is the embedding, and is not normalised.
     ///
     /// # Errors
     /// A file that is missing or cannot be read, weights that are there as a pickle only, a
-    /// setting that this encoder has not (pooling other than mean and CLS, further modules, an
-    /// architecture or activation other than BERT's), or weights that do not fit the configuration.
+    /// setting that this encoder has not (pooling other than mean and CLS, further modules, a
+    /// default prompt, an architecture or activation other than BERT's), or weights that do not fit
+    /// the configuration.
     pub fn load(folder: &Path) -> Result<Self> {
         let Folder { name, config, tensors, tokenizer, lower_case, max_tokens, pooling, normalize } =
             Folder::read(folder)?;
