@@ -38,10 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let key = Key::root(1);
     let learn = |texts: &Texts, valid: Option<&[Vec<u32>]>| {
         let begin = Instant::now();
-        let mut config = LanguageModelConfig::default();
-        if let Ok(json) = std::env::var("LM_FIT") {
-            config.fit = serde_json::from_str(&json).unwrap();
-        }
+        let config = LanguageModelConfig::default();
         let key = key.child("language-model");
         let model = LanguageModel::train(&config, texts, valid, vocab, MAX_LENGTH, &key, &Quiet)?;
         let (loss, epochs) = (model.validation_loss(), model.epochs());

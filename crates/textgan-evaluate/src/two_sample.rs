@@ -41,7 +41,13 @@ pub struct TwoSampleConfig {
 
 impl Default for TwoSampleConfig {
     fn default() -> Self {
-        let fit = FitConfig { steps: 600, validate_every: 50, patience: 6, ..FitConfig::default() };
+        let fit = FitConfig {
+            steps: 800,
+            learning_rate: 1e-3,
+            validate_every: 50,
+            patience: 6,
+            ..FitConfig::default()
+        };
         let discriminator = DiscriminatorConfig::Cnn(CnnDiscriminatorConfig::default());
         Self { discriminator, test: 0.3, valid: 0.1, fit }
     }

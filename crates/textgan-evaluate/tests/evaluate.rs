@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use textgan_artifact::Quiet;
 use textgan_artifact::table::{Document, ShardedWriter, TokenRow, read_split};
-use textgan_evaluate::{Error, EvaluateConfig, Evaluation, Inputs, Scores, Truth, evaluate};
+use textgan_evaluate::{
+    Error, EvaluateConfig, Evaluation, FitConfig, Inputs, LanguageModelConfig, Scores, Truth,
+    TwoSampleConfig, evaluate,
+};
 use textgan_generate::Model;
 use textgan_models::{
     Context, GeneratorConfig, ModelCard, NoiseConfig, Sequences, Sizes, build_generator,
@@ -406,4 +409,38 @@ fn what_cannot_work_is_refused() {
     ShardedWriter::<TokenRow>::create(&tokens, "valid", 1).unwrap().finish().unwrap();
     let error = folders.evaluate(&model, None, &quick()).unwrap_err();
     assert!(matches!(error, Error::EmptySplit { split: "valid", .. }), "{error}");
+}
+
+#[test]
+fn networks_that_judge_are_asked_where_the_config_has_them() {
+    let folders = Folders::new();
+    let model = folders.model("a", 1, 8, &[]);
+    let fit = FitConfig { steps: 20, validate_every: 10, ..FitConfig::default() };
+    let language_model = LanguageModelConfig { width: 16, fit: fit.clone(), ..Default::default() };
+    let config = EvaluateConfig {
+        samples: 60,
+        sweep: vec![0.5, 1.0],
+        language_model: Some(language_model),
+        two_sample: Some(TwoSampleConfig { fit, ..Default::default() }),
+        ..quick()
+    };
+    let evaluation = folders.evaluate(&model, None, &config).unwrap();
+    let scores = &evaluation.model;
+    for name in ["lm-score", "reverse-lm-score"] {
+        let words = evaluation.tokens.strip_prefix("word-").unwrap().parse::<f64>().unwrap();
+        let value = value(scores, name);
+        assert!(value > 0.0 && value < 2.0 * words.ln(), "{name}: {value}");
+        assert!(scores.get(name).unwrap().protocol.contains("transformer-16x2"));
+    }
+    assert_eq!(scores.sweep.as_ref().unwrap().curve("lm-score", "reverse-lm-score").len(), 2);
+    let accuracy = scores.get("two-sample-accuracy").unwrap();
+    assert!((0.0..=1.0).contains(&accuracy.value.unwrap()));
+    assert!(accuracy.note.as_ref().unwrap().contains("95 % interval"));
+
+    let without = folders.evaluate(&model, None, &quick()).unwrap();
+    assert!(without.model.get("lm-score").is_none());
+    // An encoder is a folder, and a build without the feature says so.
+    let config = EvaluateConfig { encoder: Some("no-encoder".into()), ..quick() };
+    let message = folders.evaluate(&model, None, &config).unwrap_err().to_string();
+    assert!(message.contains("no-encoder"), "{message}");
 }
