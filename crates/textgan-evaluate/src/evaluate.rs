@@ -394,7 +394,11 @@ impl Bench<'_> {
             Protocol { tokens: self.tokens.to_owned(), drawn: "from:train-split".to_owned() };
         let mut series = quality::measure(&rows, &self.real, &protocol, self.config.batches);
         let (count, key) = (self.config.batches, self.key.child("clusters"));
-        series.extend(self.embedded.measure(&rows, self.tokens, &protocol.drawn, count, &key)?);
+        let drawn = &protocol.drawn;
+        series.extend(self.embedded.measure(&rows, self.tokens, drawn, count, &key)?);
+        // Real text against real text: where the splits differ, so do these.
+        series.extend(self.judges.language(&rows, self.tokens, drawn)?);
+        series.extend(self.judges.classifier(&rows, self.tokens, drawn)?);
         Ok(series)
     }
 

@@ -145,8 +145,8 @@ impl LanguageModel {
     ) -> Result<Self> {
         config.validate()?;
         texts::check("training texts", train, vocab)?;
-        let (train, valid) = match valid {
-            Some(valid) => (train.to_vec(), valid.to_vec()),
+        let [train, valid] = match valid {
+            Some(valid) => [train.to_vec(), valid.to_vec()],
             None => hold_out(train, config.held_out, &key.child("held-out"))?,
         };
         texts::check("training texts", &train, vocab)?;
@@ -212,7 +212,7 @@ impl LanguageModel {
 }
 
 /// A seeded cut of `rows` into those to learn from and a `share` to watch by, at least one each.
-fn hold_out(rows: &[Vec<u32>], share: f64, key: &Key) -> Result<(Vec<Vec<u32>>, Vec<Vec<u32>>)> {
+fn hold_out(rows: &[Vec<u32>], share: f64, key: &Key) -> Result<[Vec<Vec<u32>>; 2]> {
     if rows.len() < 2 {
         let message = "a single one leaves none to hold out; give at least 2".to_owned();
         return Err(Error::Texts { texts: "training texts", message });
@@ -221,7 +221,7 @@ fn hold_out(rows: &[Vec<u32>], share: f64, key: &Key) -> Result<(Vec<Vec<u32>>, 
     key.stream().shuffle(&mut rows);
     let held_out = (rows.len() as f64 * share).round() as usize;
     let valid = rows.split_off(rows.len() - held_out.clamp(1, rows.len() - 1));
-    Ok((rows, valid))
+    Ok([rows, valid])
 }
 
 /// A generator without noise, and what it learns from.

@@ -437,6 +437,9 @@ fn networks_that_judge_are_asked_where_the_config_has_them() {
     assert!((0.0..=1.0).contains(&accuracy.value.unwrap()));
     assert!(accuracy.note.as_ref().unwrap().contains("95 % interval"));
 
+    let real = |name: &str| evaluation.training_text.iter().any(|measure| measure.name == name);
+    assert!(real("two-sample-accuracy") && real("reverse-lm-score"));
+
     let without = folders.evaluate(&model, None, &quick()).unwrap();
     assert!(without.model.get("lm-score").is_none());
     // An encoder is a folder, and a build without the feature says so.
