@@ -1,7 +1,7 @@
 use std::path::Path;
 
+use crate::Result;
 use crate::embedding::{DIMENSIONS, HASHED_PROJECTION, hashed_projection};
-use crate::{Error, Result};
 
 /// What turns texts into embeddings: numbers of one never compare with those of another.
 pub(crate) enum Embedder {
@@ -33,7 +33,7 @@ impl Embedder {
              embedding that needs none",
             folder.display()
         );
-        Err(Error::Config { key: "encoder", message })
+        Err(crate::Error::Config { key: "encoder", message })
     }
 
     /// A part of every protocol.
