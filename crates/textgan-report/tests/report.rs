@@ -219,3 +219,31 @@ fn two_measures_of_one_name_keep_their_own_baselines() {
         assert!(page.contains(row), "{row}");
     }
 }
+
+#[test]
+fn the_audit_marks_what_was_copied_and_stands_beside_held_out_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let evaluation = folder.path().join("evaluation.json");
+    let copies = |value: f64| {
+        format!(
+            r#"{{"texts":4,"protocol":"p","measures":[{{"name":"exact-copies","value":{value}}}],
+            "runs":[0,1,3],"longest":[{{"tokens":2,"run":"red <b> bird","text":"a red <b> bird",
+            "training":"red <b> bird sings"}}]}}"#
+        )
+    };
+    let text = format!(
+        r#"{{"model":{{"measures":[],"memorisation":{{"samples":{},"beyond":[{{"name":"exact-copies",
+        "change":0.25,"low":0.1,"high":0.4,"better":"lower"}}]}}}},"held_out":{}}}"#,
+        copies(0.5),
+        copies(0.25)
+    );
+    fs::write(&evaluation, text).unwrap();
+    let page = render(&Sources { evaluation, ..Sources::default() }).unwrap();
+    assert!(page.contains("<b>50.00 %</b> of the samples"));
+    assert!(page.contains("of the held-out real texts <b>25.00 %</b> do"));
+    assert!(page.contains("a <mark>red &lt;b&gt; bird</mark>"));
+    assert!(page.contains("<mark>red &lt;b&gt; bird</mark> sings"));
+    assert!(page.contains("[+0.1000, +0.4000] worse"));
+    let without = render(&Sources::default()).unwrap();
+    assert!(without.contains("No memorisation audit"));
+}
