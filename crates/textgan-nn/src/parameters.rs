@@ -1,8 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Tensor, Var};
+use rayon::prelude::*;
 
+use crate::kernels::pointwise;
+use crate::ops::argument::fused;
+use crate::ops::storage::cpu_slice;
 use crate::tensor_file::{self, Stored};
 use crate::{Error, Result};
 
@@ -102,12 +106,41 @@ impl Parameters {
     /// # Errors
     /// If the names or shapes differ; nothing is changed then.
     pub fn copy_from(&self, other: &Self) -> Result<()> {
-        let dims = |variable: &Var| variable.dims().to_vec();
-        self.check_against("the other model", other.iter().map(|(name, v)| (name, dims(v))))?;
-        for ((_, to), (_, from)) in self.iter().zip(other.iter()) {
-            if to.id() != from.id() {
-                to.set(from.as_tensor())?;
+        for (to, from) in self.pairs(other)? {
+            to.set(from.as_tensor())?;
+        }
+        Ok(())
+    }
+
+    /// Moves every variable towards the value of the same name in `other`: of its own value it keeps
+    /// the share `kept`. Repeated, an exponential moving average of the other model's weights.
+    ///
+    /// # Errors
+    /// If the names or shapes differ; nothing is changed then.
+    pub fn approach(&self, other: &Self, kept: f32) -> Result<()> {
+        for (ours, theirs) in self.pairs(other)? {
+            let theirs = theirs.as_detached_tensor().contiguous()?;
+            match fused(&[ours.as_tensor(), &theirs]) {
+                true => ours.inplace_op2(&theirs, &Approach { kept })?,
+                false => {
+                    let kept = f64::from(kept);
+                    let old = (ours.as_detached_tensor() * kept)?;
+                    ours.set(&(old + (theirs * (1.0 - kept))?)?)?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Exchanges the values of the two models.
+    ///
+    /// # Errors
+    /// If the names or shapes differ; nothing is changed then.
+    pub fn swap(&self, other: &Self) -> Result<()> {
+        for (ours, theirs) in self.pairs(other)? {
+            let old = ours.copy()?;
+            ours.set(theirs.as_tensor())?;
+            theirs.set(&old)?;
         }
         Ok(())
     }
@@ -153,6 +186,14 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// Variables of the same name here and in `other`, those that are shared left out.
+    fn pairs<'a>(&'a self, other: &'a Self) -> Result<impl Iterator<Item = (&'a Var, &'a Var)>> {
+        let dims = |variable: &Var| variable.dims().to_vec();
+        self.check_against("the other model", other.iter().map(|(name, v)| (name, dims(v))))?;
+        let pairs = self.variables.values().zip(other.variables.values());
+        Ok(pairs.filter(|(ours, theirs)| ours.id() != theirs.id()))
+    }
+
     fn check_against<'a>(
         &self,
         origin: &str,
@@ -180,6 +221,39 @@ impl Parameters {
             Some(name) => mismatch(name, "is not a parameter of this model".to_owned()),
             None => Ok(()),
         }
+    }
+}
+
+/// Numbers that one task moves.
+const TILE: usize = 16 * 1024;
+
+/// [`Parameters::approach`] for one variable on the CPU.
+struct Approach {
+    kept: f32,
+}
+
+impl InplaceOp2 for Approach {
+    fn name(&self) -> &'static str {
+        "approach"
+    }
+
+    fn cpu_fwd(
+        &self,
+        ours: &mut CpuStorage,
+        our_layout: &Layout,
+        theirs: &CpuStorage,
+        their_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let theirs = cpu_slice(theirs, their_layout)?;
+        let (CpuStorage::F32(ours), Some((start, end))) = (ours, our_layout.contiguous_offsets())
+        else {
+            candle_core::bail!("approach: the variable is not a contiguous f32 tensor");
+        };
+        ours[start..end]
+            .par_chunks_mut(TILE)
+            .zip(theirs.par_chunks(TILE))
+            .for_each(|(ours, theirs)| pointwise::approach(ours, theirs, self.kept));
+        Ok(())
     }
 }
 
@@ -250,6 +324,28 @@ mod tests {
         assert_eq!(values(&copy, "w"), before);
         copy.copy_from(&one).unwrap();
         assert_eq!(values(&copy, "w"), values(&one, "w"));
+    }
+
+    #[test]
+    fn a_copy_that_approaches_is_a_moving_average() {
+        let (one, average) = (parameters(1, &["b", "w"]), parameters(2, &["b", "w"]));
+        let (theirs, before) = (values(&one, "w"), values(&average, "w"));
+        average.approach(&one, 0.75).unwrap();
+        for (row, (theirs, before)) in values(&average, "w").iter().zip(theirs.iter().zip(&before)) {
+            for (now, (theirs, before)) in row.iter().zip(theirs.iter().zip(before)) {
+                assert!((now - (0.75 * before + 0.25 * theirs)).abs() < 1e-6);
+            }
+        }
+        assert_eq!(values(&one, "w"), theirs);
+        assert!(average.approach(&parameters(3, &["b"]), 0.5).is_err());
+    }
+
+    #[test]
+    fn swapped_values_change_places() {
+        let (one, two) = (parameters(1, &["w"]), parameters(2, &["w"]));
+        let before = (values(&one, "w"), values(&two, "w"));
+        one.swap(&two).unwrap();
+        assert_eq!((values(&two, "w"), values(&one, "w")), before);
     }
 
     #[test]

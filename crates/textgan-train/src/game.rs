@@ -173,12 +173,7 @@ impl Game<'_> {
     /// [`MonteCarlo::lag`](crate::MonteCarlo::lag).
     pub fn follow(&self, lag: f32) -> Result<()> {
         let Some(policy) = &self.rollout_policy else { return Ok(()) };
-        for (name, theirs) in policy.parameters().iter() {
-            let Some(ours) = self.generator.parameters().get(name) else { continue };
-            let (theirs_now, ours) = (theirs.as_detached_tensor(), ours.as_detached_tensor());
-            theirs.set(&((theirs_now * f64::from(lag))? + (ours * f64::from(1.0 - lag))?)?)?;
-        }
-        Ok(())
+        Ok(policy.parameters().approach(self.generator.parameters(), lag)?)
     }
 
     /// The discriminator.

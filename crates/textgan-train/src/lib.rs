@@ -64,6 +64,7 @@
 //! ```
 
 mod alarms;
+mod average;
 mod batches;
 mod checkpoint;
 mod config;

@@ -25,7 +25,7 @@ pub(crate) fn check(
     }
 }
 
-/// Bytes: of each parameter its weight, gradient and two moments; a rollout policy; and what a step of the largest
+/// Bytes: of each parameter its weight, gradient and two moments, and an average; a rollout policy; and what a step of the largest
 /// batch keeps for its backward pass.
 fn estimate(recipe: &Recipe<'_>, data: &TrainData<'_>) -> Result<u64> {
     let sizes = recipe.sizes(data);
@@ -48,8 +48,12 @@ fn estimate(recipe: &Recipe<'_>, data: &TrainData<'_>) -> Result<u64> {
         true => generator,
         false => 0,
     };
+    let averaged = recipe.phases.iter().any(|phase| {
+        let objective = phase.objective();
+        objective.turns().into_iter().any(|player| objective.optimizer(player).0.average > 0.0)
+    });
     Ok(parameters
-        .saturating_mul(4)
+        .saturating_mul(if averaged { 5 } else { 4 })
         .saturating_add(policy)
         .saturating_add(activations)
         .saturating_mul(size_of::<f32>() as u64))

@@ -9,7 +9,7 @@ use crate::convergence::Convergence;
 use crate::summary::PhaseSummary;
 
 /// Version of the layout of checkpoints.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// How fast the average of the accuracy follows, per update.
 const ACCURACY_STEP: f64 = 0.05;

@@ -11,6 +11,14 @@ simd! {
         }
     }
 
+    /// `y = kept y + (1 - kept) x`.
+    pub(crate) fn approach(y: &mut [f32], x: &[f32], kept: f32) {
+        let fresh = 1.0 - kept;
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = y.mul_add(kept, x * fresh);
+        }
+    }
+
     /// Adds `bias` to every row of `bias.len()` numbers.
     pub(crate) fn add_to_rows(y: &mut [f32], bias: &[f32]) {
         for row in y.chunks_exact_mut(bias.len()) {

@@ -53,6 +53,13 @@ impl TrainConfig {
                         "latent.encoder must be the same in all phases of a run".to_owned()
                     })?;
                 }
+                let objective = phase.objective();
+                for player in objective.turns() {
+                    let average = objective.optimizer(player).0.average;
+                    require((0.0..1.0).contains(&average), || {
+                        format!("the optimizer's average = {average} is outside [0, 1)")
+                    })?;
+                }
                 match phase {
                     Phase::MaximumLikelihood(phase) => phase.problem(),
                     Phase::Discriminator(phase) => phase.problem(),

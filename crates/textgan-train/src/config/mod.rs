@@ -83,11 +83,24 @@ pub struct OptimizerConfig {
     pub weight_decay: f32,
     /// Largest norm of the whole gradient, in its own units; 0 does not clip.
     pub clip_norm: f32,
+    /// Share that a moving average of the weights keeps of itself at each update, such as 0.998; 0
+    /// keeps none. The averaged weights are those that are evaluated and handed on (Polyak and
+    /// Juditsky, 1992; for a generator Yazici et al., 2019): a learning rate that stays high then
+    /// costs no precision at the end. Early updates count alike: the share is at most
+    /// `(1 + t) / (10 + t)` at update `t`.
+    pub average: f32,
 }
 
 impl Default for OptimizerConfig {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, clip_norm: 1.0 }
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            clip_norm: 1.0,
+            average: 0.0,
+        }
     }
 }
 

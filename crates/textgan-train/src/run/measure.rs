@@ -39,7 +39,9 @@ impl Run<'_> {
             samples: self.key.child("evaluation"),
         };
         let stop = || progress.stop_requested();
-        let found = evaluate(&self.game, &self.held_out, phase, self.recipe.train, keys, &stop)?;
+        let found = self.with_averages(|run| {
+            evaluate(&run.game, &run.held_out, phase, run.recipe.train, keys, &stop)
+        })?;
         let Some(found) = found else { return Err(self.interrupt()) };
         if let Some((name, _)) = found.values.iter().find(|(_, value)| !value.is_finite()) {
             return Err(self.non_finite(name.replace('_', " ")));
@@ -79,10 +81,14 @@ impl Run<'_> {
         Ok(self.state.convergence.is_over(patience).then_some(End::Converged))
     }
 
-    /// Saves the networks as the phase's best.
+    /// Saves the networks as the phase's best, with the weights that were evaluated.
     fn keep_best(&mut self) -> Result<()> {
         let name = format!("best-step-{:06}", self.state.step);
-        self.checkpoints.write(&name, None, |folder| self.save_networks(folder))?;
+        let checkpoints = self.checkpoints.clone();
+        checkpoints.write(&name, None, |folder| {
+            self.with_averages(|run| run.save_networks(folder))?;
+            self.save_companions(folder)
+        })?;
         self.state.best = Some(name);
         Ok(())
     }
@@ -102,20 +108,15 @@ impl Run<'_> {
         let labels: Option<Vec<u32>> = (!data.labels.is_empty())
             .then(|| (0..rows).map(|row| (row % data.labels.len()) as u32).collect());
         let conditions = Conditions { rows, noise: &noise, labels: labels.as_deref() };
-        let mut sampler = self.game.generator.sampler()?;
-        let mut texts = |options: &SamplingOptions| -> Result<Vec<String>> {
-            let samples = sample(
-                sampler.as_mut() as &mut dyn Sampler,
-                &conditions,
-                &[],
-                options,
-                &key.child("tokens"),
-                0,
-            )?;
-            Ok(samples.tokens.iter().map(|tokens| (data.decode)(tokens)).collect())
-        };
-        let greedy = texts(&SamplingOptions::greedy())?;
-        let sampled = texts(&SamplingOptions::default())?;
+        let [greedy, sampled] = self.with_averages(|run| {
+            let mut sampler = run.game.generator.sampler()?;
+            let mut texts = |options: &SamplingOptions| -> Result<Vec<String>> {
+                let sampler: &mut dyn Sampler = sampler.as_mut();
+                let samples = sample(sampler, &conditions, &[], options, &key.child("tokens"), 0)?;
+                Ok(samples.tokens.iter().map(|tokens| (data.decode)(tokens)).collect())
+            };
+            Ok([texts(&SamplingOptions::greedy())?, texts(&SamplingOptions::default())?])
+        })?;
         for (index, (greedy, sampled)) in greedy.into_iter().zip(sampled).enumerate() {
             if index < config.samples_shown {
                 self.progress.message(&format!("  {sampled}"));

@@ -18,6 +18,7 @@ use textgan_models::{DiscriminatorConfig, GeneratorConfig, NoiseConfig};
 use textgan_nn::{Optimizer, Parameters};
 use textgan_random::Key;
 
+use crate::average::Average;
 use crate::batches::Batches;
 use crate::checkpoint::Checkpoints;
 use crate::config::{Phase, TrainConfig};
@@ -76,6 +77,8 @@ struct Side {
     batches: Batches,
     /// Absent while the player rests.
     optimizer: Option<Optimizer>,
+    /// Absent where the weights themselves are what is wanted.
+    average: Option<Average>,
 }
 
 impl<'a> Run<'a> {
@@ -116,6 +119,10 @@ impl<'a> Run<'a> {
             stats => stats?,
         };
         let norm = f64::from(stats.grad_norm);
+        let updates = match player {
+            Player::Generator => self.state.generator_updates,
+            Player::Discriminator => self.state.discriminator_updates,
+        };
         match player {
             Player::Generator => {
                 self.state.generator_updates += 1;
@@ -133,6 +140,9 @@ impl<'a> Run<'a> {
                     clip_weights(self.game.judges().learning.parameters(), clip)?;
                 }
             }
+        }
+        if let Some(average) = &self.course().side(player).average {
+            average.update(updates)?;
         }
         self.state.note(&loss.facts);
         Ok(())
@@ -196,24 +206,40 @@ impl<'a> Run<'a> {
 
     fn write_latest(&mut self, name: String) -> Result<()> {
         self.state.written = self.record.sync()?;
-        let contents = |folder: &Path| self.save_networks(folder);
+        let contents = |folder: &Path| self.save_all(folder);
         self.checkpoints.write(&name, Some(&self.state), contents)?;
         self.checkpoints.set_latest(&name, &self.state)?;
         self.latest = name;
         Ok(())
     }
 
-    /// Weights of all networks and of the rollout policy, and moments of the optimizers that have moved.
+    /// Everything that a run goes on from.
+    fn save_all(&self, folder: &Path) -> Result<()> {
+        self.save_networks(folder)?;
+        self.save_companions(folder)
+    }
+
+    /// Weights of all networks.
     fn save_networks(&self, folder: &Path) -> Result<()> {
         for (name, parameters) in self.game.networks() {
             parameters.save(&folder.join(format!("{name}.safetensors")))?;
         }
+        Ok(())
+    }
+
+    /// The rollout policy, averages of weights, and moments of the optimizers that have moved.
+    fn save_companions(&self, folder: &Path) -> Result<()> {
         if let Some(policy) = &self.game.rollout_policy {
             policy.parameters().save(&folder.join(ROLLOUT_POLICY))?;
         }
-        for (name, optimizer) in self.course.iter().flat_map(Course::optimizers) {
-            if optimizer.steps() > 0 {
+        for (name, side) in self.course.iter().flat_map(Course::sides) {
+            if let Some(optimizer) = &side.optimizer
+                && optimizer.steps() > 0
+            {
                 optimizer.save(&folder.join(format!("{name}-optimizer.safetensors")))?;
+            }
+            if let Some(average) = &side.average {
+                average.mean.save(&folder.join(format!("{name}-average.safetensors")))?;
             }
         }
         Ok(())
@@ -224,6 +250,24 @@ impl<'a> Run<'a> {
         let folder = self.checkpoints.path(name);
         for (name, parameters) in self.game.networks() {
             parameters.load(&folder.join(format!("{name}.safetensors")))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `f` while the networks have their averaged weights, those of them that have such.
+    fn with_averages<R>(&mut self, f: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        self.swap_averages()?;
+        let result = f(self);
+        self.swap_averages()?;
+        result
+    }
+
+    /// Exchanges the weights with their averages.
+    fn swap_averages(&self) -> Result<()> {
+        for (_, side) in self.course.iter().flat_map(Course::sides) {
+            if let Some(average) = &side.average {
+                average.learning.swap(&average.mean)?;
+            }
         }
         Ok(())
     }
@@ -297,9 +341,8 @@ impl Course {
         }
     }
 
-    fn optimizers(&self) -> impl Iterator<Item = (&'static str, &Optimizer)> {
-        let sides = [("generator", &self.generator), ("discriminator", &self.discriminator)];
-        sides.into_iter().filter_map(|(name, side)| Some((name, side.optimizer.as_ref()?)))
+    fn sides(&self) -> impl Iterator<Item = (&'static str, &Side)> {
+        [("generator", &self.generator), ("discriminator", &self.discriminator)].into_iter()
     }
 }
 

@@ -9,6 +9,7 @@ use textgan_random::Key;
 
 use super::{Course, Run, Side};
 use crate::Result;
+use crate::average::Average;
 use crate::batches::Batches;
 use crate::config::{Keep, Phase};
 use crate::data::Half;
@@ -63,12 +64,17 @@ impl Run<'_> {
             Phase::Adversarial(phase) => phase.steps,
         };
         let turns = objective.turns();
-        let optimizer = |player: Player, parameters: &Parameters| -> Result<Option<Optimizer>> {
+        let side = |player: Player, learning: Parameters, batches: Batches| -> Result<Side> {
             if !turns.contains(&player) {
-                return Ok(None);
+                return Ok(Side { batches, optimizer: None, average: None });
             }
             let (config, rate) = objective.optimizer(player);
-            Ok(Some(Optimizer::new(config.adam(rate), parameters)?))
+            let optimizer = Some(Optimizer::new(config.adam(rate), &learning)?);
+            let average = match config.average {
+                0.0 => None,
+                kept => Some(Average::new(learning, kept)?),
+            };
+            Ok(Side { batches, optimizer, average })
         };
         // The encoder has no gradient, and no business, where nothing is encoded.
         let mut writers = Parameters::new();
@@ -76,19 +82,15 @@ impl Run<'_> {
         if let (Some(encoder), Some(_)) = (&self.game.encoder, phase.latent()) {
             writers.share("encoder", encoder.parameters())?;
         }
+        let mut judges = Parameters::new();
+        if let Some(networks) = &self.game.judges {
+            judges.share("discriminator", networks.learning.parameters())?;
+        }
+        let judged = batches(Half::of_discriminator(phase.cross_fit()), "discriminator");
         Ok(Course {
             steps,
-            generator: Side {
-                batches: generator,
-                optimizer: optimizer(Player::Generator, &writers)?,
-            },
-            discriminator: Side {
-                batches: batches(Half::of_discriminator(phase.cross_fit()), "discriminator"),
-                optimizer: match &self.game.judges {
-                    Some(judges) => optimizer(Player::Discriminator, judges.learning.parameters())?,
-                    None => None,
-                },
-            },
+            generator: side(Player::Generator, writers, generator)?,
+            discriminator: side(Player::Discriminator, judges, judged)?,
         })
     }
 
@@ -110,7 +112,11 @@ impl Run<'_> {
                 self.load_networks(&name)?;
                 Some(step)
             }
-            _ => None,
+            _ => {
+                // What was learned last is handed on as its average, where there is one.
+                self.swap_averages()?;
+                None
+            }
         };
         let summary = PhaseSummary {
             kind: phase.kind().to_owned(),
@@ -185,7 +191,7 @@ impl Run<'_> {
         first == Some(self.state.phase)
     }
 
-    /// Moments of the optimizers, and the rollout policy, from checkpoint `name`; what it does not
+    /// Moments of the optimizers, averages of weights, and the rollout policy, from checkpoint `name`; what it does not
     /// have stays as it is.
     pub(super) fn load_companions(&mut self, name: &str) -> Result<()> {
         let folder = self.checkpoints.path(name);
@@ -197,8 +203,14 @@ impl Run<'_> {
         }
         let load = |side: &mut Side, name: &str| -> Result<()> {
             let path = folder.join(format!("{name}-optimizer.safetensors"));
-            match &mut side.optimizer {
-                Some(optimizer) if path.exists() => Ok(optimizer.load(&path)?),
+            if let Some(optimizer) = &mut side.optimizer
+                && path.exists()
+            {
+                optimizer.load(&path)?;
+            }
+            let path = folder.join(format!("{name}-average.safetensors"));
+            match &side.average {
+                Some(average) if path.exists() => Ok(average.mean.load(&path)?),
                 _ => Ok(()),
             }
         };

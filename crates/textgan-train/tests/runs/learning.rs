@@ -2,6 +2,7 @@
 
 use textgan_artifact::Quiet;
 use textgan_models::{load_discriminator, load_generator};
+use textgan_nn::Parameters;
 use textgan_train::End;
 
 use crate::common::{Setting, events, lines, phases, rows};
@@ -35,6 +36,43 @@ fn likelihood_falls_and_the_best_weights_are_kept() {
     let model =
         load_generator(&out.path().join("model"), &candle_core::Device::Cpu).expect("a model");
     assert_eq!(model.parameters().count() as u64, summary.generator_parameters);
+}
+
+/// Averaging changes which weights are looked at and handed on, and nothing of how they learn.
+#[test]
+fn the_average_of_the_weights_is_evaluated_and_handed_on() {
+    let run = |optimizer: &str| {
+        let setting = Setting::new(phases(&format!(
+            "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = 20\nlearning_rate = 1e-2\n\
+             validate_every = 5\nkeep = \"last\"\n{optimizer}"
+        )));
+        let out = tempfile::tempdir().expect("a folder");
+        setting.run(out.path(), &Quiet).expect("training");
+        out
+    };
+    let (plain, averaged) = (run(""), run("optimizer = { average = 0.9 }"));
+    assert_eq!(events(plain.path(), "train"), events(averaged.path(), "train"));
+    assert_ne!(events(plain.path(), "evaluation"), events(averaged.path(), "evaluation"));
+
+    let read = |out: &tempfile::TempDir, path: &str| {
+        std::fs::read(out.path().join(path)).expect("weights")
+    };
+    let last = "checkpoints/step-000020/generator.safetensors";
+    assert!(read(&plain, last) == read(&averaged, last), "other weights were learned");
+    let end = |out| read(out, "checkpoints/step-000020-end/generator.safetensors");
+    assert!(end(&plain) == read(&plain, last) && end(&averaged) != read(&averaged, last));
+
+    let device = &candle_core::Device::Cpu;
+    let mean = averaged.path().join("checkpoints/step-000020/generator-average.safetensors");
+    let mean = Parameters::read(&mean, device).expect("an average");
+    let model = load_generator(&averaged.path().join("model"), device).expect("a model");
+    for (name, variable) in model.parameters().iter() {
+        let mean = mean.get(&format!("generator.{name}")).expect("an average");
+        let values = |tensor: &candle_core::Tensor| {
+            tensor.flatten_all().and_then(|tensor| tensor.to_vec1::<f32>()).expect("numbers")
+        };
+        assert_eq!(values(mean.as_tensor()), values(variable.as_tensor()), "{name}");
+    }
 }
 
 #[test]

@@ -60,6 +60,14 @@ fn bad_settings_and_data_are_named() {
     );
     refused(
         |s| {
+            s.phases = phases(
+                "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = 1\noptimizer = { average = 1.0 }\n",
+            );
+        },
+        "average = 1",
+    );
+    refused(
+        |s| {
             let huge = TransformerConfig {
                 width: 1 << 20,
                 layers: 40,

@@ -5,13 +5,14 @@ use textgan_train::{Error, extend};
 
 use crate::common::{Setting, StopAfter, assert_same, files, phases};
 
-/// All kinds of phases, both estimators, moving averages, evaluations, best weights and samples.
+/// All kinds of phases, both estimators, moving averages of returns and weights, evaluations, best weights and samples.
 const PHASES: &str = r#"
     [[phase]]
     kind = "maximum-likelihood"
     steps = 12
     learning_rate = 1e-2
     validate_every = 5
+    optimizer = { average = 0.8 }
     latent = { rate = 0.5 }
 
     [[phase]]
@@ -39,6 +40,8 @@ const PHASES: &str = r#"
     steps = 6
     divergence = "relativistic"
     keep = "last"
+    optimizer = { average = 0.5 }
+    discriminator_optimizer = { average = 0.9 }
     convergence = { every = 3, samples = 30 }
     alarms.collapse = { distinct_bigrams_below = 2.0, action = "roll-back" }
 "#;
@@ -114,7 +117,7 @@ fn threads_do_not_matter() {
 fn an_extended_run_is_the_longer_run() {
     let phase = |steps: u64| {
         phases(&format!(
-            "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = {steps}\nvalidate_every = 5\nkeep = \"last\"\n"
+            "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = {steps}\nvalidate_every = 5\nkeep = \"last\"\noptimizer = {{ average = 0.9 }}\n"
         ))
     };
     let folder = tempfile::tempdir().expect("a folder");
