@@ -236,6 +236,10 @@ pub struct Bench {
     /// A checkout of TextGAN-PyTorch, the peer of `seqgan-step`.
     #[arg(long, value_name = "FOLDER")]
     pub textgan_pytorch: Option<PathBuf>,
+    /// The folder of a BERT encoder (as sentence-transformers saves it), for `metrics/encoder`; the
+    /// build needs the feature `encoder`.
+    #[arg(long, value_name = "FOLDER")]
+    pub encoder: Option<PathBuf>,
     /// As JSON lines.
     #[arg(long)]
     pub json: bool,

@@ -44,6 +44,12 @@ pub enum Error {
         /// The text.
         text: String,
     },
+    /// Threads that could not be started.
+    #[error("cannot start threads: {message}; ask for fewer with --threads")]
+    Threads {
+        /// What the system says.
+        message: String,
+    },
     /// Texts that a network cannot learn from or cannot read.
     #[error("the {texts}: {message}")]
     Texts {

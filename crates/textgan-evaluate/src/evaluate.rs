@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use textgan_artifact::table::{TokenRow, read_split};
@@ -13,7 +13,7 @@ use crate::embedded::Embedded;
 use crate::embedder::Embedder;
 use crate::evaluation::{Better, Choice, Evaluation, Measure, SWEPT, Scores, Sweep};
 use crate::exact::{HeldOut, HeldOutSweep, Samples};
-use crate::judged::{Judges, Splits};
+use crate::judged::{Judges, Splits, Spoken};
 use crate::likelihood::Likelihoods;
 use crate::memorisation::{Audit, Auditor, Found};
 use crate::quality::{self, MOST_TOKENS, Protocol, Real};
@@ -242,7 +242,9 @@ impl Bench<'_> {
         self.go_on()?;
 
         progress.status("language models and classifier");
-        series.extend(self.judges.language(&samples.tokens, self.tokens, &drawn)?);
+        let spoken = self.spoken(&draws, temperature)?;
+        let found = spoken.get(&temperature.to_bits());
+        series.extend(found.into_iter().flat_map(|found| found.series(self.tokens, &drawn)));
         series.extend(self.judges.classifier(&samples.tokens, self.tokens, &drawn)?);
         self.go_on()?;
 
@@ -264,7 +266,7 @@ impl Bench<'_> {
 
         let sweep = match config.sweep[..] {
             [] => None,
-            _ => Some(self.sweep(&model, &draws)?),
+            _ => Some(self.sweep(&model, &draws, &spoken)?),
         };
         if let (Some(exact), Some(sweep)) = (exact, &sweep) {
             series.extend(exact.matched(sweep));
@@ -273,8 +275,27 @@ impl Bench<'_> {
         Ok(Measured { choice, series, sweep, audit })
     }
 
+    /// What language models find of the samples at `temperature` and at those of the sweep, by the bits
+    /// of the temperature.
+    fn spoken(&self, draws: &Draws<'_>, temperature: f32) -> Result<HashMap<u32, Spoken>> {
+        if !self.judges.language_models() {
+            return Ok(HashMap::new());
+        }
+        let mut temperatures = vec![temperature];
+        temperatures.extend(self.config.sweep.iter().filter(|&&other| other != temperature));
+        let drawn = temperatures.iter().map(|&at| draws.at(at)).collect::<Result<Vec<_>>>()?;
+        let sets: Vec<&[Vec<u32>]> = drawn.iter().map(|drawn| &drawn.tokens[..]).collect();
+        let spoken = self.judges.language(&sets)?;
+        Ok(temperatures.into_iter().map(f32::to_bits).zip(spoken).collect())
+    }
+
     /// Quality and diversity at each temperature of the sweep.
-    fn sweep(&self, model: &Model, draws: &Draws<'_>) -> Result<Sweep> {
+    fn sweep(
+        &self,
+        model: &Model,
+        draws: &Draws<'_>,
+        spoken: &HashMap<u32, Spoken>,
+    ) -> Result<Sweep> {
         let EvaluateConfig { sweep: temperatures, batches, .. } = self.config;
         let exact = self.truth.map(Truth::exact);
         self.progress.status("quality against diversity");
@@ -297,7 +318,8 @@ impl Bench<'_> {
             length = length.max(drawn.tokens.iter().map(Vec::len).max().unwrap_or(0));
             series.extend(quality::measure(&drawn.tokens, &self.real, &protocol, *batches));
             series.push(self.embedded.frechet(&drawn.tokens, self.tokens, SWEPT, *batches)?);
-            series.extend(self.judges.language(&drawn.tokens, self.tokens, SWEPT)?);
+            let found = spoken.get(&temperature.to_bits());
+            series.extend(found.into_iter().flat_map(|found| found.series(self.tokens, SWEPT)));
             if let Some(exact) = exact {
                 let (drawn, batches) = (&drawn, *batches);
                 series.extend(exact.samples(&Samples { model, drawn, how: SWEPT, batches })?);
@@ -397,7 +419,8 @@ impl Bench<'_> {
         let drawn = &protocol.drawn;
         series.extend(self.embedded.measure(&rows, self.tokens, drawn, count, &key)?);
         // Real text against real text: where the splits differ, so do these.
-        series.extend(self.judges.language(&rows, self.tokens, drawn)?);
+        let spoken = self.judges.language(&[&rows])?;
+        series.extend(spoken.iter().flat_map(|found| found.series(self.tokens, drawn)));
         series.extend(self.judges.classifier(&rows, self.tokens, drawn)?);
         Ok(series)
     }

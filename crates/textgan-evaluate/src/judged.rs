@@ -3,7 +3,9 @@
 use textgan_artifact::Progress;
 use textgan_random::Key;
 
+use crate::beside::beside;
 use crate::evaluation::{Better, Measure};
+use crate::likelihood::Likelihood;
 use crate::series::Series;
 use crate::two_sample::two_sample;
 use crate::{EvaluateConfig, LanguageModel, LanguageModelConfig, Result, TwoSampleConfig};
@@ -26,6 +28,35 @@ pub(crate) struct Splits<'a> {
     pub train: &'a [Vec<u32>],
     pub valid: &'a [Vec<u32>],
     pub test: &'a [Vec<u32>],
+}
+
+/// What language models found of one set of samples.
+pub(crate) struct Spoken {
+    /// What samples cost a model of real text.
+    fluent: Likelihood,
+    /// What real text costs a model of the samples.
+    covered: Likelihood,
+    /// Protocols of the two models.
+    forward: String,
+    reverse: String,
+    batches: usize,
+}
+
+impl Spoken {
+    /// LM score and reverse LM score of samples that were `drawn` like this.
+    pub fn series(&self, tokens: &str, drawn: &str) -> [Series; 2] {
+        let of = |name: &str, likelihood: &Likelihood, model: &str, texts: &str| {
+            let texts = format!("{texts}-{}", likelihood.nll.len());
+            let protocol = format!(
+                "{name}|nats-a-token|end-token:counted|{model}|texts:{texts}|tokens:{tokens}|{drawn}"
+            );
+            likelihood.series(name, &protocol, self.batches)
+        };
+        [
+            of("lm-score", &self.fluent, &self.forward, "samples"),
+            of("reverse-lm-score", &self.covered, &self.reverse, "test"),
+        ]
+    }
 }
 
 impl<'a> Judges<'a> {
@@ -51,29 +82,27 @@ impl<'a> Judges<'a> {
         Ok(Self { language, classifier, real, vocab, max_length, key, batches, progress })
     }
 
-    /// LM score and reverse LM score of samples.
-    pub fn language(&self, samples: &[Vec<u32>], tokens: &str, drawn: &str) -> Result<Vec<Series>> {
+    /// Whether language models are asked for.
+    pub fn language_models(&self) -> bool {
+        self.language.is_some()
+    }
+
+    /// What language models find of each of several sets of samples; nothing where they are not asked
+    /// for.
+    ///
+    /// The sets are judged beside each other: a step of a small network is too short to be shared.
+    pub fn language(&self, sets: &[&[Vec<u32>]]) -> Result<Vec<Spoken>> {
         let Some((config, forward)) = &self.language else { return Ok(Vec::new()) };
-        let protocol = |name: &str, model: &LanguageModel, texts: String| {
-            format!(
-                "{name}|nats-a-token|end-token:counted|{}|texts:{texts}|tokens:{tokens}|{drawn}",
-                model.protocol()
-            )
-        };
-        let protocol_of_samples =
-            protocol("lm-score", forward, format!("samples-{}", samples.len()));
-        let fluent = forward.score("samples", samples)?;
-        let (vocab, max_length) = (self.vocab, self.max_length);
+        let (vocab, max_length, progress) = (self.vocab, self.max_length, self.progress);
         let key = self.key.child("reverse-language-model");
-        let reverse =
-            LanguageModel::train(config, samples, None, vocab, max_length, &key, self.progress)?;
-        let covered = reverse.score("test texts", self.real)?;
-        let protocol_of_real =
-            protocol("reverse-lm-score", &reverse, format!("test-{}", self.real.len()));
-        Ok(vec![
-            fluent.series("lm-score", &protocol_of_samples, self.batches),
-            covered.series("reverse-lm-score", &protocol_of_real, self.batches),
-        ])
+        beside(sets, |samples| {
+            let fluent = forward.score("samples", samples)?;
+            let reverse =
+                LanguageModel::train(config, samples, None, vocab, max_length, &key, progress)?;
+            let covered = reverse.score("test texts", self.real)?;
+            let (forward, reverse) = (forward.protocol(), reverse.protocol());
+            Ok(Spoken { fluent, covered, forward, reverse, batches: self.batches })
+        })
     }
 
     /// The accuracy of a classifier that tells samples from real text.

@@ -37,6 +37,7 @@
 //! Temperatures are chosen on the validation split by a stated rule, never on the test split.
 //! Changes come with a 95 % interval (Student's t over disjoint batches), whichever their sign.
 
+mod beside;
 mod binomial;
 mod change;
 mod config;

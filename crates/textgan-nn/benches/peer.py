@@ -1,9 +1,12 @@
 """The PyTorch side of `cargo xtask bench --peer`: one work, one variant, timed on request.
 
-    python peer.py WORK eager|compile [THREADS [CHECKOUT]]
+    python peer.py WORK VARIANT [THREADS [PATH..]]
 
-CHECKOUT is a folder with TextGAN-PyTorch (github.com/williamSYSU/TextGAN-PyTorch); `seqgan-step`
-drives its classes as they are. Prints one JSON line when it is warm; then, for every line that it reads, does the work for about a
+VARIANT is `eager` or `compile`, or for `metrics/encoder` the number of sentences in a batch. PATH is,
+for `seqgan-step`, a folder with TextGAN-PyTorch (github.com/williamSYSU/TextGAN-PyTorch), whose
+classes it drives as they are; for `metrics/mauve` a file of two sets of embeddings (needs mauve-text
+and faiss-cpu); for `metrics/encoder` an encoder's folder and a file of sentences (needs
+sentence-transformers). Prints one JSON line when it is warm; then, for every line that it reads, does the work for about a
 second and prints the median milliseconds of a call and the peak resident memory so far. The program
 that calls it alternates between this and its own side, so both see the same machine.
 """
@@ -286,6 +289,23 @@ def seqgan_step(time=20, batch=64, vocabulary=VOCABULARY, rollouts=16):
     return work
 
 
+def mauve():
+    import mauve as package
+    import numpy as np
+
+    real, generated = np.fromfile(sys.argv[4], "<f4").reshape(2, 10_000, -1)
+    return lambda: package.compute_mauve(p_features=real, q_features=generated)
+
+
+def encoder(batch):
+    from sentence_transformers import SentenceTransformer
+
+    with open(sys.argv[5], encoding="utf-8") as file:
+        sentences = file.read().splitlines()
+    model = SentenceTransformer(sys.argv[4], device="cpu")
+    return lambda: model.encode(sentences, batch_size=batch, convert_to_numpy=True)
+
+
 WORKS = {
     "likelihood-big": lambda c: maximum_likelihood("big", 32, 64, c),
     "likelihood-big-bf16": lambda c: maximum_likelihood("big", 32, 64, c, True),
@@ -301,6 +321,8 @@ WORKS = {
     "sample-small": lambda c: sampling("small", c),
     "sample-big": lambda c: sampling("big", c),
     "seqgan-step": lambda c: seqgan_step(),
+    "metrics/mauve": lambda c: mauve(),
+    "metrics/encoder": lambda c: encoder(int(sys.argv[2])),
 }
 
 

@@ -98,13 +98,15 @@ fn ours(sentences: &[Vec<u32>]) -> Result<f64> {
     median_seconds(|| Ok(self_bleu(sentences, MOST).map(drop)?))
 }
 
-fn captions(name: &str, count: u64) -> Vec<String> {
+/// Captions of the grammar, drawn from the streams that `name` names.
+pub fn captions(name: &str, count: u64) -> Vec<String> {
     let grammar = Grammar::embedded();
     let key = Key::root(1).child(name);
     (0..count).map(|index| grammar.sample(&mut key.index(index).stream()).0).collect()
 }
 
-fn numbered(captions: &[String]) -> Vec<Vec<u32>> {
+/// Their words as numbers.
+pub fn numbered(captions: &[String]) -> Vec<Vec<u32>> {
     let mut words = HashMap::new();
     let mut number = |word| {
         let next = words.len() as u32;

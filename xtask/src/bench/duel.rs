@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use super::artifact::Scratch;
 use super::works;
 
 /// One comparison.
@@ -30,6 +31,10 @@ pub enum Opponent {
     /// TextGAN-PyTorch's own classes, out of a checkout of it. A step of it takes the better part
     /// of a minute, so it is tried in one variant, and less often.
     TextGanPyTorch,
+    /// The package mauve-text, which clusters with faiss.
+    MauveText,
+    /// The package sentence-transformers, with batches of several sizes.
+    SentenceTransformers,
 }
 
 /// Where peers are found.
@@ -39,6 +44,13 @@ pub struct Peers<'a> {
     pub python: &'a Path,
     /// A checkout of TextGAN-PyTorch.
     pub textgan_pytorch: Option<&'a Path>,
+}
+
+/// What a work needs beside its name.
+#[derive(Clone, Copy)]
+pub struct Needs<'a> {
+    /// The folder of a BERT encoder.
+    pub encoder: Option<&'a Path>,
 }
 
 /// All comparisons, in the order of the table.
@@ -97,14 +109,26 @@ pub const DUELS: &[Duel] = &[
         what: "SeqGAN generator step, LSTM 32 V 5000 T 20 B 64, 16 rollouts, 12 widths",
         opponent: Opponent::TextGanPyTorch,
     },
+    Duel {
+        name: "metrics/mauve",
+        bar: 1.0,
+        what: "MAUVE of 10,000 embeddings beside 10,000, 1,000 clusters",
+        opponent: Opponent::MauveText,
+    },
+    Duel {
+        name: "metrics/encoder",
+        bar: 1.0,
+        what: "embeddings of 1,000 captions by the encoder of --encoder",
+        opponent: Opponent::SentenceTransformers,
+    },
 ];
 
 impl Opponent {
     /// Turns that each side takes.
     fn rounds(self) -> usize {
         match self {
-            Self::PyTorch => 5,
-            Self::TextGanPyTorch => 3,
+            Self::PyTorch | Self::SentenceTransformers => 5,
+            Self::TextGanPyTorch | Self::MauveText => 3,
         }
     }
 
@@ -113,6 +137,12 @@ impl Opponent {
         match self {
             Self::PyTorch => &VARIANTS,
             Self::TextGanPyTorch => &VARIANTS[1..2],
+            Self::MauveText => &[("its defaults", "eager", false)],
+            Self::SentenceTransformers => &[
+                ("batches of 16", "16", true),
+                ("batches of 32", "32", true),
+                ("batches of 64", "64", true),
+            ],
         }
     }
 }
@@ -144,33 +174,52 @@ pub struct Peer {
 }
 
 impl Duel {
-    /// Times our side, and the peer's where there is one.
-    pub fn fight(&self, peers: Option<Peers<'_>>) -> Result<Outcome> {
+    /// Times our side, and the peer's where there is one; nothing where something is needed that is
+    /// not there.
+    pub fn fight(&self, peers: Option<Peers<'_>>, needs: Needs<'_>) -> Result<Option<Outcome>> {
+        let folder = Scratch::new("duel")?;
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut serve = Command::new(program);
         serve.args(["bench", "--serve", self.name]);
+        // What both sides read, beside their names.
+        let mut shared = Vec::new();
+        match self.opponent {
+            Opponent::PyTorch => {}
+            Opponent::TextGanPyTorch => {
+                shared.extend(peers.and_then(|peers| peers.textgan_pytorch).map(Path::to_owned));
+            }
+            Opponent::MauveText => shared.push(works::embeddings(&folder.0)?),
+            Opponent::SentenceTransformers => {
+                let Some(encoder) = needs.encoder else {
+                    eprintln!("{}: left out; name a BERT folder with --encoder", self.name);
+                    return Ok(None);
+                };
+                serve.arg("--encoder").arg(encoder);
+                shared.extend([encoder.to_owned(), works::caption_file(&folder.0)?]);
+            }
+        }
         let mut sides = vec![(String::new(), Side::start(serve)?)];
-        let absent = self.opponent == Opponent::TextGanPyTorch
-            && peers.is_some_and(|peers| peers.textgan_pytorch.is_none());
-        if absent {
+        let absent = self.opponent == Opponent::TextGanPyTorch && shared.is_empty();
+        if absent && peers.is_some() {
             eprintln!(
                 "{}: no peer; name a checkout of williamSYSU/TextGAN-PyTorch with --textgan-pytorch",
                 self.name
             );
         }
-        for &(name, variant, tuned) in self.opponent.variants() {
+        let variants = self.opponent.variants();
+        for &(name, variant, tuned) in variants {
             let Some(peers) = peers.filter(|_| !absent) else { break };
             let mut command = Command::new(peers.python);
             command.arg(script()).args([self.name, variant]);
             command.arg(rayon::current_num_threads().to_string());
-            command.args(peers.textgan_pytorch);
+            command.args(&shared);
             if tuned {
                 command.env("GLIBC_TUNABLES", MALLOC);
             }
             match Side::start(command) {
                 Ok(side) => sides.push((format!("{}, {name}", side.version), side)),
                 // The plain one must run; a compiler may be missing or give up.
-                Err(error) if variant == "eager" => return Err(error),
+                Err(error) if variant == variants[0].1 => return Err(error),
                 Err(_) => eprintln!("{}: PyTorch did not compile this; left out", self.name),
             }
         }
@@ -193,7 +242,7 @@ impl Duel {
         let peer = peers
             .map(|((ms, &mb), (name, _))| Peer { ms, mb, name: name.clone() })
             .min_by(|a, b| a.ms.total_cmp(&b.ms));
-        Ok(Outcome { ours_ms, ours_mb: peaks[0], peer })
+        Ok(Some(Outcome { ours_ms, ours_mb: peaks[0], peer }))
     }
 }
 
@@ -257,8 +306,8 @@ impl Drop for Side {
 }
 
 /// The other end of [`Side`], for our works.
-pub fn serve(name: &str) -> Result<()> {
-    let mut work = works::work(name)?;
+pub fn serve(name: &str, needs: Needs<'_>) -> Result<()> {
+    let mut work = works::work(name, needs)?;
     let begin = Instant::now();
     for call in 0..3 {
         // A long one is warm after its first call.

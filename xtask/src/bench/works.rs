@@ -1,7 +1,9 @@
 //! Our side of the comparisons: the calls that training and sampling make, over random tokens.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use candle_core::{Device, Tensor};
+use std::path::{Path, PathBuf};
+use textgan_evaluate::embedding::{self, Embeddings};
 use textgan_models::{
     CnnDiscriminatorConfig, Conditions, Context, DiscriminatorConfig, EmbeddingConfig, Generator,
     GeneratorConfig, LstmConfig, NoiseConfig, RnnDiscriminatorConfig, SamplingOptions, Sequences,
@@ -11,6 +13,9 @@ use textgan_models::{
 use textgan_nn::ops::{self, Relaxation, softplus};
 use textgan_nn::{AdamConfig, Mode, Optimizer};
 use textgan_random::Key;
+
+use super::captions;
+use super::duel::Needs;
 
 /// A call to be timed, ready to be made many times.
 pub type Work = Box<dyn FnMut() -> Result<()>>;
@@ -33,7 +38,7 @@ const SMALL: Shape =
     Shape { vocab: 4682, width: 64, layers: 2, heads: 2, inner: 171, time: 37, batch: 64 };
 
 /// The work of that name.
-pub fn work(name: &str) -> Result<Work> {
+pub fn work(name: &str, needs: Needs<'_>) -> Result<Work> {
     match name {
         "likelihood-big" => likelihood(BIG),
         "likelihood-small" => likelihood(SMALL),
@@ -47,6 +52,8 @@ pub fn work(name: &str) -> Result<Work> {
         "sample-big" => sampling(BIG),
         "sample-small" => sampling(SMALL),
         "seqgan-step" => seqgan_step(),
+        "metrics/mauve" => mauve(),
+        "metrics/encoder" => encoder(needs.encoder.context("it needs --encoder")?),
         _ => bail!("there is no work named {name}"),
     }
 }
@@ -231,4 +238,55 @@ fn seqgan_step() -> Result<Work> {
         optimizer.step(&head.loss.backward()?, 1e-2)?;
         Ok(())
     }))
+}
+
+/// Embeddings of captions that MAUVE compares, each set `[10_000, 256]`.
+fn sets() -> [Vec<f32>; 2] {
+    ["real", "generated"].map(|name| {
+        let captions = captions::numbered(&captions::captions(name, 10_000));
+        embedding::hashed_projection(&captions)
+    })
+}
+
+/// A file of both sets for the peer: `f32`, little-endian, one after the other.
+pub fn embeddings(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("embeddings");
+    let numbers = sets().concat();
+    std::fs::write(&path, numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())?;
+    Ok(path)
+}
+
+fn mauve() -> Result<Work> {
+    let [real, generated] = sets();
+    let key = Key::root(1);
+    Ok(Box::new(move || {
+        let [real, generated] =
+            [&real, &generated].map(|set| Embeddings::new(set, embedding::DIMENSIONS));
+        embedding::mauve(real?, generated?, None, &key)?;
+        Ok(())
+    }))
+}
+
+/// Captions that encoders read.
+fn read_by_encoders() -> Vec<String> {
+    captions::captions("encoder", 1000)
+}
+
+/// A file of them, one a line.
+pub fn caption_file(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("captions.txt");
+    std::fs::write(&path, read_by_encoders().join("\n") + "\n")?;
+    Ok(path)
+}
+
+#[cfg(feature = "encoder")]
+fn encoder(folder: &Path) -> Result<Work> {
+    let encoder = embedding::SentenceEncoder::load(folder)?;
+    let captions = read_by_encoders();
+    Ok(Box::new(move || Ok(encoder.encode(&captions).map(drop)?)))
+}
+
+#[cfg(not(feature = "encoder"))]
+fn encoder(_: &Path) -> Result<Work> {
+    bail!("this build has no encoder: cargo run -p xtask --features encoder -- bench ..")
 }

@@ -5,13 +5,14 @@ use serde_json::json;
 use std::path::Path;
 
 use crate::args::Bench;
-use crate::bench::duel::{self, DUELS, Duel, Peers};
+use crate::bench::duel::{self, DUELS, Duel, Needs, Peers};
 use crate::bench::{self, Row, captions};
 use crate::exit::{Failed, Refusal};
 
 pub fn run(args: Bench) -> Result<()> {
+    let needs = Needs { encoder: args.encoder.as_deref() };
     if let Some(work) = &args.serve {
-        return duel::serve(work);
+        return duel::serve(work, needs);
     }
     let only = args.only.as_deref();
     let chosen = |name: &str, slow: bool| only.map_or(!slow, |only| name.contains(only));
@@ -29,7 +30,7 @@ pub fn run(args: Bench) -> Result<()> {
     }
     let textgan_pytorch = args.textgan_pytorch.as_deref();
     let peers = args.peer.then_some(Peers { python: &args.python, textgan_pytorch });
-    over += comparisons(&duels, peers, args.json)?;
+    over += comparisons(&duels, peers, needs, args.json)?;
     match over {
         0 => Ok(()),
         _ => {
@@ -86,7 +87,12 @@ fn self_bleu(python: &Path, json: bool) -> Result<usize> {
 }
 
 /// Ours beside the peer's fastest; returns how many are over their bars.
-fn comparisons(duels: &[&Duel], peers: Option<Peers<'_>>, json: bool) -> Result<usize> {
+fn comparisons(
+    duels: &[&Duel],
+    peers: Option<Peers<'_>>,
+    needs: Needs<'_>,
+    json: bool,
+) -> Result<usize> {
     let mut over = 0;
     if duels.is_empty() {
         return Ok(over);
@@ -104,7 +110,7 @@ fn comparisons(duels: &[&Duel], peers: Option<Peers<'_>>, json: bool) -> Result<
     }
     for duel in duels {
         let peak = bench::operations(duel.name).map(|operations| (operations, duel::peak_rate()));
-        let outcome = duel.fight(peers)?;
+        let Some(outcome) = duel.fight(peers, needs)? else { continue };
         let peer = outcome.peer.as_ref();
         let ratio = peer.map(|peer| outcome.ours_ms / peer.ms);
         over += usize::from(ratio.is_some_and(|ratio| ratio > duel.bar));

@@ -62,6 +62,11 @@ impl StepModel for LstmWeights {
         self.sizes.labels
     }
 
+    fn copy_state(&self, from: &[f32], to: &mut [f32], tokens: usize) {
+        let used = (tokens + 1) * self.moment();
+        to[..used].copy_from_slice(&from[..used]);
+    }
+
     fn max_length(&self) -> usize {
         self.sizes.max_length
     }

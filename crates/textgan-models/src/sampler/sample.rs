@@ -90,14 +90,23 @@ pub fn sample(
         if open == 0 {
             break;
         }
-        // Dropping rows copies the state of those that stay: worth it now and then.
-        if open * 4 <= rows.len() * 3 {
-            let prefixes: Vec<Prefix> = (0..rows.len())
-                .filter(|&row| rows[row].row.is_open())
-                .map(|row| Prefix { row, tokens: time + 1 })
-                .collect();
+        if open < rows.len() {
+            // The last of those that go on take the places of those that ended.
+            let mut last = rows.len();
+            let mut prefixes = Vec::with_capacity(open);
+            for place in 0..open {
+                let mut row = place;
+                if !rows[place].row.is_open() {
+                    last = (open..last).rfind(|&row| rows[row].row.is_open()).unwrap_or(place);
+                    row = last;
+                }
+                prefixes.push(Prefix { row, tokens: time + 1 });
+            }
+            for (place, prefix) in prefixes.iter().enumerate() {
+                rows.swap(place, prefix.row);
+            }
+            finished.extend(rows.drain(open..));
             sampler.fork(&prefixes)?;
-            finished.extend(rows.extract_if(.., |sampled| !sampled.row.is_open()));
         }
     }
     finished.append(&mut rows);

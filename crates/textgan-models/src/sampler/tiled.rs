@@ -41,6 +41,10 @@ pub(crate) trait StepModel: Send + Sync {
     /// Prepares the zeroed state of a row that was fed nothing.
     fn start(&self, condition: &[f32], state: &mut [f32]);
 
+    /// Makes `to` remember the first `tokens` tokens of what `from` does; both have the size of a
+    /// state, and the rest of `to` may be anything.
+    fn copy_state(&self, from: &[f32], to: &mut [f32], tokens: usize);
+
     /// Feeds one token a row.
     fn step(&self, tile: Tile<'_>, scratch: &mut Self::Scratch);
 }
@@ -240,8 +244,13 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
     fn fork(&mut self, prefixes: &[Prefix]) -> Result<()> {
         prefixes.iter().try_for_each(|&prefix| self.check_prefix(prefix))?;
         let (condition_size, state_size) = (self.model.condition_size(), self.model.state_size());
-        gather(&mut self.conditions, condition_size, prefixes);
-        gather(&mut self.states, state_size, prefixes);
+        let model = &self.model;
+        gather(&mut self.conditions, condition_size, prefixes, |from, to, _| {
+            to.copy_from_slice(from);
+        });
+        gather(&mut self.states, state_size, prefixes, |from, to, tokens| {
+            model.copy_state(from, to, tokens);
+        });
         self.positions = prefixes.iter().map(|prefix| prefix.tokens).collect();
         self.make_scratch();
         Ok(())
@@ -277,18 +286,28 @@ fn refill<T: Clone>(buffer: &mut Vec<T>, length: usize, value: T) {
     buffer.resize(length, value);
 }
 
-/// Row `i` becomes row `prefixes[i].row`; in place when rows are only dropped.
-fn gather(buffer: &mut Vec<f32>, size: usize, prefixes: &[Prefix]) {
-    if prefixes.is_sorted_by(|a, b| a.row < b.row) {
-        for (to, prefix) in prefixes.iter().enumerate() {
-            buffer.copy_within(prefix.row * size..(prefix.row + 1) * size, to * size);
+/// Row `i` becomes row `prefixes[i].row`, of which `copy` takes what its tokens left. In place when
+/// rows only move from beyond the last into the places of others.
+fn gather(
+    buffer: &mut Vec<f32>,
+    size: usize,
+    prefixes: &[Prefix],
+    copy: impl Fn(&[f32], &mut [f32], usize) + Sync,
+) {
+    let rows = prefixes.len();
+    let moved = |(to, prefix): (usize, &Prefix)| prefix.row == to || prefix.row >= rows;
+    if prefixes.iter().enumerate().all(moved) {
+        let (kept, dropped) = buffer.split_at_mut(rows * size);
+        for (to, prefix) in prefixes.iter().enumerate().filter(|(to, prefix)| prefix.row != *to) {
+            let from = &dropped[(prefix.row - rows) * size..][..size];
+            copy(from, &mut kept[to * size..][..size], prefix.tokens);
         }
-        buffer.truncate(prefixes.len() * size);
+        buffer.truncate(rows * size);
     } else {
-        let mut gathered = Vec::with_capacity(prefixes.len() * size);
-        for prefix in prefixes {
-            gathered.extend_from_slice(&buffer[prefix.row * size..][..size]);
-        }
+        let mut gathered = vec![0.0; rows * size];
+        gathered.par_chunks_exact_mut(size).zip(prefixes).for_each(|(to, prefix)| {
+            copy(&buffer[prefix.row * size..][..size], to, prefix.tokens);
+        });
         *buffer = gathered;
     }
 }

@@ -131,6 +131,13 @@ impl StepModel for TransformerWeights {
         self.sizes.labels
     }
 
+    fn copy_state(&self, from: &[f32], to: &mut [f32], tokens: usize) {
+        let (cached, used) = (self.cached(), tokens * self.config.width);
+        for (from, to) in from.chunks_exact(cached).zip(to.chunks_exact_mut(cached)) {
+            to[..used].copy_from_slice(&from[..used]);
+        }
+    }
+
     fn max_length(&self) -> usize {
         self.sizes.max_length
     }
