@@ -331,7 +331,8 @@ mod tests {
         let (one, average) = (parameters(1, &["b", "w"]), parameters(2, &["b", "w"]));
         let (theirs, before) = (values(&one, "w"), values(&average, "w"));
         average.approach(&one, 0.75).unwrap();
-        for (row, (theirs, before)) in values(&average, "w").iter().zip(theirs.iter().zip(&before)) {
+        for (row, (theirs, before)) in values(&average, "w").iter().zip(theirs.iter().zip(&before))
+        {
             for (now, (theirs, before)) in row.iter().zip(theirs.iter().zip(before)) {
                 assert!((now - (0.75 * before + 0.25 * theirs)).abs() < 1e-6);
             }
