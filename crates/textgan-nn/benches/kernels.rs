@@ -1,11 +1,13 @@
 //! Rates of single kernels: `cargo bench -p textgan-nn --profile dev`.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use textgan_nn::kernels::{Packed, Start, Strided};
+use textgan_nn::kernels::{Packed, Precision, Start, Strided};
 use textgan_random::Key;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const PRECISIONS: [(Precision, &str); 2] = [(Precision::F32, "f32"), (Precision::Bf16, "bf16")];
 
 /// `[rows, depth] x [depth, columns]`; throughput counts multiplications and additions.
 fn products(criterion: &mut Criterion) {
@@ -22,13 +24,17 @@ fn products(criterion: &mut Criterion) {
         ("attention-values", 12, 12, 32),
     ] {
         let (a, m) = (draw(rows * depth), draw(depth * columns));
-        let packed = Packed::new(Strided::rows(&m, columns), depth, columns);
         let mut out = vec![0.0; rows * columns];
         group.throughput(Throughput::Elements(2 * (rows * depth * columns) as u64));
-        group.bench_function(BenchmarkId::new(name, format!("{rows}x{depth}x{columns}")), |b| {
-            let a = Strided::rows(&a, depth);
-            b.iter(|| packed.multiply(rows, a, Start::Zero, &mut out, columns));
-        });
+        for (precision, label) in PRECISIONS {
+            let m = Strided::rows(&m, columns);
+            let packed = Packed::with_precision(precision, m, depth, columns);
+            let sizes = format!("{rows}x{depth}x{columns}-{label}");
+            group.bench_function(BenchmarkId::new(name, sizes), |b| {
+                let a = Strided::rows(&a, depth);
+                b.iter(|| packed.multiply(rows, a, Start::Zero, &mut out, columns));
+            });
+        }
     }
     group.finish();
 }
@@ -48,14 +54,17 @@ fn weight_gradients(criterion: &mut Criterion) {
         let (dy, x) = (draw(tokens * outputs), draw(tokens * inputs));
         let mut dw = vec![0.0; outputs * inputs];
         group.throughput(Throughput::Elements(2 * (outputs * tokens * inputs) as u64));
-        let sizes = format!("{outputs}x{tokens}x{inputs}");
-        group.bench_function(BenchmarkId::new(name, sizes), |b| {
-            b.iter(|| {
-                let x = Packed::new(Strided::rows(&x, inputs), tokens, inputs);
-                let dy = Strided::transposed(&dy, outputs);
-                x.multiply_on_all_threads(outputs, dy, Start::Zero, &mut dw, inputs);
+        for (precision, label) in PRECISIONS {
+            let sizes = format!("{outputs}x{tokens}x{inputs}-{label}");
+            group.bench_function(BenchmarkId::new(name, sizes), |b| {
+                b.iter(|| {
+                    let x = Strided::rows(&x, inputs);
+                    let x = Packed::with_precision(precision, x, tokens, inputs);
+                    let dy = Strided::transposed(&dy, outputs);
+                    x.multiply_on_all_threads(outputs, dy, Start::Zero, &mut dw, inputs);
+                });
             });
-        });
+        }
     }
     group.finish();
 }

@@ -16,6 +16,8 @@ pub enum InstructionSet {
     Avx2 = 2,
     /// AVX-512 (F, BW, DQ, VL).
     Avx512 = 3,
+    /// AVX-512 with products of bf16.
+    Avx512Bf16 = 4,
 }
 
 /// Zero until first asked for.
@@ -23,7 +25,7 @@ static SELECTED: AtomicU8 = AtomicU8::new(0);
 
 impl InstructionSet {
     /// All of them, the plainest first.
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
 
     /// The best that this processor has.
     pub fn detected() -> Self {
@@ -32,7 +34,7 @@ impl InstructionSet {
             use std::arch::is_x86_feature_detected as has;
             if has!("avx2") && has!("fma") {
                 if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
-                    return Self::Avx512;
+                    return if has!("avx512bf16") { Self::Avx512Bf16 } else { Self::Avx512 };
                 }
                 return Self::Avx2;
             }
@@ -41,13 +43,15 @@ impl InstructionSet {
     }
 
     /// The one in use: the detected one, unless [`InstructionSet::select`] or the environment
-    /// variable `TEXTGAN_INSTRUCTION_SET` (`portable`, `avx2` or `avx512`) asks for a plainer one.
+    /// variable `TEXTGAN_INSTRUCTION_SET` (`portable`, `avx2`, `avx512` or
+    /// `avx512-bf16`) asks for a plainer one.
     #[inline]
     pub fn current() -> Self {
         match SELECTED.load(Ordering::Relaxed) {
             1 => Self::Portable,
             2 => Self::Avx2,
             3 => Self::Avx512,
+            4 => Self::Avx512Bf16,
             _ => Self::first_time(),
         }
     }
@@ -66,6 +70,7 @@ impl InstructionSet {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512-bf16",
         }
     }
 
@@ -73,7 +78,7 @@ impl InstructionSet {
     fn first_time() -> Self {
         let wanted = std::env::var("TEXTGAN_INSTRUCTION_SET").unwrap_or_default();
         let wanted = Self::ALL.into_iter().find(|set| set.name() == wanted);
-        wanted.unwrap_or(Self::Avx512).select()
+        wanted.unwrap_or(Self::Avx512Bf16).select()
     }
 }
 
@@ -101,9 +106,12 @@ macro_rules! simd {
 
             #[cfg(target_arch = "x86_64")]
             match $crate::kernels::InstructionSet::current() {
-                // SAFETY: `current` is never better than what the processor was found to have.
-                #[allow(unsafe_code)]
-                $crate::kernels::InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
+                $crate::kernels::InstructionSet::Avx512
+                | $crate::kernels::InstructionSet::Avx512Bf16 => {
+                    // SAFETY: `current` is never better than what the processor was found to have.
+                    #[allow(unsafe_code)]
+                    return unsafe { avx512($($arg),*) };
+                }
                 // SAFETY: as above.
                 #[allow(unsafe_code)]
                 $crate::kernels::InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn never_better_than_the_processor() {
-        assert!(InstructionSet::Avx512.select() <= InstructionSet::detected());
+        assert!(InstructionSet::Avx512Bf16.select() <= InstructionSet::detected());
         assert_eq!(InstructionSet::current(), InstructionSet::detected());
     }
 }

@@ -19,6 +19,7 @@
 //! ```
 
 pub(crate) mod adam;
+mod arithmetic;
 pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod buffer;
@@ -31,6 +32,7 @@ pub(crate) mod math;
 pub(crate) mod norm;
 mod packed;
 pub(crate) mod pointwise;
+mod product;
 mod random;
 mod recurrent;
 mod rotary;
@@ -42,7 +44,7 @@ pub use dispatch::InstructionSet;
 pub use gemm::{matmul_nn, matmul_nt, matmul_tn};
 pub use lookup::{HardTexts, TextFeatures, TextFilters, highway};
 pub use norm::{add_layer_norm, rms_norm};
-pub use packed::{Packed, Start, Strided};
+pub use packed::{Packed, Precision, Start, Strided};
 pub use pointwise::{gelu, swiglu};
 pub use random::Noise;
 pub(crate) use recurrent::{
