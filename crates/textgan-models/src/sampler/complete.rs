@@ -21,7 +21,7 @@ pub(super) struct Completer<M: StepModel> {
 impl<M: StepModel> Completer<M> {
     pub fn new(model: &M) -> Self {
         Self {
-            scratch: model.scratch(),
+            scratch: model.scratch(TILE),
             conditions: vec![0.0; TILE * model.condition_size()],
             states: vec![0.0; TILE * model.state_size()],
             logits: vec![0.0; TILE * model.vocab_size()],

@@ -2,7 +2,7 @@
 
 use textgan_nn::kernels::{Packed, Start, Stepper, Strided};
 
-use super::tiled::{StepModel, TILE, Tile};
+use super::tiled::{StepModel, Tile};
 use super::weights::{ConditionWeights, pack, values};
 use crate::generator::{LstmConfig, LstmGenerator, Sizes};
 use crate::{Placement, Result};
@@ -71,10 +71,10 @@ impl StepModel for LstmWeights {
         self.sizes.max_length
     }
 
-    fn scratch(&self) -> Scratch {
+    fn scratch(&self, rows: usize) -> Scratch {
         Scratch {
-            input: vec![0.0; TILE * self.config.embedding],
-            states: vec![vec![0.0; TILE * 2 * self.config.hidden]; self.config.layers],
+            input: vec![0.0; rows * self.config.embedding],
+            states: vec![vec![0.0; rows * 2 * self.config.hidden]; self.config.layers],
             gates: Vec::new(),
         }
     }

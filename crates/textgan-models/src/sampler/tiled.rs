@@ -1,4 +1,4 @@
-//! A batch of rows cut into tiles of constant size, each one job.
+//! A batch of rows cut into tiles, each one job.
 
 use rayon::prelude::*;
 
@@ -6,10 +6,18 @@ use super::complete::Completer;
 use super::{Completion, Conditions, Prefix, Reader, Sampler, SamplingOptions, Start};
 use crate::{Error, Result};
 
-/// Rows that one thread takes through a step: enough to use a weight often once it is near, few
-/// enough to have many tiles. A row's bits do not depend on it: nothing in a step looks beyond its
-/// row.
+/// Least rows of a tile: enough to use a weight often once it is near.
 pub(crate) const TILE: usize = 16;
+/// Most rows of a tile, whose logits are read while they are near.
+const LARGEST: usize = 128;
+
+/// Rows of a tile when `rows` are cut into as many tiles for every thread. What a row is given does
+/// not depend on it: nothing in a step looks beyond its row.
+fn tile(rows: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    let tiles = rows.div_ceil(LARGEST).next_multiple_of(threads);
+    rows.div_ceil(tiles).max(TILE)
+}
 
 /// What a generator's inference face has to tell: how a tile of rows takes one step.
 pub(crate) trait StepModel: Send + Sync {
@@ -21,13 +29,8 @@ pub(crate) trait StepModel: Send + Sync {
     fn label_count(&self) -> usize;
     fn max_length(&self) -> usize;
 
-    /// Most rows of a tile, a multiple of [`TILE`]. More than that many if the model shares out
-    /// their work among the threads itself.
-    fn tile(&self) -> usize {
-        TILE
-    }
-
-    fn scratch(&self) -> Self::Scratch;
+    /// Buffers for a tile of `rows` rows.
+    fn scratch(&self, rows: usize) -> Self::Scratch;
 
     /// Numbers that a row's condition (noise and label, projected) takes.
     fn condition_size(&self) -> usize;
@@ -49,7 +52,7 @@ pub(crate) trait StepModel: Send + Sync {
     fn step(&self, tile: Tile<'_>, scratch: &mut Self::Scratch);
 }
 
-/// Up to [`StepModel::tile`] rows. Slices of several numbers a row hold row after row.
+/// Some rows. Slices of several numbers a row hold row after row.
 pub(crate) struct Tile<'a> {
     pub tokens: &'a [u32],
     /// Tokens fed before, a row.
@@ -67,7 +70,8 @@ pub(crate) struct TiledSampler<M: StepModel> {
     states: Vec<f32>,
     /// Of the last step.
     logits: Vec<f32>,
-    scratch: Vec<M::Scratch>,
+    /// For tiles of so many rows.
+    scratch: (usize, Vec<M::Scratch>),
 }
 
 impl<M: StepModel> TiledSampler<M> {
@@ -78,15 +82,20 @@ impl<M: StepModel> TiledSampler<M> {
             conditions: Vec::new(),
             states: Vec::new(),
             logits: Vec::new(),
-            scratch: Vec::new(),
+            scratch: (0, Vec::new()),
         }
     }
 
-    /// Buffers for as many tiles as there are.
+    /// Makes buffers for as many tiles as there are, if those that there are do not do.
     fn make_scratch(&mut self) {
-        let tiles = self.positions.len().div_ceil(self.model.tile());
-        self.scratch.truncate(tiles);
-        self.scratch.resize_with(tiles, || self.model.scratch());
+        let rows = self.positions.len();
+        let tile = tile(rows);
+        let (largest, scratch) = &mut self.scratch;
+        if *largest < tile {
+            (*largest, *scratch) = (tile, Vec::new());
+        }
+        let tiles = rows.div_ceil(tile);
+        scratch.resize_with(scratch.len().max(tiles), || self.model.scratch(*largest));
     }
 
     fn check_conditions(&self, conditions: &Conditions<'_>) -> Result<()> {
@@ -217,7 +226,7 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
             return Err(Error::argument("tokens", message));
         }
         let model = &self.model;
-        let tile = model.tile();
+        let tile = tile(rows);
         self.logits.resize(rows * vocab, 0.0);
         tokens
             .par_chunks(tile)
@@ -225,16 +234,14 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
             .zip(self.conditions.par_chunks(tile * model.condition_size()))
             .zip(self.states.par_chunks_mut(tile * model.state_size()))
             .zip(self.logits.par_chunks_mut(tile * vocab))
-            .zip(self.scratch.par_iter_mut())
+            .zip(self.scratch.1.par_iter_mut())
             .zip(readers.par_chunks_mut(tile))
             .for_each(
                 |((((((tokens, positions), conditions), states), logits), scratch), readers)| {
                     model.step(Tile { tokens, positions, conditions, states, logits }, scratch);
-                    readers
-                        .par_iter_mut()
-                        .zip(logits.par_chunks_exact(vocab))
-                        .with_min_len(TILE)
-                        .for_each(|(read, logits)| read(logits));
+                    for (read, logits) in readers.iter_mut().zip(logits.chunks_exact(vocab)) {
+                        read(logits);
+                    }
                 },
             );
         self.positions.iter_mut().for_each(|fed| *fed += 1);

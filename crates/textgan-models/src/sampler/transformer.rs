@@ -1,19 +1,11 @@
 //! One step of the transformer with a cache of keys and values.
 
-use rayon::prelude::*;
 use textgan_nn::kernels::{self, Packed, Rotary, Start, Strided};
 
-use super::tiled::{StepModel, TILE, Tile};
+use super::tiled::{StepModel, Tile};
 use super::weights::{ConditionWeights, pack, values};
 use crate::generator::{Sizes, TransformerConfig, TransformerGenerator};
 use crate::{Placement, Result};
-
-/// Weights (numbers) from which on they do not stay near a processor from one tile to the next. All
-/// rows then go through a product together, cut by columns among the threads, and memory is read
-/// once a step; fewer weights are better left to each tile, which never waits for another.
-const FAR: usize = 1 << 19;
-/// Rows that take a step together then.
-const TOGETHER: usize = 8 * TILE;
 
 /// A snapshot of the weights.
 pub(crate) struct TransformerWeights {
@@ -142,23 +134,16 @@ impl StepModel for TransformerWeights {
         self.sizes.max_length
     }
 
-    fn tile(&self) -> usize {
+    fn scratch(&self, rows: usize) -> Scratch {
         let (width, inner) = (self.config.width, self.config.feed_forward_width());
-        let blocks = self.blocks.len() * width * (4 * width + 3 * inner);
-        if blocks + width * self.sizes.vocab < FAR { TILE } else { TOGETHER }
-    }
-
-    fn scratch(&self) -> Scratch {
-        let (width, inner) = (self.config.width, self.config.feed_forward_width());
-        let rows = |numbers: usize| vec![0.0; self.tile() * numbers];
         Scratch {
-            stream: rows(width),
-            normed: rows(width),
-            query_key_value: rows(3 * width),
-            attended: rows(width),
-            gate_up: rows(2 * inner),
-            gated: rows(inner),
-            scores: vec![0.0; self.tile() / TILE * (self.sizes.max_length + 1)],
+            stream: vec![0.0; rows * width],
+            normed: vec![0.0; rows * width],
+            query_key_value: vec![0.0; rows * 3 * width],
+            attended: vec![0.0; rows * width],
+            gate_up: vec![0.0; rows * 2 * inner],
+            gated: vec![0.0; rows * inner],
+            scores: vec![0.0; self.sizes.max_length + 1],
         }
     }
 
@@ -179,7 +164,6 @@ impl StepModel for TransformerWeights {
     fn step(&self, tile: Tile<'_>, scratch: &mut Scratch) {
         let (width, inner) = (self.config.width, self.config.feed_forward_width());
         let (rows, epsilon) = (tile.tokens.len(), self.config.norm_epsilon);
-        // Between the products every thread takes `TILE` rows.
         let stream = &mut scratch.stream[..rows * width];
         let normed = &mut scratch.normed[..rows * width];
         let query_key_value = &mut scratch.query_key_value[..rows * 3 * width];
@@ -187,8 +171,7 @@ impl StepModel for TransformerWeights {
         let gate_up = &mut scratch.gate_up[..rows * 2 * inner];
         let gated = &mut scratch.gated[..rows * inner];
         let norm = |stream: &[f32], gain: &[f32], normed: &mut [f32]| {
-            let rows = stream.par_chunks(TILE * width).zip(normed.par_chunks_mut(TILE * width));
-            rows.for_each(|(stream, normed)| kernels::rms_norm(stream, gain, epsilon, normed));
+            kernels::rms_norm(stream, gain, epsilon, normed);
         };
 
         let inputs =
@@ -203,35 +186,24 @@ impl StepModel for TransformerWeights {
         for (layer, block) in self.blocks.iter().enumerate() {
             norm(stream, &block.attention_norm, normed);
             multiply(rows, normed, &block.query_key_value, Start::Zero, query_key_value);
-            tile.positions
-                .par_chunks(TILE)
-                .zip(query_key_value.par_chunks_mut(TILE * 3 * width))
-                .zip(tile.states.par_chunks_mut(TILE * state_size))
-                .zip(attended.par_chunks_mut(TILE * width))
-                .zip(scratch.scores.par_chunks_mut(self.sizes.max_length + 1))
-                .for_each(|((((positions, qkv), states), attended), scores)| {
-                    let rows = positions
-                        .iter()
-                        .zip(qkv.chunks_exact_mut(3 * width))
-                        .zip(states.chunks_exact_mut(state_size))
-                        .zip(attended.chunks_exact_mut(width));
-                    for (((position, qkv), state), attended) in rows {
-                        self.attend(layer, *position, qkv, state, scores, attended);
-                    }
-                });
+            let each = tile
+                .positions
+                .iter()
+                .zip(query_key_value.chunks_exact_mut(3 * width))
+                .zip(tile.states.chunks_exact_mut(state_size))
+                .zip(attended.chunks_exact_mut(width));
+            for (((position, qkv), state), attended) in each {
+                self.attend(layer, *position, qkv, state, &mut scratch.scores, attended);
+            }
             multiply(rows, attended, &block.output, Start::Output, stream);
 
             norm(stream, &block.feed_forward_norm, normed);
             multiply(rows, normed, &block.gate_up, Start::Zero, gate_up);
-            gate_up.par_chunks(TILE * 2 * inner).zip(gated.par_chunks_mut(TILE * inner)).for_each(
-                |(gate_up, gated)| {
-                    let rows = gate_up.chunks_exact(2 * inner).zip(gated.chunks_exact_mut(inner));
-                    for (both, gated) in rows {
-                        let (gate, up) = both.split_at(inner);
-                        kernels::swiglu(gate, up, gated);
-                    }
-                },
-            );
+            for (both, gated) in gate_up.chunks_exact(2 * inner).zip(gated.chunks_exact_mut(inner))
+            {
+                let (gate, up) = both.split_at(inner);
+                kernels::swiglu(gate, up, gated);
+            }
             multiply(rows, gated, &block.down, Start::Output, stream);
         }
         norm(stream, &self.norm, normed);
@@ -239,11 +211,8 @@ impl StepModel for TransformerWeights {
     }
 }
 
-/// `y = start + x W` over the first `rows` rows: few of them on this thread, many on all.
+/// `y = start + x W` over the first `rows` rows.
 fn multiply(rows: usize, x: &[f32], weights: &Packed, start: Start<'_>, y: &mut [f32]) {
     let x = Strided::rows(x, weights.depth());
-    match rows <= TILE {
-        true => weights.multiply(rows, x, start, y, weights.columns()),
-        false => weights.multiply_on_all_threads(rows, x, start, y, weights.columns()),
-    }
+    weights.multiply(rows, x, start, y, weights.columns());
 }

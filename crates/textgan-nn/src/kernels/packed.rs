@@ -249,12 +249,7 @@ impl Packed {
 }
 
 /// Packs a matrix into panels.
-fn fill<T: Term>(
-    panels: &mut Vec<[T; PANEL]>,
-    matrix: Strided<'_>,
-    depth: usize,
-    columns: usize,
-) {
+fn fill<T: Term>(panels: &mut Vec<[T; PANEL]>, matrix: Strided<'_>, depth: usize, columns: usize) {
     let terms = depth.div_ceil(T::DEPTH);
     panels.resize(terms * columns.div_ceil(PANEL), [T::default(); PANEL]);
     let fill = |(p, panel): (usize, &mut [[T; PANEL]])| {
@@ -271,26 +266,29 @@ fn fill<T: Term>(
 }
 
 /// Packs the first `width` columns of a matrix.
-fn fill_panel<T: Term>(
-    panel: &mut [[T; PANEL]],
-    matrix: Strided<'_>,
-    depth: usize,
-    width: usize,
-) {
+#[inline(always)]
+fn fill_panel<T: Term>(panel: &mut [[T; PANEL]], matrix: Strided<'_>, depth: usize, width: usize) {
     if width < PANEL {
         panel.fill([T::default(); PANEL]);
     }
     let Strided { values, row_stride, column_stride } = matrix;
     if column_stride == 1 {
+        let row = |i: usize| match i < depth {
+            true => &values[i * row_stride..][..width],
+            false => &[0.0; PANEL][..width],
+        };
         for (i, terms) in panel.iter_mut().enumerate() {
-            let row = |i: usize| match i < depth {
-                true => &values[i * row_stride..][..width],
-                false => &[0.0; PANEL][..width],
-            };
-            let first = i * T::DEPTH;
-            let numbers = row(first).iter().zip(row(first + T::DEPTH - 1));
-            for (term, (&first, &second)) in terms.iter_mut().zip(numbers) {
-                *term = T::new(first, second);
+            let (first, second) = (row(i * T::DEPTH), row(i * T::DEPTH + T::DEPTH - 1));
+            match (first.first_chunk::<PANEL>(), second.first_chunk::<PANEL>()) {
+                (Some(first), Some(second)) => {
+                    *terms = std::array::from_fn(|lane| T::new(first[lane], second[lane]));
+                }
+                _ => {
+                    let numbers = first.iter().zip(second);
+                    for (term, (&first, &second)) in terms.iter_mut().zip(numbers) {
+                        *term = T::new(first, second);
+                    }
+                }
             }
         }
     } else {
@@ -300,8 +298,12 @@ fn fill_panel<T: Term>(
             let turned = &mut turned[..rows.len()];
             for lane in 0..width {
                 let column = &values[lane * column_stride..][first..depth];
-                T::convert(&column[..column.len().min(TURNED * T::DEPTH)], turned);
-                for (row, &term) in rows.iter_mut().zip(&*turned) {
+                let column = &column[..column.len().min(TURNED * T::DEPTH)];
+                let terms = T::in_place(column).unwrap_or_else(|| {
+                    T::convert(column, turned);
+                    turned
+                });
+                for (row, &term) in rows.iter_mut().zip(terms) {
                     row[lane] = term;
                 }
             }

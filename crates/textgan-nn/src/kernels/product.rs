@@ -330,8 +330,9 @@ impl<T: Term> Part<'_, T> {
         first: usize,
         out: Output,
     ) {
-        let panels: [&[[T; PANEL]]; PANELS] =
-            std::array::from_fn(|p| &self.panels[(panel + p) * self.panel_len..][self.terms.clone()]);
+        let panels: [&[[T; PANEL]]; PANELS] = std::array::from_fn(|p| {
+            &self.panels[(panel + p) * self.panel_len..][self.terms.clone()]
+        });
         let mut sums: Sums<ROWS, PANELS> = [[[0.0; PANEL]; PANELS]; ROWS];
         match self.a {
             Left::Rows(a) => {
@@ -360,7 +361,10 @@ impl<T: Term> Part<'_, T> {
                 // of `out`; this task alone has these rows of this panel.
                 let out = unsafe { std::slice::from_raw_parts_mut(out.first.add(begin), width) };
                 match self.start {
-                    Start::Zero => out.copy_from_slice(&sums[..width]),
+                    Start::Zero => match out.first_chunk_mut() {
+                        Some(out) => *out = *sums,
+                        None => out.copy_from_slice(&sums[..width]),
+                    },
                     Start::Bias(bias) => {
                         for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[column..]) {
                             *out = sum + bias;
