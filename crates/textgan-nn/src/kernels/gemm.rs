@@ -1,5 +1,8 @@
 //! Matrix products of plain matrices, on all threads of the pool.
 
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
 use super::{Packed, Start, Strided};
 
 /// Rows that one task of an elementwise pass takes. A constant: bits must not depend on the threads.
@@ -18,8 +21,7 @@ pub fn matmul_nt(
     c: &mut [f32],
     accumulate: bool,
 ) {
-    let b = Packed::new(Strided::transposed(b, k), k, n);
-    b.multiply_on_all_threads(m, Strided::rows(a, k), start(accumulate), c, n);
+    multiply([m, n, k], Strided::rows(a, k), Strided::transposed(b, k), c, accumulate);
 }
 
 /// `c[m, n] = a[m, k] b[k, n]`, or `c += ..` to `accumulate`.
@@ -35,8 +37,7 @@ pub fn matmul_nn(
     c: &mut [f32],
     accumulate: bool,
 ) {
-    let b = Packed::new(Strided::rows(b, n), k, n);
-    b.multiply_on_all_threads(m, Strided::rows(a, k), start(accumulate), c, n);
+    multiply([m, n, k], Strided::rows(a, k), Strided::rows(b, n), c, accumulate);
 }
 
 /// `c[m, n] = a[k, m]^T b[k, n]`, or `c += ..` to `accumulate`.
@@ -52,12 +53,29 @@ pub fn matmul_tn(
     c: &mut [f32],
     accumulate: bool,
 ) {
-    let b = Packed::new(Strided::rows(b, n), k, n);
-    b.multiply_on_all_threads(m, Strided::transposed(a, m), start(accumulate), c, n);
+    multiply([m, n, k], Strided::transposed(a, m), Strided::rows(b, n), c, accumulate);
 }
 
-fn start<'a>(accumulate: bool) -> Start<'a> {
-    if accumulate { Start::Output } else { Start::Zero }
+/// `c = a b`, or `c += a b`. The side that is smaller by so much that the result may be turned for
+/// it is the one that is packed: `c = (b^T a^T)^T` has the same sums.
+fn multiply(
+    [m, n, k]: [usize; 3],
+    a: Strided<'_>,
+    b: Strided<'_>,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    if m * (k + 2 * n) >= n * k {
+        let start = if accumulate { Start::Output } else { Start::Zero };
+        return Packed::new(b, k, n).multiply_on_all_threads(m, a, start, c, n);
+    }
+    let mut turned = Buffer::new(n * m);
+    Packed::new(a.turned(), k, m).multiply_on_all_threads(n, b.turned(), Start::Zero, &mut turned, m);
+    c[..m * n].par_chunks_exact_mut(n).enumerate().for_each(|(row, c)| {
+        for (c, turned) in c.iter_mut().zip(turned[row..].iter().step_by(m)) {
+            *c = if accumulate { *c + turned } else { *turned };
+        }
+    });
 }
 
 #[cfg(test)]
@@ -83,6 +101,8 @@ mod tests {
             (0, 3, 2),
             (100, 150, 1100),
             (800, 20, 5),
+            (10, 300, 70),
+            (17, 200, 90),
         ] {
             let (a, b) = (numbers(m * k, 1), numbers(n * k, 2));
             let mut expected = numbers(m * n, 3);

@@ -79,6 +79,12 @@ impl<'a, T> Strided<'a, T> {
         Self { values, row_stride: 1, column_stride: stride }
     }
 
+    /// The same numbers with rows for columns.
+    pub(super) fn turned(self) -> Self {
+        let Self { values, row_stride, column_stride } = self;
+        Self { values, row_stride: column_stride, column_stride: row_stride }
+    }
+
     pub(super) fn is_transposed(&self) -> bool {
         self.row_stride == 1 && self.column_stride != 1
     }
