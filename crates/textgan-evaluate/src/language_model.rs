@@ -37,6 +37,7 @@ use textgan_models::{
     Context, Generator, GeneratorConfig, NoiseConfig, Sequences, Sizes, TransformerConfig,
     build_generator, token_log_probs,
 };
+use textgan_nn::kernels::Precision;
 use textgan_nn::{Mode, Parameters, ops};
 use textgan_random::Key;
 
@@ -252,7 +253,8 @@ impl Learner for Student<'_> {
         let share = 1.0 / sequences.tokens() as f32;
         let weights: Vec<f32> = sequences.weights().iter().map(|weight| weight * share).collect();
         let head = self.generator.head();
-        Ok(ops::head_cross_entropy(&hidden, head, sequences.targets(), &weights)?.loss)
+        Ok(ops::head_cross_entropy(&hidden, head, sequences.targets(), &weights, Precision::F32)?
+            .loss)
     }
 
     fn held_out_loss(&self) -> Result<f64> {

@@ -2,9 +2,11 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use textgan_nn::Mode;
-use textgan_nn::kernels::Rotary;
+use textgan_nn::kernels::{Precision, Rotary};
 use textgan_nn::ops::{self, BlockOptions, BlockWeights, Relaxation, composed};
 use textgan_random::{Key, Stream};
+
+const F32: Precision = Precision::F32;
 
 type Operation<'a> = &'a dyn Fn(&[Tensor]) -> textgan_nn::Result<Tensor>;
 
@@ -214,7 +216,14 @@ fn transformer_block() {
     for (lengths, heads, head_dim, inner, dropout) in cases {
         let (tokens, width) = (lengths.iter().sum(), heads * head_dim);
         let rotary = Rotary::new(head_dim, 32, 10_000.0);
-        let options = BlockOptions { heads, rotary: &rotary, epsilon: 0.1, dropout, name: "layer" };
+        let options = BlockOptions {
+            heads,
+            rotary: &rotary,
+            epsilon: 0.1,
+            dropout,
+            precision: F32,
+            name: "layer",
+        };
         let square: &[usize] = &[width, width];
         let wide: &[usize] = &[inner, width];
         let dims: [&[usize]; 10] = [
@@ -238,6 +247,65 @@ fn transformer_block() {
     }
 }
 
+/// In bf16 the twin rounds the two sides of every product forward; what comes back is rounded by the
+/// fused one only. Both stay near `f32`, and differ from it.
+#[test]
+fn products_of_bf16() {
+    let key = Key::root(9);
+    let lengths: &[usize] = &[19, 0, 2, 7];
+    let (heads, head_dim, inner, vocab) = (3, 5, 24, 21);
+    let (tokens, width) = (28, heads * head_dim);
+    let rotary = Rotary::new(head_dim, 32, 10_000.0);
+    let (targets, weights, _) = rows(tokens, vocab);
+    let options = |precision| BlockOptions {
+        heads,
+        rotary: &rotary,
+        epsilon: 0.1,
+        dropout: 0.2,
+        precision,
+        name: "layer",
+    };
+    let (square, wide): (&[usize], &[usize]) = (&[width, width], &[inner, width]);
+    let dims: [&[usize]; 11] = [
+        &[tokens, width],
+        &[width],
+        square,
+        square,
+        square,
+        square,
+        &[width],
+        wide,
+        wide,
+        &[width, inner],
+        &[vocab, width],
+    ];
+    let stream = &mut Key::root(7).child("bf16").stream();
+    let inputs: Vec<Tensor> = dims.iter().map(|dims| (draw(stream, dims) * 0.3).unwrap()).collect();
+    let run = |precision, composed: bool| {
+        let loss = |x: &[Tensor]| {
+            let out = block(x, lengths, options(precision), Mode::Train(&key), composed)?;
+            Ok(match composed {
+                false => ops::head_cross_entropy(&out, &x[10], &targets, &weights, precision)?,
+                true => {
+                    composed::head_cross_entropy(&out, &x[10], &targets, &weights, None, precision)?
+                }
+            }
+            .loss)
+        };
+        evaluate(&loss, &inputs, &mut None)
+    };
+    let (value, gradients) = run(Precision::Bf16, false);
+    let (twin_value, twin_gradients) = run(Precision::Bf16, true);
+    let (exact_value, exact_gradients) = run(F32, false);
+    assert_close("loss", &numbers(&value), &numbers(&twin_value), 1e-4);
+    assert_ne!(numbers(&value), numbers(&exact_value));
+    for (i, gradient) in gradients.iter().enumerate() {
+        let gradient = numbers(gradient);
+        assert_close(&format!("argument {i}"), &gradient, &numbers(&twin_gradients[i]), 0.02);
+        assert_close(&format!("argument {i}"), &gradient, &numbers(&exact_gradients[i]), 0.04);
+    }
+}
+
 /// Targets, weights (some zero, some negative) and entropy weights of `rows` rows.
 fn rows(rows: usize, vocab: usize) -> (Vec<u32>, Vec<f32>, Vec<f32>) {
     let mut stream = Key::root(8).stream();
@@ -256,18 +324,25 @@ fn head_cross_entropy() {
         check(
             &format!("head_cross_entropy of {count}"),
             &[&[count, 6], &[vocab, 6]],
-            &|x| Ok(ops::head_cross_entropy(&x[0], &x[1], &targets, &weights)?.loss),
+            &|x| Ok(ops::head_cross_entropy(&x[0], &x[1], &targets, &weights, F32)?.loss),
             Some(&|x| {
-                Ok(composed::head_cross_entropy(&x[0], &x[1], &targets, &weights, None)?.loss)
+                Ok(composed::head_cross_entropy(&x[0], &x[1], &targets, &weights, None, F32)?.loss)
             }),
         );
         check(
             &format!("head_policy_loss of {count}"),
             &[&[count, 6], &[vocab, 6]],
-            &|x| Ok(ops::head_policy_loss(&x[0], &x[1], &targets, &weights, &entropy)?.loss),
+            &|x| Ok(ops::head_policy_loss(&x[0], &x[1], &targets, &weights, &entropy, F32)?.loss),
             Some(&|x| {
-                Ok(composed::head_cross_entropy(&x[0], &x[1], &targets, &weights, Some(&entropy))?
-                    .loss)
+                Ok(composed::head_cross_entropy(
+                    &x[0],
+                    &x[1],
+                    &targets,
+                    &weights,
+                    Some(&entropy),
+                    F32,
+                )?
+                .loss)
             }),
         );
     }
@@ -282,11 +357,11 @@ fn a_tied_head_gets_both_gradients() {
         &[&[5, 6]],
         &|x| {
             let hidden = ops::embedding(&x[0], &ids, 4)?;
-            Ok(ops::head_cross_entropy(&hidden, &x[0], &targets, &weights)?.loss)
+            Ok(ops::head_cross_entropy(&hidden, &x[0], &targets, &weights, F32)?.loss)
         },
         Some(&|x| {
             let hidden = composed::embedding(&x[0], &ids, &4.into())?;
-            Ok(composed::head_cross_entropy(&hidden, &x[0], &targets, &weights, None)?.loss)
+            Ok(composed::head_cross_entropy(&hidden, &x[0], &targets, &weights, None, F32)?.loss)
         }),
     );
 }
@@ -296,12 +371,14 @@ fn scores_of_rows_agree() {
     let (targets, weights, entropy) = rows(150, 30);
     let stream = &mut Key::root(1).stream();
     let (hidden, head) = (draw(stream, &[150, 6]), draw(stream, &[30, 6]));
-    let fused = ops::head_policy_loss(&hidden, &head, &targets, &weights, &entropy).unwrap().scores;
-    let twin = composed::head_cross_entropy(&hidden, &head, &targets, &weights, Some(&entropy));
+    let fused =
+        ops::head_policy_loss(&hidden, &head, &targets, &weights, &entropy, F32).unwrap().scores;
+    let twin =
+        composed::head_cross_entropy(&hidden, &head, &targets, &weights, Some(&entropy), F32);
     let twin = twin.unwrap().scores;
     assert_close("log-probabilities", &fused.log_probs, &twin.log_probs, 1e-6);
     assert_close("entropies", &fused.entropies, &twin.entropies, 1e-6);
-    let alone = ops::head_log_probs(&hidden, &head, &targets, &weights).unwrap();
+    let alone = ops::head_log_probs(&hidden, &head, &targets, &weights, F32).unwrap();
     for (i, weight) in weights.iter().enumerate() {
         let expected = if *weight == 0.0 { 0.0 } else { fused.log_probs[i] };
         assert_eq!(alone.log_probs[i], expected);
@@ -447,8 +524,14 @@ fn wrong_shapes_are_named() {
         "embedding: id 2 is outside of a vocabulary of 2"
     );
     let rotary = Rotary::new(3, 4, 10.0);
-    let options =
-        BlockOptions { heads: 1, rotary: &rotary, epsilon: 0.1, dropout: 0.0, name: "layer" };
+    let options = BlockOptions {
+        heads: 1,
+        rotary: &rotary,
+        epsilon: 0.1,
+        dropout: 0.0,
+        precision: F32,
+        name: "layer",
+    };
     let all: Vec<Tensor> = (0..10).map(|_| x.clone()).collect();
     assert_eq!(
         message(block(&all, &[1, 2], options, Mode::Evaluate, false)),

@@ -7,7 +7,7 @@ mod transformer;
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use textgan_nn::kernels::InstructionSet;
+use textgan_nn::kernels::{InstructionSet, Precision};
 use textgan_nn::ops::{self, Relaxation};
 use textgan_nn::{AdamConfig, Builder, Error, Mode, Optimizer, Parameters};
 use textgan_random::Key;
@@ -23,6 +23,7 @@ const SIZES: Sizes = Sizes {
     batch: 13,
     tied: true,
     dropout: 0.2,
+    precision: Precision::F32,
 };
 
 struct Run {
@@ -69,10 +70,10 @@ impl Run {
     }
 }
 
-fn bits_with(threads: usize) -> BTreeMap<String, Vec<u32>> {
+fn bits_with(threads: usize, precision: Precision) -> BTreeMap<String, Vec<u32>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let mut run = Run::new(SIZES);
+        let mut run = Run::new(Sizes { precision, ..SIZES });
         (0..12).for_each(|step| run.step(step));
         run.bits()
     })
@@ -80,23 +81,25 @@ fn bits_with(threads: usize) -> BTreeMap<String, Vec<u32>> {
 
 /// One test, because the instruction set belongs to the whole process. The portable kernels add
 /// products without fusing them; those with fused multiply-adds give the same bits whatever their
-/// width.
+/// width, and pairs of bf16 taken apart too.
 #[test]
 fn bits_depend_on_no_number_of_threads_and_on_no_width() {
-    let mut fused = None;
-    for set in InstructionSet::ALL {
-        if set.select() != set {
-            println!("this processor has no {}", set.name());
-            continue;
-        }
-        let expected = bits_with(1);
-        for threads in [1, 2, 4] {
-            let same = bits_with(threads) == expected;
-            assert!(same, "{} on {threads} threads gives other bits", set.name());
-        }
-        if set > InstructionSet::Portable {
-            let same = *fused.get_or_insert_with(|| expected.clone()) == expected;
-            assert!(same, "{} gives other bits than AVX2", set.name());
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut fused = None;
+        for set in InstructionSet::ALL {
+            if set.select() != set {
+                println!("this processor has no {}", set.name());
+                continue;
+            }
+            let expected = bits_with(1, precision);
+            for threads in [1, 2, 4] {
+                let same = bits_with(threads, precision) == expected;
+                assert!(same, "{} on {threads} threads gives other bits", set.name());
+            }
+            if set > InstructionSet::Portable {
+                let same = *fused.get_or_insert_with(|| expected.clone()) == expected;
+                assert!(same, "{} gives other bits than AVX2 in {precision:?}", set.name());
+            }
         }
     }
     InstructionSet::detected().select();

@@ -55,8 +55,13 @@ impl Game<'_> {
             .generator
             .hidden(&context, real, Mode::Train(&dropout.child("generator")))?
             .flatten_to(1)?;
-        let head =
-            ops::head_cross_entropy(&hidden, self.generator.head(), real.targets(), &weights)?;
+        let head = ops::head_cross_entropy(
+            &hidden,
+            self.generator.head(),
+            real.targets(),
+            &weights,
+            self.generator.precision(),
+        )?;
         let nll = f64::from(head.loss.to_scalar::<f32>()?);
         match charge {
             None => Ok(Likelihood { loss: head.loss, nll, kl: None }),

@@ -62,6 +62,12 @@ pub const DUELS: &[Duel] = &[
         opponent: Opponent::PyTorch,
     },
     Duel {
+        name: "likelihood-big-bf16",
+        bar: 0.95,
+        what: "the same, products of bf16 (PyTorch: autocast)",
+        opponent: Opponent::PyTorch,
+    },
+    Duel {
         name: "likelihood-small",
         bar: 0.50,
         what: "transformer step, V 4682 d 64 L 2 T 37 B 64, f32",

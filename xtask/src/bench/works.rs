@@ -10,6 +10,7 @@ use textgan_models::{
     Sizes, Tokens, TransformerConfig, build_discriminator, build_generator, rollouts, sample,
     whole,
 };
+use textgan_nn::kernels::Precision;
 use textgan_nn::ops::{self, Relaxation, softplus};
 use textgan_nn::{AdamConfig, Mode, Optimizer};
 use textgan_random::Key;
@@ -40,8 +41,9 @@ const SMALL: Shape =
 /// The work of that name.
 pub fn work(name: &str, needs: Needs<'_>) -> Result<Work> {
     match name {
-        "likelihood-big" => likelihood(BIG),
-        "likelihood-small" => likelihood(SMALL),
+        "likelihood-big" => likelihood(BIG, Precision::F32),
+        "likelihood-big-bf16" => likelihood(BIG, Precision::Bf16),
+        "likelihood-small" => likelihood(SMALL, Precision::F32),
         "discriminator-gru" => discriminator(gru(), SMALL.vocab, 37),
         "discriminator-cnn" => {
             let config =
@@ -115,8 +117,9 @@ fn no_noise(batch: usize) -> Result<Tensor> {
     Ok(Tensor::from_vec(Vec::<f32>::new(), (batch, 0), &Device::Cpu)?)
 }
 
-fn likelihood(shape: Shape) -> Result<Work> {
-    let generator = shape.generator()?;
+fn likelihood(shape: Shape, precision: Precision) -> Result<Work> {
+    let mut generator = shape.generator()?;
+    generator.set_precision(precision);
     let mut optimizer = Optimizer::new(AdamConfig::default(), generator.parameters())?;
     let texts = texts(shape.vocab, shape.time, shape.batch)?;
     let noise = no_noise(shape.batch)?;
@@ -125,7 +128,8 @@ fn likelihood(shape: Shape) -> Result<Work> {
     Ok(Box::new(move || {
         let context = Context { noise: &noise, labels: None };
         let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
-        let head = ops::head_cross_entropy(&hidden, generator.head(), texts.targets(), &weights)?;
+        let (head, targets) = (generator.head(), texts.targets());
+        let head = ops::head_cross_entropy(&hidden, head, targets, &weights, precision)?;
         optimizer.step(&head.loss.backward()?, 3e-4)?;
         Ok(())
     }))
@@ -234,7 +238,8 @@ fn seqgan_step() -> Result<Work> {
         }
         let context = Context { noise: &noise, labels: None };
         let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
-        let head = ops::head_cross_entropy(&hidden, generator.head(), texts.targets(), &weights)?;
+        let (head, targets) = (generator.head(), texts.targets());
+        let head = ops::head_cross_entropy(&hidden, head, targets, &weights, Precision::F32)?;
         optimizer.step(&head.loss.backward()?, 1e-2)?;
         Ok(())
     }))

@@ -1,7 +1,7 @@
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_nn::kernels::CellKind;
+use textgan_nn::kernels::{CellKind, Precision};
 use textgan_nn::layers::{Recurrent, RecurrentConfig};
 use textgan_nn::{Builder, Init, Mode, Parameters, ops};
 use textgan_random::Key;
@@ -88,6 +88,7 @@ pub(crate) struct LstmGenerator {
     pub(crate) noise: NoiseConfig,
     pub(crate) sizes: Sizes,
     pub(crate) layout: LstmConfig,
+    precision: Precision,
     pub(crate) embedding: Tensor,
     pub(crate) conditioning: Conditioning,
     pub(crate) head: Tensor,
@@ -131,6 +132,7 @@ impl LstmGenerator {
             config: GeneratorConfig::Lstm(layout.clone()),
             parameters,
             noise: noise.clone(),
+            precision: Precision::F32,
             sizes: *sizes,
             layout: layout.clone(),
             embedding,
@@ -191,6 +193,14 @@ impl Generator for LstmGenerator {
 
     fn head(&self) -> &Tensor {
         &self.head
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     fn sampler(&self) -> Result<Box<dyn Sampler>> {

@@ -13,6 +13,7 @@ pub use transformer::TransformerConfig;
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use textgan_nn::kernels::Precision;
 use textgan_nn::{Mode, Parameters, ops};
 use textgan_random::Key;
 
@@ -57,6 +58,14 @@ pub trait Generator: Send + Sync {
 
     /// The weights of the head, `[vocab, width]`: logits are their products with a hidden state.
     fn head(&self) -> &Tensor;
+
+    /// The numbers that products multiply where there is a graph: those of transformer blocks in
+    /// [`hidden`](Self::hidden), and the head's where a loss is told to. Weights, gradients and all
+    /// other arithmetic are `f32`, and so are samplers and saved folders.
+    fn precision(&self) -> Precision;
+
+    /// Changes [`precision`](Self::precision); it begins as `f32`.
+    fn set_precision(&mut self, precision: Precision);
 
     /// A snapshot of the current weights that samples.
     ///

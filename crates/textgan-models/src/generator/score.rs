@@ -38,7 +38,14 @@ pub fn token_log_probs_at(
     let at = |temperature: &f32| -> Result<Vec<f32>> {
         // The head is linear, without a bias: scaling what it reads scales the logits.
         let scaled = hidden.affine(1.0 / f64::from(*temperature), 0.0)?;
-        Ok(ops::head_log_probs(&scaled, generator.head(), targets, &weights)?.log_probs)
+        Ok(ops::head_log_probs(
+            &scaled,
+            generator.head(),
+            targets,
+            &weights,
+            generator.precision(),
+        )?
+        .log_probs)
     };
     temperatures.iter().map(at).collect()
 }

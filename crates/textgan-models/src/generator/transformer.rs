@@ -1,7 +1,7 @@
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_nn::kernels::Rotary;
+use textgan_nn::kernels::{Precision, Rotary};
 use textgan_nn::{Builder, Init, Mode, Parameters, ops};
 use textgan_random::Key;
 
@@ -100,6 +100,7 @@ pub(crate) struct TransformerGenerator {
     pub(crate) sizes: Sizes,
     parameters: Parameters,
     pub(crate) layout: TransformerConfig,
+    precision: Precision,
     pub(crate) embedding: Tensor,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Tensor,
@@ -193,6 +194,7 @@ impl TransformerGenerator {
         Ok(Self {
             config: GeneratorConfig::Transformer(layout.clone()),
             noise: noise.clone(),
+            precision: Precision::F32,
             sizes: *sizes,
             parameters,
             layout: layout.clone(),
@@ -248,6 +250,7 @@ impl Generator for TransformerGenerator {
                 rotary: &self.rotary,
                 epsilon: self.layout.norm_epsilon,
                 dropout: self.layout.dropout,
+                precision: self.precision,
                 name: &format!("layers.{index}"),
             };
             stream = ops::transformer_block(&stream, block.weights(), lengths, options, mode)?;
@@ -258,6 +261,14 @@ impl Generator for TransformerGenerator {
 
     fn head(&self) -> &Tensor {
         &self.head
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     fn sampler(&self) -> Result<Box<dyn Sampler>> {

@@ -15,6 +15,7 @@ fn loss(generator: &dyn Generator, mode: Mode<'_>) -> candle_core::Tensor {
         generator.head(),
         sequences.targets(),
         &sequences.weights(),
+        generator.precision(),
     )
     .unwrap()
     .loss

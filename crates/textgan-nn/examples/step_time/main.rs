@@ -12,7 +12,7 @@ mod transformer;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor, Var};
-use textgan_nn::kernels::InstructionSet;
+use textgan_nn::kernels::{InstructionSet, Precision};
 use textgan_nn::{AdamConfig, Builder, Mode, Optimizer, Parameters, Result, ops};
 use textgan_random::Key;
 use transformer::{Sizes, Transformer};
@@ -34,6 +34,7 @@ const SIZES: [(&str, Sizes); 3] = [
             batch: 64,
             tied: false,
             dropout: 0.0,
+            precision: Precision::F32,
         },
     ),
     (
@@ -48,6 +49,7 @@ const SIZES: [(&str, Sizes); 3] = [
             batch: 64,
             tied: true,
             dropout: 0.25,
+            precision: Precision::F32,
         },
     ),
     (
@@ -62,6 +64,7 @@ const SIZES: [(&str, Sizes); 3] = [
             batch: 64,
             tied: false,
             dropout: 0.0,
+            precision: Precision::F32,
         },
     ),
 ];
@@ -165,12 +168,14 @@ fn operations(sizes: Sizes) -> Result<()> {
         ("embedding", Box::new(|| ops::embedding(&head, &ids, (batch, time)))),
         (
             "head_cross_entropy",
-            Box::new(|| Ok(ops::head_cross_entropy(&flat(&x)?, &head, &ids, &weights)?.loss)),
+            Box::new(|| {
+                Ok(ops::head_cross_entropy(&flat(&x)?, &head, &ids, &weights, Precision::F32)?.loss)
+            }),
         ),
         (
             "head_log_probs",
             Box::new(|| {
-                ops::head_log_probs(&flat(&x)?, &head, &ids, &weights)?;
+                ops::head_log_probs(&flat(&x)?, &head, &ids, &weights, Precision::F32)?;
                 Ok(x.as_tensor().clone())
             }),
         ),

@@ -1,7 +1,7 @@
 //! A small Llama-like language model over this crate's operations.
 
 use candle_core::Tensor;
-use textgan_nn::kernels::Rotary;
+use textgan_nn::kernels::{Precision, Rotary};
 use textgan_nn::layers::{
     Embedding, EmbeddingConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig,
 };
@@ -21,6 +21,8 @@ pub struct Sizes {
     /// Whether the head is the embedding.
     pub tied: bool,
     pub dropout: f32,
+    /// Of products.
+    pub precision: Precision,
 }
 
 struct Block {
@@ -100,13 +102,14 @@ impl Transformer {
 
     /// `[batch * time, width]` of `ids: [batch, time]`.
     pub fn hidden(&self, ids: &[u32], mode: Mode<'_>) -> Result<Tensor> {
-        let Sizes { heads, time, dropout, .. } = self.sizes;
+        let Sizes { heads, time, dropout, precision, .. } = self.sizes;
         let lengths = vec![time; ids.len() / time];
         let mut x = self.embedding.forward(ids, (ids.len(), 1))?.squeeze(1)?;
         for (layer, block) in self.blocks.iter().enumerate() {
             let name = &format!("layers.{layer}");
             let rotary = &self.rotary;
-            let options = ops::BlockOptions { heads, rotary, epsilon: 1e-5, dropout, name };
+            let options =
+                ops::BlockOptions { heads, rotary, epsilon: 1e-5, dropout, precision, name };
             x = ops::transformer_block(&x, block.weights(), &lengths, options, mode)?;
         }
         self.norm.forward(&x)
@@ -116,7 +119,8 @@ impl Transformer {
     pub fn loss(&self, ids: &[u32], targets: &[u32], mode: Mode<'_>) -> Result<Tensor> {
         let hidden = self.hidden(ids, mode)?;
         let weights = vec![1.0 / targets.len() as f32; targets.len()];
-        Ok(ops::head_cross_entropy(&hidden, self.head(), targets, &weights)?.loss)
+        Ok(ops::head_cross_entropy(&hidden, self.head(), targets, &weights, self.sizes.precision)?
+            .loss)
     }
 
     /// `[vocab, width]`.

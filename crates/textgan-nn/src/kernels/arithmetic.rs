@@ -84,11 +84,6 @@ fn bf16(x: f32) -> u16 {
     (bits >> 16) as u16
 }
 
-/// `x` as bf16 holds it.
-pub(crate) fn round_to_bf16(x: f32) -> f32 {
-    f32::from_bits(u32::from(bf16(x)) << 16)
-}
-
 /// One way to add to sums of terms.
 pub(super) trait Arithmetic {
     type Term: Term;
@@ -167,6 +162,11 @@ impl Arithmetic for Dot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `x` as bf16 holds it.
+    fn round_to_bf16(x: f32) -> f32 {
+        f32::from_bits(u32::from(bf16(x)) << 16)
+    }
 
     #[test]
     fn bf16_rounds_to_the_nearest_and_ties_to_even() {

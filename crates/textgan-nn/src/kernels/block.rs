@@ -9,7 +9,7 @@ use super::attention::{Heads, Sequence, attention, attention_backward};
 use super::buffer::Buffer;
 use super::norm::{rms_norm, rms_norm_backward};
 use super::pointwise::{add, add_dropped, dropout, swiglu, swiglu_backward};
-use super::{Noise, Packed, Rotary, Start, Strided};
+use super::{Noise, Packed, Precision, Rotary, Start, Strided};
 
 /// Sizes of a block.
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +49,29 @@ struct Products {
     down: Packed,
 }
 
+/// The way that a pass takes through a block.
+#[derive(Clone, Copy)]
+enum Towards {
+    /// `y = x W^T`.
+    Outputs,
+    /// `dx = dy W`.
+    Inputs,
+}
+
 impl Weights<'_> {
-    /// The weights packed by `pack(weight, outputs, inputs)`.
-    fn pack(&self, layout: Layout, pack: fn(&[f32], usize, usize) -> Packed) -> Products {
-        let Layout { width, inner, .. } = layout;
+    /// The weights, packed for the products of one direction.
+    fn pack(&self, pass: Pass<'_>, towards: Towards) -> Products {
+        let Layout { width, inner, .. } = pass.layout;
+        let pack = |weight: &[f32], outputs: usize, inputs: usize| match towards {
+            Towards::Outputs => {
+                let weight = Strided::transposed(weight, inputs);
+                Packed::with_precision(pass.precision, weight, inputs, outputs)
+            }
+            Towards::Inputs => {
+                let weight = Strided::rows(weight, inputs);
+                Packed::with_precision(pass.precision, weight, outputs, inputs)
+            }
+        };
         let ((qkv, output), (gate_up, down)) = rayon::join(
             || (pack(&self.qkv.concat(), 3 * width, width), pack(self.output, width, width)),
             || (pack(&self.gate_up.concat(), 2 * inner, width), pack(self.down, width, inner)),
@@ -81,6 +100,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) layout: Layout,
     pub(crate) rotary: &'a Rotary,
     pub(crate) epsilon: f32,
+    /// Of the products with weights; attention is computed in `f32`.
+    pub(crate) precision: Precision,
     /// The share that the two dropouts set to zero.
     pub(crate) dropout: f32,
     /// The masks of what attention and SwiGLU add: row `i` is token `i`. None: no dropout.
@@ -148,10 +169,7 @@ pub(crate) fn forward(pass: Pass<'_>, weights: Weights<'_>, x: &[f32], y: &mut [
         gate_up: Buffer::new(tokens * 2 * inner),
         gated: Buffer::new(tokens * inner),
     };
-    let Products { qkv, output, gate_up, down } = weights
-        .pack(pass.layout, |weight, outputs, inputs| {
-            Packed::new(Strided::transposed(weight, inputs), inputs, outputs)
-        });
+    let Products { qkv, output, gate_up, down } = weights.pack(pass, Towards::Outputs);
 
     let mut cut_normed_1 = Cutter(&mut kept.normed_1);
     let mut cut_qkv = Cutter(&mut kept.qkv);
@@ -283,10 +301,7 @@ pub(crate) fn backward(
     let Layout { width, inner, .. } = pass.layout;
     let tokens = x.len() / width;
     let sizes = pass.layout.sizes();
-    let Products { qkv, output, gate_up, down } = weights
-        .pack(pass.layout, |weight, outputs, inputs| {
-            Packed::new(Strided::rows(weight, inputs), outputs, inputs)
-        });
+    let Products { qkv, output, gate_up, down } = weights.pack(pass, Towards::Inputs);
 
     let mut dqkv = Buffer::new(tokens * 3 * width);
     let mut dadded_1 = Buffer::new(tokens * width);
@@ -376,7 +391,8 @@ pub(crate) fn backward(
     }
     // `dW = dy^T x` over all tokens.
     let product = |dy: &[f32], outputs: usize, x: &[f32], inputs: usize, dweight: &mut [f32]| {
-        let x = Packed::new(Strided::rows(x, inputs), tokens, inputs);
+        let x = Strided::rows(x, inputs);
+        let x = Packed::with_precision(pass.precision, x, tokens, inputs);
         let dy = Strided::transposed(dy, outputs);
         x.multiply_on_all_threads(outputs, dy, Start::Zero, dweight, inputs);
     };

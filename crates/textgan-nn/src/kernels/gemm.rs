@@ -70,7 +70,13 @@ fn multiply(
         return Packed::new(b, k, n).multiply_on_all_threads(m, a, start, c, n);
     }
     let mut turned = Buffer::new(n * m);
-    Packed::new(a.turned(), k, m).multiply_on_all_threads(n, b.turned(), Start::Zero, &mut turned, m);
+    Packed::new(a.turned(), k, m).multiply_on_all_threads(
+        n,
+        b.turned(),
+        Start::Zero,
+        &mut turned,
+        m,
+    );
     c[..m * n].par_chunks_exact_mut(n).enumerate().for_each(|(row, c)| {
         for (c, turned) in c.iter_mut().zip(turned[row..].iter().step_by(m)) {
             *c = if accumulate { *c + turned } else { *turned };

@@ -1,6 +1,8 @@
 //! Matrix products with one side packed: the one loop under every product of this crate.
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::arithmetic::{PANEL, Pair, Term};
 use super::product::{Output, Product};
@@ -11,7 +13,8 @@ const TURNED: usize = 64;
 const PARALLEL: usize = 1 << 16;
 
 /// The numbers that a product multiplies. Sums are `f32` either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// As they are.
     #[default]

@@ -11,7 +11,7 @@ pub use super::composed_convolution::text_convolution;
 pub use super::composed_recurrent::recurrent_sequence;
 use super::{BlockOptions, BlockWeights, HeadLoss, HeadScores, Relaxation};
 use crate::Result;
-use crate::kernels::{Noise, Rotary};
+use crate::kernels::{Noise, Precision, Rotary};
 
 /// See [`super::linear`].
 ///
@@ -125,22 +125,38 @@ pub fn transformer_block(
     };
     let [attention_key, mlp_key] = keys;
 
+    let linear = |x: &Tensor, weight: &Tensor| -> Result<Tensor> {
+        linear(&rounded(x, options.precision)?, &rounded(weight, options.precision)?, None)
+    };
+
     let normed = rms_norm(stream, weights.attention_norm, options.epsilon)?;
     let attended = causal_attention(
-        &padded(&linear(&normed, weights.query, None)?)?,
-        &padded(&linear(&normed, weights.key, None)?)?,
-        &padded(&linear(&normed, weights.value, None)?)?,
+        &padded(&linear(&normed, weights.query)?)?,
+        &padded(&linear(&normed, weights.key)?)?,
+        &padded(&linear(&normed, weights.value)?)?,
         options.heads,
         options.rotary,
     )?;
     let attended = attended.reshape((batch * time, width))?.index_select(&places, 0)?;
-    let added = linear(&attended, weights.output, None)?;
+    let added = linear(&attended, weights.output)?;
     let stream = (stream + dropped(added, attention_key)?)?;
 
     let normed = rms_norm(&stream, weights.feed_forward_norm, options.epsilon)?;
-    let (gate, up) = (linear(&normed, weights.gate, None)?, linear(&normed, weights.up, None)?);
-    let added = linear(&swiglu(&gate, &up)?, weights.down, None)?;
+    let (gate, up) = (linear(&normed, weights.gate)?, linear(&normed, weights.up)?);
+    let added = linear(&swiglu(&gate, &up)?, weights.down)?;
     Ok((&stream + dropped(added, mlp_key)?)?)
+}
+
+/// `x` as a product of that precision multiplies it. The gradient passes as if nothing had been
+/// rounded.
+fn rounded(x: &Tensor, precision: Precision) -> Result<Tensor> {
+    match precision {
+        Precision::F32 => Ok(x.clone()),
+        Precision::Bf16 => {
+            let rounded = x.detach().to_dtype(DType::BF16)?.to_dtype(x.dtype())?;
+            Ok((x + (rounded - x.detach())?)?)
+        }
+    }
 }
 
 /// Causal self-attention with rotary positions, which queries and keys, `[batch, time, width]`, are
@@ -203,13 +219,15 @@ pub fn head_cross_entropy(
     targets: &[u32],
     weights: &[f32],
     entropy_weights: Option<&[f32]>,
+    precision: Precision,
 ) -> Result<HeadLoss> {
     let rows = targets.len();
     let (device, dtype) = (hidden.device(), hidden.dtype());
     let column = |values: &[f32]| -> Result<Tensor> {
         Ok(Tensor::from_slice(values, (rows, 1), device)?.to_dtype(dtype)?)
     };
-    let log_probs = log_softmax(&hidden.matmul(&head.t()?)?)?;
+    let logits = rounded(hidden, precision)?.matmul(&rounded(head, precision)?.t()?)?;
+    let log_probs = log_softmax(&logits)?;
     let entropies = (&log_probs * log_probs.exp()?)?.sum_keepdim(1)?.neg()?;
     let targets = Tensor::from_slice(targets, (rows, 1), device)?;
     let target_log_probs = log_probs.gather(&targets, 1)?;

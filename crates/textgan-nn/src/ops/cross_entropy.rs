@@ -9,7 +9,7 @@ use super::storage::{tensor, with_slices};
 use crate::Result;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::softmax::{RowScore, nll_gradient_row, policy_gradient_row, score_row};
-use crate::kernels::{Packed, Start, Strided};
+use crate::kernels::{Packed, Precision, Start, Strided};
 
 /// The result of [`head_cross_entropy`].
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct HeadScores {
 /// Maximum likelihood has `w_i = 1 / tokens`; a policy gradient has an advantage there, so every
 /// such loss is this one operation. Rows whose weight is zero (padding) cost nothing. The logits
 /// `[rows, vocab]` never exist as a whole: rows are taken in chunks, and the gradients are computed
-/// on the way forward.
+/// on the way forward. Products are of numbers of `precision`; all else is `f32`.
 ///
 /// # Shapes
 /// `hidden: [rows, width]`, `head: [vocab, width]`, `targets` and `weights`: one a row.
@@ -47,9 +47,10 @@ pub fn head_cross_entropy(
     head: &Tensor,
     targets: &[u32],
     weights: &[f32],
+    precision: Precision,
 ) -> Result<HeadLoss> {
     check("head_cross_entropy", hidden, head, targets, weights)?;
-    loss(hidden, head, &Rows { targets, weights, entropy_weights: None })
+    loss(hidden, head, &Rows { targets, weights, entropy_weights: None }, precision)
 }
 
 /// [`head_cross_entropy`] with an entropy bonus: `- sum_i u_i H_i` is added to the loss, `H_i` being
@@ -67,11 +68,13 @@ pub fn head_policy_loss(
     targets: &[u32],
     weights: &[f32],
     entropy_weights: &[f32],
+    precision: Precision,
 ) -> Result<HeadLoss> {
     const NAME: &str = "head_policy_loss";
     check(NAME, hidden, head, targets, weights)?;
     same(NAME, "number of rows and of entropy weights", targets.len(), entropy_weights.len())?;
-    loss(hidden, head, &Rows { targets, weights, entropy_weights: Some(entropy_weights) })
+    let rows = Rows { targets, weights, entropy_weights: Some(entropy_weights) };
+    loss(hidden, head, &rows, precision)
 }
 
 /// The scores of [`head_cross_entropy`] alone, without a gradient. Rows with weight zero are
@@ -87,10 +90,11 @@ pub fn head_log_probs(
     head: &Tensor,
     targets: &[u32],
     weights: &[f32],
+    precision: Precision,
 ) -> Result<HeadScores> {
     check("head_log_probs", hidden, head, targets, weights)?;
-    Ok(loss(&hidden.detach(), &head.detach(), &Rows { targets, weights, entropy_weights: None })?
-        .scores)
+    let rows = Rows { targets, weights, entropy_weights: None };
+    Ok(loss(&hidden.detach(), &head.detach(), &rows, precision)?.scores)
 }
 
 fn check(
@@ -127,16 +131,23 @@ impl Rows<'_> {
     }
 }
 
-fn loss(hidden: &Tensor, head: &Tensor, rows: &Rows<'_>) -> Result<HeadLoss> {
+fn loss(hidden: &Tensor, head: &Tensor, rows: &Rows<'_>, precision: Precision) -> Result<HeadLoss> {
     if !fused(&[hidden, head]) {
         let Rows { targets, weights, entropy_weights } = *rows;
-        return composed::head_cross_entropy(hidden, head, targets, weights, entropy_weights);
+        return composed::head_cross_entropy(
+            hidden,
+            head,
+            targets,
+            weights,
+            entropy_weights,
+            precision,
+        );
     }
     let (hidden, head) = (hidden.contiguous()?, head.contiguous()?);
     let wanted = Wanted { hidden: hidden.track_op(), head: head.track_op() };
     let (_, width) = hidden.dims2()?;
     let outcome = with_slices([&hidden, &head], |[hidden, head]| {
-        Ok(compute(hidden, head, width, rows, wanted))
+        Ok(compute(hidden, head, width, rows, precision, wanted))
     })?;
     let operation = Known {
         value: outcome.value,
@@ -167,7 +178,14 @@ const TILE: usize = 48;
 /// Rows whose logits exist at the same time.
 const CHUNK: usize = 16 * TILE;
 
-fn compute(hidden: &[f32], head: &[f32], width: usize, rows: &Rows<'_>, wanted: Wanted) -> Outcome {
+fn compute(
+    hidden: &[f32],
+    head: &[f32],
+    width: usize,
+    rows: &Rows<'_>,
+    precision: Precision,
+    wanted: Wanted,
+) -> Outcome {
     let row_count = rows.targets.len();
     let vocab = head.len() / width.max(1);
     let counted = rows.counted();
@@ -177,8 +195,9 @@ fn compute(hidden: &[f32], head: &[f32], width: usize, rows: &Rows<'_>, wanted: 
     let mut dpacked = vec![0.0; if wanted.hidden { packed.len() } else { 0 }];
     let mut dhead = vec![0.0; if wanted.head { head.len() } else { 0 }];
     let mut logits = Buffer::new(CHUNK.min(counted.len()) * vocab);
-    let outward = Packed::new(Strided::transposed(head, width), width, vocab);
-    let inward = wanted.hidden.then(|| Packed::new(Strided::rows(head, width), vocab, width));
+    let pack = |matrix, depth, columns| Packed::with_precision(precision, matrix, depth, columns);
+    let outward = pack(Strided::transposed(head, width), width, vocab);
+    let inward = wanted.hidden.then(|| pack(Strided::rows(head, width), vocab, width));
     for (chunk, (counted, scores)) in
         counted.chunks(CHUNK).zip(scores.chunks_mut(CHUNK)).enumerate()
     {
@@ -204,7 +223,7 @@ fn compute(hidden: &[f32], head: &[f32], width: usize, rows: &Rows<'_>, wanted: 
             inward.multiply_on_all_threads(counted.len(), gradients, Start::Zero, dpacked, width);
         }
         if wanted.head {
-            let hidden = Packed::new(Strided::rows(packed, width), counted.len(), width);
+            let hidden = pack(Strided::rows(packed, width), counted.len(), width);
             let gradients = Strided::transposed(logits, vocab);
             hidden.multiply_on_all_threads(vocab, gradients, Start::Output, &mut dhead, width);
         }

@@ -7,7 +7,7 @@ use super::bundle::Bundle;
 use super::composed;
 use super::storage::{cpu_slice, tensor, with_slices};
 use crate::kernels::block::{self, Kept, Layout, Pass, Weights};
-use crate::kernels::{Noise, Rotary};
+use crate::kernels::{Noise, Precision, Rotary};
 use crate::{Error, Mode, Result};
 
 const NAME: &str = "transformer_block";
@@ -66,6 +66,8 @@ pub struct BlockOptions<'a> {
     pub epsilon: f32,
     /// Dropout, in training, of what attention and SwiGLU add to the stream.
     pub dropout: f32,
+    /// Numbers that the products with weights multiply; everything else is `f32`.
+    pub precision: Precision,
     /// Names the two masks, `{name}.attention` and `{name}.mlp`.
     pub name: &'a str,
 }
@@ -107,6 +109,7 @@ pub fn transformer_block(
         rotary: options.rotary.clone(),
         lengths: lengths.to_vec(),
         epsilon: options.epsilon,
+        precision: options.precision,
         dropout: options.dropout,
         noise: keys.map(|key| key.map(|key| Noise::new(&key))),
         kept: OnceLock::new(),
@@ -166,6 +169,7 @@ struct Block {
     rotary: Rotary,
     lengths: Vec<usize>,
     epsilon: f32,
+    precision: Precision,
     dropout: f32,
     /// Of what attention and SwiGLU add.
     noise: [Option<Noise>; 2],
@@ -178,6 +182,7 @@ impl Block {
             layout: self.layout,
             rotary: &self.rotary,
             epsilon: self.epsilon,
+            precision: self.precision,
             dropout: self.dropout,
             noise: self.noise,
             lengths: &self.lengths,

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_nn::AdamConfig;
+use textgan_nn::kernels::Precision;
 
 /// The `[train]` table: what all phases share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +26,10 @@ pub struct TrainConfig {
     /// Batches whose sentences are sorted by length before they are cut, so that a batch holds
     /// sentences of like length and little padding. 1 does not sort.
     pub length_window: usize,
+    /// What the products of the generator's training multiply: `f32`, or `bf16`, which is faster
+    /// on processors with AVX-512 bf16 and slower on others. Weights, sums, samples and everything
+    /// else are `f32` in both.
+    pub precision: Precision,
     /// Steps between two lines of `metrics.jsonl`; a line holds the mean since the one before.
     pub log_every: u64,
     /// Steps between two checkpoints. One is also written where a phase begins, and on Ctrl-C.
@@ -54,6 +59,7 @@ impl Default for TrainConfig {
         Self {
             batch_size: 64,
             length_window: 8,
+            precision: Precision::F32,
             log_every: 10,
             checkpoint_every: 200,
             keep_checkpoints: 1,

@@ -63,6 +63,7 @@ fn policy_loss(
         sequences.targets(),
         &weights,
         &bonus,
+        game.generator.precision(),
     )?
     .loss)
 }

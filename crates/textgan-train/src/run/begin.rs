@@ -92,8 +92,9 @@ impl Recipe<'_> {
     {
         let device = &Device::Cpu;
         let sizes = self.sizes(data);
-        let generator =
+        let mut generator =
             build_generator(self.generator, self.noise, &sizes, &key.child("generator"), device)?;
+        generator.set_precision(self.train.precision);
         let discriminator = match self.discriminator {
             Some(config) => Some(build_discriminator(
                 config,
