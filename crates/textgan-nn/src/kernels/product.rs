@@ -333,25 +333,24 @@ impl<T: Term> Part<'_, T> {
         let panels: [&[[T; PANEL]]; PANELS] = std::array::from_fn(|p| {
             &self.panels[(panel + p) * self.panel_len..][self.terms.clone()]
         });
-        let mut sums: Sums<ROWS, PANELS> = [[[0.0; PANEL]; PANELS]; ROWS];
-        match self.a {
+        let sums = match self.a {
             Left::Rows(a) => {
                 let values = a.values.get(first * a.row_stride..).unwrap_or_default();
                 match a.column_stride {
-                    1 => sum_rows::<A, ROWS, PANELS>(panels, values, a.row_stride, &mut sums),
+                    1 => sum_rows::<A, ROWS, PANELS>(panels, values, a.row_stride),
                     stride => {
                         let columns = values.chunks(stride).map(|column| {
                             column.first_chunk().expect("a column has all rows of its block")
                         });
-                        sum_columns::<A, ROWS, PANELS>(panels, columns, &mut sums);
+                        sum_columns::<A, ROWS, PANELS>(panels, columns)
                     }
                 }
             }
             Left::Blocks(values) => {
                 let (columns, _) = values[first * self.terms.len()..].as_chunks::<ROWS>();
-                sum_columns::<A, ROWS, PANELS>(panels, columns.iter(), &mut sums);
+                sum_columns::<A, ROWS, PANELS>(panels, columns.iter())
             }
-        }
+        };
         for (r, sums) in sums.iter().enumerate() {
             for (p, sums) in sums.iter().enumerate() {
                 let column = (panel + p) * PANEL;
@@ -363,7 +362,8 @@ impl<T: Term> Part<'_, T> {
                 match self.start {
                     Start::Zero => match out.first_chunk_mut() {
                         Some(out) => *out = *sums,
-                        None => out.copy_from_slice(&sums[..width]),
+                        // No `copy_from_slice`: it would be called for whole panels too.
+                        None => out.iter_mut().zip(sums).rev().for_each(|(out, sum)| *out = *sum),
                     },
                     Start::Bias(bias) => {
                         for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[column..]) {
@@ -381,28 +381,25 @@ impl<T: Term> Part<'_, T> {
     }
 }
 
-/// `sums = A panels`, where row `r` of `A` begins at `values[r * stride]`.
-///
-/// The sums are a local variable until they are complete: that keeps them in registers.
+/// `A panels`, where row `r` of `A` begins at `values[r * stride]`.
 #[inline(always)]
 fn sum_rows<A: Arithmetic, const ROWS: usize, const PANELS: usize>(
     panels: [&[[A::Term; PANEL]]; PANELS],
     values: &[A::Term],
     stride: usize,
-    sums: &mut Sums<ROWS, PANELS>,
-) {
+) -> Sums<ROWS, PANELS> {
     let terms = panels[0].len();
     let panels = panels.map(|panel| &panel[..terms]);
     let rows: [&[A::Term]; ROWS] = std::array::from_fn(|r| &values[r * stride..][..terms]);
-    let mut local = [[[0.0; PANEL]; PANELS]; ROWS];
+    let mut sums = [[[0.0; PANEL]; PANELS]; ROWS];
     for i in 0..terms {
         for r in 0..ROWS {
             for p in 0..PANELS {
-                A::add(&mut local[r][p], rows[r][i], &panels[p][i]);
+                A::add(&mut sums[r][p], rows[r][i], &panels[p][i]);
             }
         }
     }
-    *sums = local;
+    sums
 }
 
 /// The same, of the columns of `A`.
@@ -410,19 +407,18 @@ fn sum_rows<A: Arithmetic, const ROWS: usize, const PANELS: usize>(
 fn sum_columns<'a, A: Arithmetic, const ROWS: usize, const PANELS: usize>(
     panels: [&[[A::Term; PANEL]]; PANELS],
     columns: impl Iterator<Item = &'a [A::Term; ROWS]>,
-    sums: &mut Sums<ROWS, PANELS>,
-) {
+) -> Sums<ROWS, PANELS> {
     let terms = panels[0].len();
     let panels = panels.map(|panel| &panel[..terms]);
-    let mut local = [[[0.0; PANEL]; PANELS]; ROWS];
+    let mut sums = [[[0.0; PANEL]; PANELS]; ROWS];
     for (i, column) in (0..terms).zip(columns) {
         for r in 0..ROWS {
             for p in 0..PANELS {
-                A::add(&mut local[r][p], column[r], &panels[p][i]);
+                A::add(&mut sums[r][p], column[r], &panels[p][i]);
             }
         }
     }
-    *sums = local;
+    sums
 }
 
 #[cfg(test)]
