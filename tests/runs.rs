@@ -106,3 +106,25 @@ fn a_finished_training_can_be_extended() {
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["steps"], 12, "{summary}");
 }
+
+/// The built-in experiment's first phase, shortened, in both precisions of products.
+#[test]
+fn bf16_trains_the_quickstart_as_well_as_f32() {
+    let program = Program::new();
+    let loss = |precision: &str| {
+        let run = format!("run-{precision}");
+        let precision = format!("train.precision={precision}");
+        let phases = "phase=[{ kind = 'maximum-likelihood', steps = 500, learning_rate = 3e-3, \
+                      schedule = { warmup_steps = 50, decay = 'cosine', final_fraction = 0.02 } }]";
+        let sets = ["--set", precision.as_str(), "--set", phases];
+        program.succeeds(
+            &[&["pipeline", "--until", "train", "--run", run.as_str()], &sets[..]].concat(),
+        );
+        let summary = fs::read_to_string(program.path(&run).join("train/summary.json")).unwrap();
+        let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+        summary["phases"][0]["evaluation"]["validation_loss"].as_f64().unwrap()
+    };
+    let (exact, rounded) = (loss("f32"), loss("bf16"));
+    assert_ne!(exact, rounded, "bf16 changed nothing");
+    assert!((rounded / exact - 1.0).abs() < 0.01, "{rounded} nats a token, {exact} in f32");
+}
