@@ -128,3 +128,22 @@ fn bf16_trains_the_quickstart_as_well_as_f32() {
     assert_ne!(exact, rounded, "bf16 changed nothing");
     assert!((rounded / exact - 1.0).abs() < 0.01, "{rounded} nats a token, {exact} in f32");
 }
+
+/// With the feature `encoder`, which `cargo xtask test` has: distances are then in its embeddings.
+#[cfg(feature = "encoder")]
+#[test]
+fn an_encoder_measures_a_run() {
+    let program = Program::new();
+    let folder =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/textgan-evaluate/tests/encoder").to_owned();
+    let encoder = format!("evaluate.encoder={folder}");
+    program.succeeds(&[&PIPELINE[..], &["--set", encoder.as_str()]].concat());
+    let evaluation = fs::read_to_string(program.path("run/evaluate/evaluation.json")).unwrap();
+    assert!(evaluation.contains("bert-16-"), "{evaluation}");
+    assert!(!evaluation.contains("hashed-ngram"), "{evaluation}");
+
+    // The hub is a feature of its own.
+    let error = program.run(&[&PIPELINE[..], &["--set", "evaluate.encoder=hf://a/b"]].concat());
+    assert_eq!(error.code, Some(1));
+    assert!(error.error().contains("hf://a/b"), "{}", error.error());
+}

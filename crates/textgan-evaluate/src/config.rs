@@ -34,8 +34,9 @@ pub struct EvaluateConfig {
     /// clusters of their embeddings: the time is quadratic.
     pub embedded_texts: usize,
     /// Folder of a BERT encoder in the layout of sentence-transformers, such as all-MiniLM-L6-v2,
-    /// whose embeddings are compared; needs the feature `encoder`. Unset: a fixed projection of
-    /// hashed n-grams, whose numbers never compare with an encoder's.
+    /// whose embeddings are compared (needs the feature `encoder`), or one on the Hugging Face hub,
+    /// `hf://OWNER/NAME[@REVISION]` (needs the feature `hub`). Unset: a fixed projection of hashed
+    /// n-grams, whose numbers never compare with an encoder's.
     pub encoder: Option<PathBuf>,
     /// Trains a language model on the training text, which scores the samples, and one on the
     /// samples of each temperature, which scores the test split. `{}` takes the defaults. Unset: none.

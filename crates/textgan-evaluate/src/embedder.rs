@@ -21,7 +21,8 @@ impl Embedder {
 
     #[cfg(feature = "encoder")]
     fn load(folder: &Path, tokenizer: &textgan_tokenizer::Tokenizer) -> Result<Self> {
-        let encoder = crate::embedding::SentenceEncoder::load(folder)?;
+        let folder = crate::embedding::encoder_folder(folder)?;
+        let encoder = crate::embedding::SentenceEncoder::load(&folder)?;
         Ok(Self::Encoder(Box::new(encoder), Box::new(tokenizer.clone())))
     }
 

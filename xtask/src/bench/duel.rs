@@ -26,6 +26,8 @@ pub struct Duel {
 /// Who our side is compared with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Opponent {
+    /// This program on one thread, where it has more.
+    OneThread,
     /// The same work written for PyTorch in `peer.py`, in its fastest variant.
     PyTorch,
     /// TextGAN-PyTorch's own classes, out of a checkout of it. A step of it takes the better part
@@ -66,6 +68,13 @@ pub const DUELS: &[Duel] = &[
         bar: 0.95,
         what: "the same, products of bf16 (PyTorch: autocast)",
         opponent: Opponent::PyTorch,
+    },
+    Duel {
+        name: "likelihood-big-threads",
+        // 1.7 times as fast on two.
+        bar: 0.588,
+        what: "the first row on all threads against one",
+        opponent: Opponent::OneThread,
     },
     Duel {
         name: "likelihood-small",
@@ -133,7 +142,7 @@ impl Opponent {
     /// Turns that each side takes.
     fn rounds(self) -> usize {
         match self {
-            Self::PyTorch | Self::SentenceTransformers => 5,
+            Self::OneThread | Self::PyTorch | Self::SentenceTransformers => 5,
             Self::TextGanPyTorch | Self::MauveText => 3,
         }
     }
@@ -141,6 +150,7 @@ impl Opponent {
     /// The variants that are tried.
     fn variants(self) -> &'static [(&'static str, &'static str, bool)] {
         match self {
+            Self::OneThread => &[("one thread", "1", false)],
             Self::PyTorch => &VARIANTS,
             Self::TextGanPyTorch => &VARIANTS[1..2],
             Self::MauveText => &[("its defaults", "eager", false)],
@@ -185,12 +195,18 @@ impl Duel {
     pub fn fight(&self, peers: Option<Peers<'_>>, needs: Needs<'_>) -> Result<Option<Outcome>> {
         let folder = Scratch::new("duel")?;
         let program = std::env::current_exe().context("cannot find this program")?;
-        let mut serve = Command::new(program);
-        serve.args(["bench", "--serve", self.name]);
+        let threads = rayon::current_num_threads().to_string();
+        let ours = |threads: &str| {
+            let mut serve = Command::new(&program);
+            serve.args(["bench", "--threads", threads, "--serve", self.name]);
+            serve
+        };
+        let mut serve = ours(&threads);
         // What both sides read, beside their names.
         let mut shared = Vec::new();
         match self.opponent {
-            Opponent::PyTorch => {}
+            Opponent::OneThread if rayon::current_num_threads() == 1 => return Ok(None),
+            Opponent::OneThread | Opponent::PyTorch => {}
             Opponent::TextGanPyTorch => {
                 shared.extend(peers.and_then(|peers| peers.textgan_pytorch).map(Path::to_owned));
             }
@@ -214,11 +230,15 @@ impl Duel {
         }
         let variants = self.opponent.variants();
         for &(name, variant, tuned) in variants {
-            let Some(peers) = peers.filter(|_| !absent) else { break };
-            let mut command = Command::new(peers.python);
-            command.arg(script()).args([self.name, variant]);
-            command.arg(rayon::current_num_threads().to_string());
-            command.args(&shared);
+            let mut command = match (self.opponent, peers.filter(|_| !absent)) {
+                (Opponent::OneThread, _) => ours(variant),
+                (_, None) => break,
+                (_, Some(peers)) => {
+                    let mut command = Command::new(peers.python);
+                    command.arg(script()).args([self.name, variant, &threads]).args(&shared);
+                    command
+                }
+            };
             if tuned {
                 command.env("GLIBC_TUNABLES", MALLOC);
             }

@@ -41,7 +41,7 @@ const SMALL: Shape =
 /// The work of that name.
 pub fn work(name: &str, needs: Needs<'_>) -> Result<Work> {
     match name {
-        "likelihood-big" => likelihood(BIG, Precision::F32),
+        "likelihood-big" | "likelihood-big-threads" => likelihood(BIG, Precision::F32),
         "likelihood-big-bf16" => likelihood(BIG, Precision::Bf16),
         "likelihood-small" => likelihood(SMALL, Precision::F32),
         "discriminator-gru" => discriminator(gru(), SMALL.vocab, 37),

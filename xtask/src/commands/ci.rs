@@ -7,7 +7,7 @@ use crate::exit::Failed;
 
 const CHECKS: [(&str, &str); 4] = [
     ("format", "fmt --all --check"),
-    ("lints", "clippy --workspace --all-targets -- --deny warnings"),
+    ("lints", "clippy --workspace --all-targets --features xtask/hub -- --deny warnings"),
     ("documentation", "doc --workspace --no-deps"),
     ("dependencies", "deny check"),
 ];

@@ -52,7 +52,8 @@ impl RootConfig {
         let train = &mut self.train;
         let own =
             [&mut train.init_from, &mut train.init_discriminator_from, &mut self.evaluate.encoder];
-        for path in own.into_iter().flatten() {
+        let is_address = |path: &PathBuf| path.to_string_lossy().contains("://");
+        for path in own.into_iter().flatten().filter(|path| !is_address(path)) {
             *path = folder.join(&*path);
         }
         if let Some(path) = self.word_vectors_mut() {

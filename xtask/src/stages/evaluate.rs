@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use textgan_artifact::{Fingerprint, Progress, RunDir};
 use textgan_corpus::{Source, Synthetic};
+use textgan_evaluate::embedding::encoder_folder;
 use textgan_evaluate::{Inputs, Truth};
 use textgan_synthetic::{Grammar, Oracle};
 
@@ -66,7 +67,7 @@ impl Stage for Evaluate<'_> {
             Some(Source::Oracle(oracle)) => oracle.files(),
             _ => Vec::new(),
         };
-        let encoder = self.config.evaluate.encoder.iter();
+        let encoder = self.config.evaluate.encoder.as_deref().map(encoder_folder).transpose()?;
         let encoder = encoder.map(|folder| folder.join("model.safetensors"));
         let stages = [Input::Stage(TOKENIZE), Input::Stage(TRAIN)];
         Ok(stages.into_iter().chain(files.into_iter().chain(encoder).map(Input::File)).collect())

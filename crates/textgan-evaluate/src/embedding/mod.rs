@@ -39,7 +39,32 @@ pub use hashed::{DIMENSIONS, HASHED_PROJECTION, hashed_projection};
 pub use mauve::{Mauve, mauve, mauve_of_clusters};
 pub use neighbourhoods::{Neighbourhoods, neighbourhoods};
 
+use std::path::{Path, PathBuf};
+
 use crate::{Error, Result};
+
+/// The folder that `encoder` names: itself, or for `hf://OWNER/NAME[@REVISION]` the snapshot in the
+/// cache of the Hugging Face hub, which is fetched if it is not there (feature `hub`).
+///
+/// # Errors
+/// An address that leads nowhere, or any address without the feature.
+pub fn encoder_folder(encoder: &Path) -> Result<PathBuf> {
+    match encoder.to_str().and_then(|path| path.strip_prefix("hf://")) {
+        None => Ok(encoder.to_owned()),
+        #[cfg(feature = "hub")]
+        Some(id) => encoder::hub::snapshot(id),
+        #[cfg(not(feature = "hub"))]
+        Some(_) => Err(Error::Config {
+            key: "encoder",
+            message: format!(
+                "{}: this build cannot read the Hugging Face hub. Build with the feature `hub` (`cargo \
+                 run -p xtask --features hub -- ..` in place of `cargo xtask ..`), or download the \
+                 folder and name it",
+                encoder.display()
+            ),
+        }),
+    }
+}
 
 /// Beyond this the squares of a distance would leave single precision.
 const GREATEST: f32 = 1e15;

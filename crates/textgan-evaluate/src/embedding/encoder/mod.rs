@@ -2,6 +2,8 @@
 
 mod bert;
 mod folder;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod tensors;
 
 use std::path::Path;
