@@ -9,7 +9,7 @@ const CHECKS: [(&str, &str); 4] = [
     ("format", "fmt --all --check"),
     ("lints", "clippy --workspace --all-targets --features xtask/hub -- --deny warnings"),
     ("documentation", "doc --workspace --no-deps"),
-    ("dependencies", "deny check"),
+    ("dependencies", "deny check bans licenses sources"),
 ];
 
 pub fn run() -> Result<()> {

@@ -1,6 +1,6 @@
 //! One step of the transformer with a cache of keys and values.
 
-use textgan_nn::kernels::{self, Packed, Rotary, Start, Strided};
+use textgan_nn::kernels::{self, Cache, Packed, Rotary, Start, Strided};
 
 use super::tiled::{StepModel, Tile};
 use super::weights::{ConditionWeights, pack, values};
@@ -70,14 +70,10 @@ impl TransformerWeights {
         })
     }
 
-    /// The keys of `layer` in a row's state begin here, `[positions, width]`; the values follow.
-    fn keys(&self, layer: usize) -> usize {
-        2 * layer * self.cached()
-    }
-
-    /// Numbers in the keys of one layer.
-    fn cached(&self) -> usize {
-        (self.sizes.max_length + 1) * self.config.width
+    /// Numbers in the keys and in the values of one layer, which follow each other in a row's state.
+    fn cached(&self) -> [usize; 2] {
+        let (positions, width) = (self.sizes.max_length + 1, self.config.width);
+        [kernels::keys_len(positions, width), positions * width]
     }
 
     /// Attention of the newest position of one row over its past.
@@ -87,24 +83,19 @@ impl TransformerWeights {
         position: usize,
         query_key_value: &mut [f32],
         state: &mut [f32],
-        scores: &mut [f32],
+        scores: &mut Vec<f32>,
         attended: &mut [f32],
     ) {
         let width = self.config.width;
         let (query_key, value) = query_key_value.split_at_mut(2 * width);
         self.rotary.turn(query_key, position);
         let (query, key) = query_key.split_at(width);
-        let cached = self.cached();
-        let (keys, values) = state[self.keys(layer)..][..2 * cached].split_at_mut(cached);
-        keys[position * width..][..width].copy_from_slice(key);
+        let [keys, values] = self.cached();
+        let (keys, values) = state[layer * (keys + values)..][..keys + values].split_at_mut(keys);
+        kernels::store_key(key, position, keys);
         values[position * width..][..width].copy_from_slice(value);
-
-        let head_width = width / self.config.heads;
-        let heads = query.chunks_exact(head_width).zip(attended.chunks_exact_mut(head_width));
-        for (head, (query, attended)) in heads.enumerate() {
-            let (keys, values) = (&keys[head * head_width..], &values[head * head_width..]);
-            kernels::attend(query, keys, values, width, &mut scores[..=position], attended);
-        }
+        let cache = Cache { keys, values, stride: width, positions: position + 1 };
+        kernels::attend(self.config.heads, query, cache, scores, attended);
     }
 }
 
@@ -124,9 +115,14 @@ impl StepModel for TransformerWeights {
     }
 
     fn copy_state(&self, from: &[f32], to: &mut [f32], tokens: usize) {
-        let (cached, used) = (self.cached(), tokens * self.config.width);
-        for (from, to) in from.chunks_exact(cached).zip(to.chunks_exact_mut(cached)) {
-            to[..used].copy_from_slice(&from[..used]);
+        let [keys, values] = self.cached();
+        let width = self.config.width;
+        let used = [0..kernels::keys_len(tokens, width), keys..keys + tokens * width];
+        let layers = from.chunks_exact(keys + values).zip(to.chunks_exact_mut(keys + values));
+        for (from, to) in layers {
+            for used in used.clone() {
+                to[used.clone()].copy_from_slice(&from[used]);
+            }
         }
     }
 
@@ -143,7 +139,7 @@ impl StepModel for TransformerWeights {
             attended: vec![0.0; rows * width],
             gate_up: vec![0.0; rows * 2 * inner],
             gated: vec![0.0; rows * inner],
-            scores: vec![0.0; self.sizes.max_length + 1],
+            scores: Vec::new(),
         }
     }
 
@@ -152,7 +148,7 @@ impl StepModel for TransformerWeights {
     }
 
     fn state_size(&self) -> usize {
-        self.keys(self.config.layers)
+        self.config.layers * self.cached().iter().sum::<usize>()
     }
 
     fn condition(&self, noise: &[f32], label: Option<u32>, condition: &mut [f32]) {

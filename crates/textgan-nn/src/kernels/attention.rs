@@ -135,37 +135,145 @@ simd! {
         }
     }
 
-    /// One query over a cache: `out = softmax(query keys^T / sqrt(head_dim)) values`.
+    /// One query over a cache, every head on its own columns:
+    /// `out = softmax(query keys^T / sqrt(head_dim)) values`.
     ///
-    /// `query` and `out` are one head, `[head_dim]`. Key (and value) number `i` begins at
-    /// `i * stride`; there are `scores.len()` of them, and `scores` is left with their weights.
+    /// `query` and `out` are `[heads * head_dim]`; `scores` is room for a number a position, and grows
+    /// as need be.
     ///
     /// # Panics
     /// If a slice is too short.
     pub fn attend(
+        heads: usize,
         query: &[f32],
-        keys: &[f32],
-        values: &[f32],
-        stride: usize,
-        scores: &mut [f32],
+        cache: Cache<'_>,
+        scores: &mut Vec<f32>,
         out: &mut [f32],
     ) {
-        let head_dim = query.len();
-        let out = &mut out[..head_dim];
+        let Cache { keys, values, stride, positions } = cache;
+        let width = query.len();
+        let head_dim = width / heads;
         let scale = 1.0 / (head_dim as f32).sqrt();
-        for (i, score) in scores.iter_mut().enumerate() {
-            *score = dot(query, &keys[i * stride..][..head_dim]) * scale;
+        scores.resize(positions.next_multiple_of(LANES), 0.0);
+        for (head, out) in out[..width].chunks_exact_mut(head_dim).enumerate() {
+            let first = head * head_dim;
+            let query = &query[first..][..head_dim];
+            let panels = keys.chunks_exact(LANES * width);
+            for (scores, panel) in scores.chunks_exact_mut(LANES).zip(panels) {
+                let mut sums = [0.0; LANES];
+                let panel = panel[first * LANES..].chunks_exact(LANES);
+                for (query, keys) in query.iter().zip(panel) {
+                    for i in 0..LANES {
+                        sums[i] = keys[i].mul_add(*query, sums[i]);
+                    }
+                }
+                for i in 0..LANES {
+                    scores[i] = sums[i] * scale;
+                }
+            }
+            scores[positions..].fill(f32::NEG_INFINITY);
+            let highest = max(scores);
+            for score in scores.iter_mut() {
+                *score = exp(*score - highest);
+            }
+            scores[positions..].fill(0.0);
+            let inverse = 1.0 / sum(scores);
+            let scores = &scores[..positions];
+            let mut columns = out.chunks_exact_mut(LANES);
+            let mut first = first;
+            for out in &mut columns {
+                let mut sums = [0.0; LANES];
+                for (score, values) in scores.iter().zip(values[first..].chunks(stride)) {
+                    let values = &values[..LANES];
+                    for i in 0..LANES {
+                        sums[i] = values[i].mul_add(*score, sums[i]);
+                    }
+                }
+                for i in 0..LANES {
+                    out[i] = sums[i] * inverse;
+                }
+                first += LANES;
+            }
+            for (out, first) in columns.into_remainder().iter_mut().zip(first..) {
+                let values = values[first..].iter().step_by(stride);
+                let sum = |sum, (score, value): (&f32, &f32)| value.mul_add(*score, sum);
+                *out = scores.iter().zip(values).fold(0.0, sum) * inverse;
+            }
         }
-        let highest = max(scores);
-        for score in scores.iter_mut() {
-            *score = exp(*score - highest);
-        }
-        let inverse = 1.0 / sum(scores);
-        out.fill(0.0);
-        for (i, score) in scores.iter_mut().enumerate() {
-            *score *= inverse;
-            for (out, value) in out.iter_mut().zip(&values[i * stride..][..head_dim]) {
-                *out = value.mul_add(*score, *out);
+    }
+}
+
+/// Keys and values of the positions that a query attends to.
+#[derive(Clone, Copy)]
+pub struct Cache<'a> {
+    /// As [`store_key`] lays them out.
+    pub keys: &'a [f32],
+    /// Values of one position after the other.
+    pub values: &'a [f32],
+    /// From the values of one position to the next.
+    pub stride: usize,
+    /// How many there are; what is stored beyond is not read.
+    pub positions: usize,
+}
+
+/// Numbers in the keys of `positions` positions of `width` numbers each.
+pub fn keys_len(positions: usize, width: usize) -> usize {
+    positions.next_multiple_of(LANES) * width
+}
+
+/// Puts the key of a position into its place: keys are in panels of 16 positions, each `[width, 16]`,
+/// so that one vector has the same number of 16 keys and a dot product needs no sum across it.
+///
+/// # Panics
+/// If `keys` has no panel for it.
+pub fn store_key(key: &[f32], position: usize, keys: &mut [f32]) {
+    let panel = &mut keys[position / LANES * LANES * key.len()..][..LANES * key.len()];
+    for (key, column) in key.iter().zip(panel.chunks_exact_mut(LANES)) {
+        column[position % LANES] = *key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside the definition in double precision, of every number of positions up to three panels,
+    /// with rubbish behind them, and of heads that are and are not whole vectors.
+    #[test]
+    fn attends_as_by_hand() {
+        let number = |i: usize| ((i * 7919 % 1013) as f32 / 1013.0 - 0.5) * 3.0;
+        for (heads, head_dim) in [(2, 32), (3, 5), (1, 24)] {
+            let width = heads * head_dim;
+            let stride = width + 3;
+            for positions in 1..40 {
+                let query: Vec<f32> = (0..width).map(number).collect();
+                let key =
+                    |t: usize| -> Vec<f32> { (0..width).map(|i| number(i + 90 * t)).collect() };
+                let mut values: Vec<f32> =
+                    (0..stride * positions).map(|i| number(5 * i + 1)).collect();
+                values.resize(stride * (positions + 2), f32::NAN);
+                let mut keys = vec![f32::NAN; keys_len(positions, width)];
+                (0..positions).for_each(|t| store_key(&key(t), t, &mut keys));
+                let cache = Cache { keys: &keys, values: &values, stride, positions };
+                let mut out = vec![0.0; width];
+                attend(heads, &query, cache, &mut Vec::new(), &mut out);
+                for (head, out) in out.chunks_exact(head_dim).enumerate() {
+                    let first = head * head_dim;
+                    let weight = |t: usize| -> f64 {
+                        let key = key(t);
+                        let dot: f64 = (first..first + head_dim)
+                            .map(|i| f64::from(query[i]) * f64::from(key[i]))
+                            .sum();
+                        (dot / (head_dim as f64).sqrt()).exp()
+                    };
+                    let total: f64 = (0..positions).map(weight).sum();
+                    for (i, out) in out.iter().enumerate() {
+                        let value = |t: usize| f64::from(values[t * stride + first + i]);
+                        let exact =
+                            (0..positions).map(|t| weight(t) * value(t)).sum::<f64>() / total;
+                        assert!((f64::from(*out) - exact).abs() < 1e-5, "{out} {exact}");
+                    }
+                }
             }
         }
     }

@@ -38,7 +38,7 @@ mod recurrent;
 mod rotary;
 pub(crate) mod softmax;
 
-pub use attention::attend;
+pub use attention::{Cache, attend, keys_len, store_key};
 pub(crate) use convolution::Convolution;
 pub use dispatch::InstructionSet;
 pub use gemm::{matmul_nn, matmul_nt, matmul_tn};

@@ -1,7 +1,9 @@
 //! BERT over sentences of any lengths, one after the other.
 
 use candle_transformers::models::bert::Config;
-use textgan_nn::kernels::{Packed, Start, Strided, add_layer_norm, attend, gelu};
+use textgan_nn::kernels::{
+    Cache, Packed, Start, Strided, add_layer_norm, attend, gelu, keys_len, store_key,
+};
 
 use super::tensors::Tensors;
 use crate::Result;
@@ -113,14 +115,16 @@ impl Bert {
     /// `[time, 3 width]`, `out` `[time, width]`.
     fn attention(&self, qkv: &[f32], out: &mut [f32]) {
         let width = self.width();
-        let size = width / self.heads;
-        let mut scores = vec![0.0; out.len() / width];
-        for (query, out) in qkv.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)) {
-            for (head, out) in out.chunks_exact_mut(size).enumerate() {
-                let first = head * size;
-                let (keys, values) = (&qkv[width + first..], &qkv[2 * width + first..]);
-                attend(&query[first..first + size], keys, values, 3 * width, &mut scores, out);
-            }
+        let positions = out.len() / width;
+        let mut keys = vec![0.0; keys_len(positions, width)];
+        for (position, qkv) in qkv.chunks_exact(3 * width).enumerate() {
+            store_key(&qkv[width..2 * width], position, &mut keys);
+        }
+        let values = &qkv[2 * width..];
+        let cache = Cache { keys: &keys, values, stride: 3 * width, positions };
+        let mut scores = Vec::new();
+        for (qkv, out) in qkv.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)) {
+            attend(self.heads, &qkv[..width], cache, &mut scores, out);
         }
     }
 }
