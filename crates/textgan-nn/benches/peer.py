@@ -12,6 +12,7 @@ that calls it alternates between this and its own side, so both see the same mac
 """
 
 import importlib.util
+import importlib.metadata
 import json
 import resource
 import statistics
@@ -325,6 +326,9 @@ WORKS = {
     "metrics/encoder": lambda c: encoder(int(sys.argv[2])),
 }
 
+# Whose version counts, where it is not PyTorch's.
+PACKAGES = {"metrics/mauve": "mauve-text", "metrics/encoder": "sentence-transformers"}
+
 
 def main():
     work, variant = sys.argv[1:3]
@@ -336,8 +340,11 @@ def main():
         # A long one is warm after its first call.
         if i == 0 or time.perf_counter() - begin < 5.0:
             call()
-    about = {"version": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}
-    print(json.dumps(about), flush=True)
+    package = PACKAGES.get(work)
+    version = f"PyTorch {torch.__version__}"
+    if package:
+        version = f"{package} {importlib.metadata.version(package)}"
+    print(json.dumps({"version": version, "threads": torch.get_num_threads()}), flush=True)
     for _ in sys.stdin:
         times, begin = [], time.perf_counter()
         while time.perf_counter() - begin < (1.0 if len(times) >= 3 else 10.0):
