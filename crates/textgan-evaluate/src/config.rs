@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::embedding::check_encoder;
 use crate::{Error, LanguageModelConfig, Result, TwoSampleConfig};
 
 /// The `[evaluate]` table: how much is measured, and how finely.
@@ -106,6 +107,9 @@ impl EvaluateConfig {
                     2 * self.batches
                 ),
             );
+        }
+        if let Some(encoder) = &self.encoder {
+            check_encoder(encoder)?;
         }
         if let Some(config) = &self.language_model {
             config.validate()?;

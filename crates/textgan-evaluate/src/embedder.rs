@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use crate::Result;
-use crate::embedding::{DIMENSIONS, HASHED_PROJECTION, hashed_projection};
+use crate::embedding::{DIMENSIONS, HASHED_PROJECTION, encoder_folder, hashed_projection};
 
 /// What turns texts into embeddings: numbers of one never compare with those of another.
 pub(crate) enum Embedder {
@@ -13,28 +13,21 @@ pub(crate) enum Embedder {
 }
 
 impl Embedder {
-    /// That of an encoder's folder, or the one that needs none.
+    /// That of an encoder, or the one that needs none.
     pub fn new(encoder: Option<&Path>, tokenizer: &textgan_tokenizer::Tokenizer) -> Result<Self> {
-        let Some(folder) = encoder else { return Ok(Self::Hashed) };
-        Self::load(folder, tokenizer)
+        let Some(encoder) = encoder else { return Ok(Self::Hashed) };
+        Self::load(&encoder_folder(encoder)?, tokenizer)
     }
 
     #[cfg(feature = "encoder")]
     fn load(folder: &Path, tokenizer: &textgan_tokenizer::Tokenizer) -> Result<Self> {
-        let folder = crate::embedding::encoder_folder(folder)?;
-        let encoder = crate::embedding::SentenceEncoder::load(&folder)?;
+        let encoder = crate::embedding::SentenceEncoder::load(folder)?;
         Ok(Self::Encoder(Box::new(encoder), Box::new(tokenizer.clone())))
     }
 
     #[cfg(not(feature = "encoder"))]
-    fn load(folder: &Path, _tokenizer: &textgan_tokenizer::Tokenizer) -> Result<Self> {
-        let message = format!(
-            "{}: this build has no encoder. Build with the feature `encoder` (`cargo run -p xtask \
-             --features encoder -- ..` in place of `cargo xtask ..`), or leave the key out for the \
-             embedding that needs none",
-            folder.display()
-        );
-        Err(crate::Error::Config { key: "encoder", message })
+    fn load(_: &Path, _: &textgan_tokenizer::Tokenizer) -> Result<Self> {
+        unreachable!("without the feature no encoder has a folder")
     }
 
     /// A part of every protocol.

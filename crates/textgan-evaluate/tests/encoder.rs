@@ -232,3 +232,15 @@ fn weights_that_do_not_fit_are_refused() {
     };
     refused(nan, &["model.safetensors", "not finite"]);
 }
+
+/// Whose tokenizer adds nothing to it.
+#[test]
+fn an_empty_text_is_a_row_of_zeros() {
+    let (_scratch, path) = changed(|path| {
+        edit(path.join("tokenizer.json"), |tokenizer| tokenizer["post_processor"] = Value::Null);
+    });
+    let encoder = SentenceEncoder::load(&path).unwrap();
+    let found = encoder.encode(&["", "a dog", ""]).unwrap();
+    let rows: Vec<bool> = found.chunks(16).map(|row| row.iter().all(|&x| x == 0.0)).collect();
+    assert_eq!(rows, [true, false, true]);
+}

@@ -1,5 +1,5 @@
 //! `test`: every test of the workspace, with the profile that everything else is built with,
-//! and with the encoder, whose dependencies the tests have anyway.
+//! and with the features that are off by default.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use crate::args::Forwarded;
 use crate::cargo::cargo;
 
 pub fn run(args: Forwarded) -> Result<()> {
-    let mut arguments = vec!["test", "--workspace", "--features", "xtask/encoder"];
+    let mut arguments = vec!["test", "--workspace", "--features", "xtask/hub"];
     arguments.extend(args.arguments.iter().map(String::as_str));
     cargo(&arguments, &[])
 }

@@ -54,8 +54,13 @@ fn visit(entry: &mut Entry, names: &[&str], change: &mut dyn FnMut(&str) -> Opti
     }
 }
 
+/// Whether this is the address of something elsewhere, and no path.
+pub fn is_address(text: &str) -> bool {
+    text.contains("://")
+}
+
 fn rebased(text: &str, folder: &Path) -> Option<String> {
-    if text == BUILT_IN || text.contains("://") {
+    if text == BUILT_IN || is_address(text) {
         return None;
     }
     simplified(&folder.join(text)).to_str().map(str::to_string)
@@ -116,6 +121,8 @@ mod tests {
             test = { sources = { kind = "files", path = "/abs/t.txt" } }
             [tokenizer]
             path = "t.json"
+            [evaluate]
+            encoder = "hf://a/b"
             "#,
         )
         .unwrap();
@@ -128,6 +135,8 @@ mod tests {
             test = { sources = { kind = "files", path = "/abs/t.txt" } }
             [tokenizer]
             path = "nowhere/configs/t.json"
+            [evaluate]
+            encoder = "hf://a/b"
         };
         assert_eq!(config, expect);
     }

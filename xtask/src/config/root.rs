@@ -9,6 +9,7 @@ use textgan_models::{DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, Nois
 use textgan_tokenizer::TokenizerConfig;
 use textgan_train::{Phase, TrainConfig};
 
+use super::paths;
 use crate::exit::Refusal;
 
 /// An experiment, from raw text to report.
@@ -50,10 +51,10 @@ impl RootConfig {
         self.corpus.rebase(folder);
         self.tokenizer.rebase(folder);
         let train = &mut self.train;
-        let own =
-            [&mut train.init_from, &mut train.init_discriminator_from, &mut self.evaluate.encoder];
-        let is_address = |path: &PathBuf| path.to_string_lossy().contains("://");
-        for path in own.into_iter().flatten().filter(|path| !is_address(path)) {
+        let encoder = &mut self.evaluate.encoder;
+        let encoder = encoder.as_mut().filter(|path| !paths::is_address(&path.to_string_lossy()));
+        let own = [&mut train.init_from, &mut train.init_discriminator_from];
+        for path in own.into_iter().flatten().chain(encoder) {
             *path = folder.join(&*path);
         }
         if let Some(path) = self.word_vectors_mut() {

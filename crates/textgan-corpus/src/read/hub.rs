@@ -7,14 +7,14 @@ use hf_hub::{Repo, RepoType};
 use std::path::PathBuf;
 
 /// Fetches the files of a dataset that match, in the order of their names: `hf://` name and local
-/// path. `HF_HOME`, `HF_ENDPOINT` and a stored token are respected.
+/// path. `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and a stored token are respected.
 pub(super) fn fetch(address: &str, hub: &HubAddress<'_>) -> Result<Vec<(String, PathBuf)>, Error> {
     let failed = |message: String| Error::Fetch { url: address.into(), message };
-    let api = ApiBuilder::from_env()
-        .with_progress(false)
-        .with_retries(3)
-        .build()
-        .map_err(|e| failed(e.to_string()))?;
+    let mut api = ApiBuilder::from_env().with_progress(false).with_retries(3);
+    if let Ok(token) = std::env::var("HF_TOKEN") {
+        api = api.with_token(Some(token));
+    }
+    let api = api.build().map_err(|e| failed(e.to_string()))?;
     let repository = api.repo(Repo::with_revision(
         hub.repository.into(),
         RepoType::Dataset,

@@ -47,23 +47,53 @@ use crate::{Error, Result};
 /// cache of the Hugging Face hub, which is fetched if it is not there (feature `hub`).
 ///
 /// # Errors
-/// An address that leads nowhere, or any address without the feature.
+/// An address that leads nowhere, or an encoder that this build cannot read.
 pub fn encoder_folder(encoder: &Path) -> Result<PathBuf> {
-    match encoder.to_str().and_then(|path| path.strip_prefix("hf://")) {
+    match check_encoder(encoder)? {
         None => Ok(encoder.to_owned()),
         #[cfg(feature = "hub")]
-        Some(id) => encoder::hub::snapshot(id),
+        Some((name, revision)) => encoder::hub::snapshot(name, revision),
         #[cfg(not(feature = "hub"))]
-        Some(_) => Err(Error::Config {
-            key: "encoder",
-            message: format!(
-                "{}: this build cannot read the Hugging Face hub. Build with the feature `hub` (`cargo \
-                 run -p xtask --features hub -- ..` in place of `cargo xtask ..`), or download the \
-                 folder and name it",
-                encoder.display()
-            ),
-        }),
+        Some(_) => unreachable!("refused above"),
     }
+}
+
+/// Name and revision of an encoder of the hub, nothing for a folder; refuses what this build cannot
+/// read, before anything is read.
+pub(crate) fn check_encoder(encoder: &Path) -> Result<Option<(&str, &str)>> {
+    let refuse = |problem: &str| {
+        let message = format!("{} {problem}", encoder.display());
+        Err(Error::Config { key: "encoder", message })
+    };
+    let address = encoder.to_str().and_then(|path| path.split_once("://"));
+    let parts = address.map(|(scheme, id)| {
+        let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
+        (scheme, name.split_once('/').unwrap_or_default(), name, revision)
+    });
+    if let Some((scheme, (owner, rest), _, revision)) = parts
+        && (scheme != "hf"
+            || owner.is_empty()
+            || rest.is_empty()
+            || rest.contains('/')
+            || revision.is_empty())
+    {
+        return refuse(
+            "is no encoder; name a folder, or `hf://OWNER/NAME[@REVISION]` on the Hugging Face hub",
+        );
+    }
+    if !cfg!(feature = "encoder") {
+        return refuse(
+            "needs a build with the feature `encoder` (`cargo run -p xtask --features encoder -- ..` in \
+             place of `cargo xtask ..`); or leave the key out for the embedding that needs none",
+        );
+    }
+    if parts.is_some() && !cfg!(feature = "hub") {
+        return refuse(
+            "needs a build with the feature `hub` (`cargo run -p xtask --features hub -- ..`); or \
+             download the folder and name it",
+        );
+    }
+    Ok(parts.map(|(_, _, name, revision)| (name, revision)))
 }
 
 /// Beyond this the squares of a distance would leave single precision.
@@ -121,5 +151,31 @@ fn check(a: Embeddings<'_>, b: Embeddings<'_>, least: usize) -> Result<()> {
     match a.rows().min(b.rows()) {
         rows if rows < least => Err(Error::TooFewEmbeddings { rows, least }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_are_none_are_refused() {
+        for address in [
+            "https://x.org/a/b",
+            "hf://",
+            "hf://a",
+            "hf://a/",
+            "hf:///a",
+            "hf://a/b/c",
+            "hf://a/b@",
+        ] {
+            let error = check_encoder(Path::new(address)).unwrap_err().to_string();
+            assert!(error.contains(address) && error.contains("is no encoder"), "{error}");
+        }
+        let checked = check_encoder(Path::new("hf://a/b@v1"));
+        match cfg!(feature = "hub") {
+            true => assert_eq!(checked.unwrap(), Some(("a/b", "v1"))),
+            false => assert!(checked.unwrap_err().to_string().contains("needs a build")),
+        }
     }
 }

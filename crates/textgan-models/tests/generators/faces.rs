@@ -82,8 +82,8 @@ fn a_batch_that_does_not_fit_is_refused() {
     let sequences = sequences();
     let (_, noise) = draw_noise(sequences.batch());
     let (_, short) = draw_noise(2);
-    let rows: Vec<u32> = (0..12).map(|_| 5).collect();
-    let long = Sequences::from_rows(&[&rows], None, 12).unwrap();
+    let rows = [5; SIZES.max_length + 3];
+    let long = Sequences::from_rows(&[&rows], None, rows.len()).unwrap();
     let outside = Sequences::from_rows(&[&[23]], None, 12).unwrap();
     for (_, generator) in all_generators() {
         let refused = |noise, labels: Option<&[u32]>, sequences: &Sequences| {

@@ -14,7 +14,7 @@ use textgan_models::{
 };
 use textgan_random::Key;
 
-const SIZES: Sizes = Sizes { vocab: 23, labels: 3, max_length: 9 };
+const SIZES: Sizes = Sizes { vocab: 23, labels: 3, max_length: 18 };
 const NOISE: usize = 5;
 
 fn transformer(tied: bool) -> GeneratorConfig {
@@ -86,7 +86,7 @@ fn draw_noise(rows: usize) -> (Vec<f32>, Tensor) {
 /// Rows of many lengths, the longest full, one cut.
 fn sequences() -> Sequences {
     let mut stream = Key::root(21).stream();
-    let rows: Vec<Vec<u32>> = [SIZES.max_length, 3, 1, 0, SIZES.max_length + 4, 6]
+    let rows: Vec<Vec<u32>> = [SIZES.max_length, 3, 1, 0, SIZES.max_length + 4, 16]
         .iter()
         .map(|&length| (0..length).map(|_| 4 + stream.below(19) as u32).collect())
         .collect();

@@ -165,7 +165,7 @@ fn a_prompt_is_continued() {
             let scores = &scores[row * sequences.time()..][..log_probs.len()];
             assert!(largest_difference(log_probs, scores) < 1e-4, "{name}, row {row}");
         }
-        for refused in [&[EOS][..], &[PAD], &[23], &[5; 10]] {
+        for refused in [&[EOS][..], &[PAD], &[23], &[5; SIZES.max_length + 1]] {
             assert!(run(refused).is_err(), "{name}: {refused:?}");
         }
     }

@@ -142,7 +142,8 @@ simd! {
     /// as need be.
     ///
     /// # Panics
-    /// If a slice is too short.
+    /// If there is no position or no head, if the heads do not share the width evenly, or if a slice is
+    /// too short.
     pub fn attend(
         heads: usize,
         query: &[f32],
@@ -152,6 +153,10 @@ simd! {
     ) {
         let Cache { keys, values, stride, positions } = cache;
         let width = query.len();
+        assert!(heads > 0 && width.is_multiple_of(heads), "{heads} heads over {width} numbers");
+        assert!(positions > 0, "a query attends to nothing");
+        assert!(keys.len() >= keys_len(positions, width), "too few keys");
+        assert!(values.len() >= (positions - 1) * stride + width, "too few values");
         let head_dim = width / heads;
         let scale = 1.0 / (head_dim as f32).sqrt();
         scores.resize(positions.next_multiple_of(LANES), 0.0);

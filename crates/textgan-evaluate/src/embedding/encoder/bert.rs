@@ -116,6 +116,9 @@ impl Bert {
     fn attention(&self, qkv: &[f32], out: &mut [f32]) {
         let width = self.width();
         let positions = out.len() / width;
+        if positions == 0 {
+            return;
+        }
         let mut keys = vec![0.0; keys_len(positions, width)];
         for (position, qkv) in qkv.chunks_exact(3 * width).enumerate() {
             store_key(&qkv[width..2 * width], position, &mut keys);

@@ -16,6 +16,14 @@ use crate::{Error, Result};
 /// Rises when the same files give other embeddings than before, beyond rounding.
 const VERSION: u32 = 1;
 
+/// What an encoder of sentence-transformers is made of.
+pub const MODULES: &str = "modules.json";
+/// Of the transformer, and of its pooling.
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+/// Of the transformer.
+pub const WEIGHTS: &str = "model.safetensors";
+
 /// How a sentence becomes one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Pooling {
@@ -66,9 +74,9 @@ impl Folder {
     pub fn read(folder: &Path) -> Result<Self> {
         no_prompt(&folder.join("config_sentence_transformers.json"))?;
         let Modules { transformer, pooling, normalize } = modules(folder)?;
-        let (config, config_hash) = config(&transformer.join("config.json"))?;
+        let (config, config_hash) = config(&transformer.join(CONFIG))?;
         let pooling = match pooling {
-            Some(path) => self::pooling(&path.join("config.json"), config.hidden_size)?,
+            Some(path) => self::pooling(&path.join(CONFIG), config.hidden_size)?,
             None => Pooling::Mean,
         };
         let sentence: SentenceConfig =
@@ -97,6 +105,17 @@ impl Folder {
     }
 }
 
+/// Whether the files are there that [`Folder::read`] needs and that `modules.json` names. Other programs
+/// fetch some of them only, and an encoder without its modules would be read as a different one.
+#[cfg(feature = "hub")]
+pub fn is_whole(folder: &Path) -> bool {
+    let Ok(Modules { transformer, pooling: Some(pooling), .. }) = modules(folder) else {
+        return false;
+    };
+    let parts = [CONFIG, TOKENIZER, WEIGHTS].map(|file| transformer.join(file));
+    parts.into_iter().chain([pooling.join(CONFIG)]).all(|file| file.is_file())
+}
+
 /// Refuses an encoder that puts words of its own before every text.
 fn no_prompt(path: &Path) -> Result<()> {
     let config: Option<Value> = optional(path)?;
@@ -118,7 +137,7 @@ struct Modules {
 }
 
 fn modules(folder: &Path) -> Result<Modules> {
-    let path = folder.join("modules.json");
+    let path = folder.join(MODULES);
     let Some(modules) = optional::<Vec<Module>>(&path)? else {
         return Ok(Modules { transformer: folder.to_owned(), pooling: None, normalize: false });
     };
@@ -208,7 +227,7 @@ fn pooling(path: &Path, width: usize) -> Result<Pooling> {
 
 /// The tokenizer, and the hash of its file.
 fn tokenizer(folder: &Path, max_tokens: usize, vocabulary: usize) -> Result<(Tokenizer, String)> {
-    let path = folder.join("tokenizer.json");
+    let path = folder.join(TOKENIZER);
     let bytes = required(&path)?;
     let wrong = |problem: String| Error::EncoderFile { path: path.clone(), problem };
     let refused = |source: tokenizers::Error| wrong(format!("is no tokenizer: {source}"));
@@ -240,7 +259,7 @@ fn tokenizer(folder: &Path, max_tokens: usize, vocabulary: usize) -> Result<(Tok
 
 /// The weights, and the hash of their file.
 fn weights(folder: &Path) -> Result<(Tensors, String)> {
-    let path = folder.join("model.safetensors");
+    let path = folder.join(WEIGHTS);
     let pickle = folder.join("pytorch_model.bin");
     if !path.exists() && pickle.exists() {
         return Err(Error::EncoderFile {

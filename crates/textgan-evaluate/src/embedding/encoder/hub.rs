@@ -6,76 +6,87 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 
+use super::folder;
 use crate::{Error, Result};
 
-/// Fetched last: a snapshot that has them has the rest too.
-const WEIGHTS: &str = "model.safetensors";
-
-/// The folder of `OWNER/NAME[@REVISION]` in the cache, which is filled if need be: without a network
-/// what is there is used. `HF_HOME`, `HF_ENDPOINT` and a stored token are respected.
-pub fn snapshot(id: &str) -> Result<PathBuf> {
-    snapshot_in(Cache::from_env(), id)
+/// The snapshot of an encoder in the cache, which is fetched if it is not there or not whole.
+/// `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and a stored token are respected.
+pub fn snapshot(name: &str, revision: &str) -> Result<PathBuf> {
+    snapshot_in(&Cache::from_env(), name, revision)
 }
 
-fn snapshot_in(cache: Cache, id: &str) -> Result<PathBuf> {
+fn snapshot_in(cache: &Cache, name: &str, revision: &str) -> Result<PathBuf> {
     let failed = |problem: &dyn Display| Error::Config {
         key: "encoder",
         message: format!(
-            "hf://{id}: {problem}; an encoder of the hub is `hf://OWNER/NAME[@REVISION]`, and a private \
-             one needs HF_TOKEN"
+            "cannot fetch {name} at {revision}: {problem}; check the name, the revision and the network, set \
+             HF_TOKEN if it is private, or download the folder and name it"
         ),
     };
-    let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
-    if name.split('/').filter(|part| !part.is_empty()).count() != 2 {
-        return Err(failed(&"not the name of a model"));
+    let at = |revision: &str| Repo::with_revision(name.into(), RepoType::Model, revision.into());
+    let cached = cache.repo(at(revision));
+    if let Some(snapshot) = cached.get(folder::MODULES).as_deref().and_then(Path::parent)
+        && folder::is_whole(snapshot)
+    {
+        return Ok(snapshot.to_owned());
     }
-    let repository = || Repo::with_revision(name.into(), RepoType::Model, revision.into());
-    let weights = match cache.repo(repository()).get(WEIGHTS) {
-        Some(cached) => cached,
-        None => {
-            let api = ApiBuilder::from_env()
-                .with_cache_dir(cache.path().clone())
-                .with_progress(false)
-                .with_retries(3)
-                .build();
-            let repository = api.map_err(|e| failed(&e))?.repo(repository());
-            for file in repository.info().map_err(|e| failed(&e))?.siblings {
-                if file.rfilename.ends_with(".json") {
-                    repository.get(&file.rfilename).map_err(|e| failed(&e))?;
-                }
-            }
-            repository.get(WEIGHTS).map_err(|e| failed(&e))?
-        }
-    };
-    Ok(weights.parent().unwrap_or(Path::new("")).to_owned())
+    let mut api = ApiBuilder::from_env()
+        .with_cache_dir(cache.path().clone())
+        .with_progress(false)
+        .with_retries(3);
+    if let Ok(token) = std::env::var("HF_TOKEN") {
+        api = api.with_token(Some(token));
+    }
+    let api = api.build().map_err(|e| failed(&e))?;
+    // All files of one commit, whatever the revision comes to mean meanwhile.
+    let info = api.repo(at(revision)).info().map_err(|e| failed(&e))?;
+    let repository = api.repo(at(&info.sha));
+    let needed = |file: &str| file.ends_with(".json") || file.ends_with(folder::WEIGHTS);
+    for file in info.siblings.iter().map(|sibling| &sibling.rfilename).filter(|file| needed(file)) {
+        repository.get(file).map_err(|e| failed(&format!("{file}: {e}")))?;
+    }
+    // Not before everything is there: what is found under the revision is whole.
+    cached.create_ref(&info.sha).map_err(|e| failed(&e))?;
+    Ok(cache.path().join(at(&info.sha).folder_name()).join("snapshots").join(&info.sha))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// The layout of the cache is Hugging Face's own, so what its tools fetched is found.
     #[test]
-    fn a_snapshot_in_the_cache_needs_no_network() {
+    fn a_whole_snapshot_in_the_cache_needs_no_network() {
         let home = tempfile::tempdir().unwrap();
         let model = home.path().join("models--sentence-transformers--tiny");
+        let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/encoder");
         for (revision, commit) in [("main", "1234"), ("v2", "5678")] {
             let snapshot = model.join("snapshots").join(commit);
-            std::fs::create_dir_all(&snapshot).unwrap();
-            std::fs::write(snapshot.join(WEIGHTS), "").unwrap();
-            std::fs::create_dir_all(model.join("refs")).unwrap();
-            std::fs::write(model.join("refs").join(revision), commit).unwrap();
+            for folder in ["", "1_Pooling"] {
+                fs::create_dir_all(snapshot.join(folder)).unwrap();
+                for entry in fs::read_dir(encoder.join(folder)).unwrap() {
+                    let entry = entry.unwrap();
+                    if entry.path().is_file() {
+                        let to = snapshot.join(folder).join(entry.file_name());
+                        fs::copy(entry.path(), to).unwrap();
+                    }
+                }
+            }
+            fs::create_dir_all(model.join("refs")).unwrap();
+            fs::write(model.join("refs").join(revision), commit).unwrap();
         }
-        let find = |id: &str| snapshot_in(Cache::new(home.path().to_owned()), id).unwrap();
-        assert_eq!(find("sentence-transformers/tiny"), model.join("snapshots/1234"));
-        assert_eq!(find("sentence-transformers/tiny@v2"), model.join("snapshots/5678"));
-    }
+        let name = "sentence-transformers/tiny";
+        let find = |revision: &str| {
+            snapshot_in(&Cache::new(home.path().to_owned()), name, revision).unwrap()
+        };
+        assert_eq!(find("main"), model.join("snapshots/1234"));
+        assert_eq!(find("v2"), model.join("snapshots/5678"));
+        super::super::SentenceEncoder::load(&find("v2")).unwrap();
 
-    #[test]
-    fn what_is_no_name_of_a_model_is_refused() {
-        for id in ["", "tiny", "a/b/c", "/tiny"] {
-            let error = snapshot(id).unwrap_err().to_string();
-            assert!(error.contains("hf://OWNER/NAME"), "{error}");
-        }
+        // As a program leaves it that needs no pooling.
+        assert!(folder::is_whole(&find("v2")));
+        fs::remove_file(model.join("snapshots/5678/1_Pooling/config.json")).unwrap();
+        assert!(!folder::is_whole(&model.join("snapshots/5678")));
     }
 }
