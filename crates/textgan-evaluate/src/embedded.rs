@@ -6,7 +6,7 @@ use textgan_random::Key;
 use crate::Result;
 use crate::change::batches;
 use crate::embedder::Embedder;
-use crate::embedding::{Embeddings, FrechetTarget, mauve, neighbourhoods};
+use crate::embedding::{Embeddings, FrechetTarget, Neighbourhoods, mauve, neighbourhoods};
 use crate::evaluation::{Better, Measure};
 use crate::series::Series;
 
@@ -43,7 +43,8 @@ impl Embedded {
         self.frechet_of(&self.embedder.embed(samples)?, tokens, drawn, count)
     }
 
-    /// [`Self::frechet`], neighbourhoods and MAUVE.
+    /// [`Self::frechet`], neighbourhoods and MAUVE. The last two depend on the number of texts, so those of
+    /// batches are lower or higher than that of all, but differences between models are not.
     pub fn measure(
         &self,
         samples: &[Vec<u32>],
@@ -68,20 +69,49 @@ impl Embedded {
                 self.texts
             )
         };
-        let mut push = |name: &str, value: f64, how: &str| {
-            let measure = Measure::new(name, value, Better::Higher, &protocol(name, how));
-            series.push(Series::single(measure));
+        let mut push = |name: &str, whole: f64, parts: Vec<f64>, how: &str| {
+            let measure = Measure::new(name, whole, Better::Higher, &protocol(name, how));
+            series.push(match parts.is_empty() {
+                true => Series::single(measure),
+                false => Series::batched(measure, ours.rows() / count, parts),
+            });
         };
-        if ours.rows().min(real.rows()) > NEIGHBOUR {
+        // Disjoint batches of samples, each beside a batch of real text of its own.
+        let pairs: Vec<[Embeddings<'_>; 2]> = batches(real.rows(), count)
+            .into_iter()
+            .zip(batches(ours.rows(), count))
+            .map(|(theirs, own)| [real.part(theirs), ours.part(own)])
+            .collect();
+        let reach = |least: usize| {
+            move |[real, ours]: &[Embeddings<'_>; 2]| real.rows().min(ours.rows()) >= least
+        };
+        if reach(NEIGHBOUR + 1)(&[real, ours]) {
             let found = neighbourhoods(real, ours, NEIGHBOUR)?;
+            let parts: Vec<Neighbourhoods> = match pairs.iter().all(reach(NEIGHBOUR + 1)) {
+                true => pairs
+                    .iter()
+                    .map(|&[real, ours]| neighbourhoods(real, ours, NEIGHBOUR))
+                    .collect::<Result<_>>()?,
+                false => Vec::new(),
+            };
             let how = format!("neighbour:{NEIGHBOUR}");
-            push("precision", found.precision, &how);
-            push("recall", found.recall, &how);
-            push("density", found.density, &how);
-            push("coverage", found.coverage, &how);
+            let mut each = |name: &str, of: fn(&Neighbourhoods) -> f64| {
+                push(name, of(&found), parts.iter().map(of).collect(), &how);
+            };
+            each("precision", |found| found.precision);
+            each("recall", |found| found.recall);
+            each("density", |found| found.density);
+            each("coverage", |found| found.coverage);
         }
         let found = mauve(real, ours, None, key)?;
-        push("mauve", found.score, &format!("clusters:{}|scale:5", found.clusters));
+        let parts = match pairs.iter().all(reach(2)) {
+            true => (0..)
+                .zip(&pairs)
+                .map(|(batch, &[real, ours])| Ok(mauve(real, ours, None, &key.index(batch))?.score))
+                .collect::<Result<_>>()?,
+            false => Vec::new(),
+        };
+        push("mauve", found.score, parts, &format!("clusters:{}|scale:5", found.clusters));
         Ok(series)
     }
 

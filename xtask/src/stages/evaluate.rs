@@ -74,7 +74,7 @@ impl Stage for Evaluate<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(EVALUATE, 3)
+        Fingerprint::new(EVALUATE, 4)
             .field("seed", &self.config.seed)
             .field("truth", &self.source())
             .field("evaluate", &self.config.evaluate)

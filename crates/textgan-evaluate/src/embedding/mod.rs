@@ -81,16 +81,16 @@ pub(crate) fn check_encoder(encoder: &Path) -> Result<Option<(&str, &str)>> {
             "is no encoder; name a folder, or `hf://OWNER/NAME[@REVISION]` on the Hugging Face hub",
         );
     }
-    if !cfg!(feature = "encoder") {
-        return refuse(
-            "needs a build with the feature `encoder` (`cargo run -p xtask --features encoder -- ..` in \
-             place of `cargo xtask ..`); or leave the key out for the embedding that needs none",
-        );
-    }
     if parts.is_some() && !cfg!(feature = "hub") {
         return refuse(
             "needs a build with the feature `hub` (`cargo run -p xtask --features hub -- ..`); or \
              download the folder and name it",
+        );
+    }
+    if !cfg!(feature = "encoder") {
+        return refuse(
+            "needs a build with the feature `encoder` (`cargo run -p xtask --features encoder -- ..` in \
+             place of `cargo xtask ..`); or leave the key out for the embedding that needs none",
         );
     }
     Ok(parts.map(|(_, _, name, revision)| (name, revision)))
@@ -136,6 +136,12 @@ impl<'a> Embeddings<'a> {
     /// One embedding.
     pub fn row(&self, row: usize) -> &'a [f32] {
         &self.values[row * self.dimensions..(row + 1) * self.dimensions]
+    }
+
+    /// Some of the rows.
+    pub(crate) fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        let values = &self.values[rows.start * self.dimensions..rows.end * self.dimensions];
+        Self { values, dimensions: self.dimensions }
     }
 
     fn each(&self) -> impl Iterator<Item = &'a [f32]> + use<'a> {
