@@ -43,8 +43,8 @@ impl Embedded {
         self.frechet_of(&self.embedder.embed(samples)?, tokens, drawn, count)
     }
 
-    /// [`Self::frechet`], neighbourhoods and MAUVE. The last two depend on the number of texts, so those of
-    /// batches are lower or higher than that of all, but differences between models are not.
+    /// [`Self::frechet`], neighbourhoods and MAUVE. The last two are taken of a batch of samples beside a
+    /// batch of real text, so their changes are those of sets of a batch's size, as Self-BLEU's are.
     pub fn measure(
         &self,
         samples: &[Vec<u32>],
@@ -62,11 +62,12 @@ impl Embedded {
         let protocol = |name: &str, how: &str| {
             format!(
                 "{name}|embedding:{}|{how}|samples:{}|references:{} of {}|\
-                 tokens:{tokens}|{drawn}",
+                 references-of-a-batch:{}|tokens:{tokens}|{drawn}",
                 self.embedder.name(),
                 ours.rows(),
                 real.rows(),
-                self.texts
+                self.texts,
+                real.rows() / count
             )
         };
         let mut push = |name: &str, whole: f64, parts: Vec<f64>, how: &str| {
@@ -111,7 +112,7 @@ impl Embedded {
                 .collect::<Result<_>>()?,
             false => Vec::new(),
         };
-        push("mauve", found.score, parts, &format!("clusters:{}|scale:5", found.clusters));
+        push("mauve", found.score, parts, &format!("clusters:a-tenth-{}|scale:5", found.clusters));
         Ok(series)
     }
 

@@ -241,6 +241,11 @@ fn a_model_does_not_differ_from_itself_and_the_change_of_others_has_an_interval(
     assert!(same.changes.iter().all(|change| change.change == 0.0 && change.low == 0.0));
 
     let changes = folders.evaluate(&model, Some(&other), &quick()).unwrap().changes;
+    for name in ["precision", "recall", "density", "coverage", "mauve"] {
+        let change = changes.iter().find(|change| change.name == name).unwrap();
+        assert!(change.low <= change.change && change.change <= change.high, "{name}");
+        assert!(change.protocol.contains("references-of-a-batch:"), "{}", change.protocol);
+    }
     let nll = changes.iter().find(|change| change.name == "test-nll").unwrap();
     assert!(nll.low < nll.change && nll.change < nll.high);
     assert!(nll.protocol.ends_with("|batches:4x15"), "{}", nll.protocol);

@@ -86,6 +86,7 @@ fn largest(x: &[f32]) -> f32 {
 
 /// Sums are in another order, so numbers differ by a share of the largest beside them.
 fn assert_close(left: &Reached, right: &Reached, tolerance: f32, what: &str) {
+    assert!(!left.1.is_empty(), "{what}: no gradient");
     let close = |a: f32, b: f32, bound: f32| (a - b).abs() <= bound;
     assert!(close(left.0, right.0, tolerance * left.0.abs()), "{what}: {} {}", left.0, right.0);
     assert_eq!(left.1.len(), right.1.len(), "{what}");

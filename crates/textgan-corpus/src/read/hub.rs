@@ -11,8 +11,10 @@ use std::path::PathBuf;
 pub(super) fn fetch(address: &str, hub: &HubAddress<'_>) -> Result<Vec<(String, PathBuf)>, Error> {
     let failed = |message: String| Error::Fetch { url: address.into(), message };
     let mut api = ApiBuilder::from_env().with_progress(false).with_retries(3);
-    if let Ok(token) = std::env::var("HF_TOKEN") {
-        api = api.with_token(Some(token));
+    if let Ok(token) = std::env::var("HF_TOKEN")
+        && !token.trim().is_empty()
+    {
+        api = api.with_token(Some(token.trim().to_owned()));
     }
     let api = api.build().map_err(|e| failed(e.to_string()))?;
     let repository = api.repo(Repo::with_revision(

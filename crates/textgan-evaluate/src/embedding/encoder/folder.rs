@@ -21,6 +21,9 @@ pub const MODULES: &str = "modules.json";
 /// Of the transformer, and of its pooling.
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
+const PROMPTS: &str = "config_sentence_transformers.json";
+const LENGTHS: &str = "sentence_bert_config.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// Of the transformer.
 pub const WEIGHTS: &str = "model.safetensors";
 
@@ -72,17 +75,16 @@ struct TokenizerConfig {
 impl Folder {
     /// See [`super::SentenceEncoder::load`].
     pub fn read(folder: &Path) -> Result<Self> {
-        no_prompt(&folder.join("config_sentence_transformers.json"))?;
+        no_prompt(&folder.join(PROMPTS))?;
         let Modules { transformer, pooling, normalize } = modules(folder)?;
         let (config, config_hash) = config(&transformer.join(CONFIG))?;
         let pooling = match pooling {
             Some(path) => self::pooling(&path.join(CONFIG), config.hidden_size)?,
             None => Pooling::Mean,
         };
-        let sentence: SentenceConfig =
-            optional(&transformer.join("sentence_bert_config.json"))?.unwrap_or_default();
+        let sentence: SentenceConfig = optional(&transformer.join(LENGTHS))?.unwrap_or_default();
         let lengths: TokenizerConfig =
-            optional(&transformer.join("tokenizer_config.json"))?.unwrap_or_default();
+            optional(&transformer.join(TOKENIZER_CONFIG))?.unwrap_or_default();
         let max_tokens = sentence
             .max_seq_length
             .or(lengths.model_max_length.map(|length| length as usize))
@@ -105,15 +107,17 @@ impl Folder {
     }
 }
 
-/// Whether the files are there that [`Folder::read`] needs and that `modules.json` names. Other programs
-/// fetch some of them only, and an encoder without its modules would be read as a different one.
+/// Whether every file is there that [`Folder::read`] looks for. Other programs fetch some of them only,
+/// and an encoder without its modules or its lengths would be read as a different one.
 #[cfg(feature = "hub")]
 pub fn is_whole(folder: &Path) -> bool {
     let Ok(Modules { transformer, pooling: Some(pooling), .. }) = modules(folder) else {
         return false;
     };
-    let parts = [CONFIG, TOKENIZER, WEIGHTS].map(|file| transformer.join(file));
-    parts.into_iter().chain([pooling.join(CONFIG)]).all(|file| file.is_file())
+    let parts = [CONFIG, TOKENIZER, WEIGHTS, LENGTHS, TOKENIZER_CONFIG];
+    let parts = parts.map(|file| transformer.join(file));
+    let others = [pooling.join(CONFIG), folder.join(PROMPTS)];
+    parts.into_iter().chain(others).all(|file| file.is_file())
 }
 
 /// Refuses an encoder that puts words of its own before every text.
@@ -245,7 +249,7 @@ fn tokenizer(folder: &Path, max_tokens: usize, vocabulary: usize) -> Result<(Tok
     });
     if max_tokens <= own {
         return Err(Error::EncoderKey {
-            path: folder.join("sentence_bert_config.json"),
+            path: folder.join(LENGTHS),
             key: "max_seq_length".into(),
             problem: format!(
                 "leaves {max_tokens} tokens to a sentence, {own} of them the encoder's"

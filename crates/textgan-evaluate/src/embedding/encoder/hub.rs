@@ -24,18 +24,17 @@ fn snapshot_in(cache: &Cache, name: &str, revision: &str) -> Result<PathBuf> {
         ),
     };
     let at = |revision: &str| Repo::with_revision(name.into(), RepoType::Model, revision.into());
-    let cached = cache.repo(at(revision));
-    if let Some(snapshot) = cached.get(folder::MODULES).as_deref().and_then(Path::parent)
-        && folder::is_whole(snapshot)
-    {
-        return Ok(snapshot.to_owned());
+    if let Some(snapshot) = cached(cache, &at(revision)) {
+        return Ok(snapshot);
     }
     let mut api = ApiBuilder::from_env()
         .with_cache_dir(cache.path().clone())
         .with_progress(false)
         .with_retries(3);
-    if let Ok(token) = std::env::var("HF_TOKEN") {
-        api = api.with_token(Some(token));
+    if let Ok(token) = std::env::var("HF_TOKEN")
+        && !token.trim().is_empty()
+    {
+        api = api.with_token(Some(token.trim().to_owned()));
     }
     let api = api.build().map_err(|e| failed(&e))?;
     // All files of one commit, whatever the revision comes to mean meanwhile.
@@ -46,8 +45,21 @@ fn snapshot_in(cache: &Cache, name: &str, revision: &str) -> Result<PathBuf> {
         repository.get(file).map_err(|e| failed(&format!("{file}: {e}")))?;
     }
     // Not before everything is there: what is found under the revision is whole.
-    cached.create_ref(&info.sha).map_err(|e| failed(&e))?;
-    Ok(cache.path().join(at(&info.sha).folder_name()).join("snapshots").join(&info.sha))
+    cache.repo(at(revision)).create_ref(&info.sha).map_err(|e| failed(&e))?;
+    Ok(snapshots(cache, &at(revision)).join(&info.sha))
+}
+
+fn snapshots(cache: &Cache, repository: &Repo) -> PathBuf {
+    cache.path().join(repository.folder_name()).join("snapshots")
+}
+
+/// What the revision means in the cache, or the revision itself where it is a commit, if it is whole.
+fn cached(cache: &Cache, repository: &Repo) -> Option<PathBuf> {
+    let modules = cache.repo(repository.clone()).get(folder::MODULES);
+    let named = modules.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let snapshot =
+        named.unwrap_or_else(|| snapshots(cache, repository).join(repository.revision()));
+    folder::is_whole(&snapshot).then_some(snapshot)
 }
 
 #[cfg(test)]
@@ -76,17 +88,19 @@ mod tests {
             fs::create_dir_all(model.join("refs")).unwrap();
             fs::write(model.join("refs").join(revision), commit).unwrap();
         }
-        let name = "sentence-transformers/tiny";
+        let cache = Cache::new(home.path().to_owned());
         let find = |revision: &str| {
-            snapshot_in(&Cache::new(home.path().to_owned()), name, revision).unwrap()
+            let name = "sentence-transformers/tiny".into();
+            cached(&cache, &Repo::with_revision(name, RepoType::Model, revision.into()))
         };
-        assert_eq!(find("main"), model.join("snapshots/1234"));
-        assert_eq!(find("v2"), model.join("snapshots/5678"));
-        super::super::SentenceEncoder::load(&find("v2")).unwrap();
+        assert_eq!(find("main"), Some(model.join("snapshots/1234")));
+        assert_eq!(find("v2"), Some(model.join("snapshots/5678")));
+        assert_eq!(find("1234"), find("main"), "a commit is its own name");
+        assert_eq!(find("v3"), None);
+        super::super::SentenceEncoder::load(&find("v2").unwrap()).unwrap();
 
         // As a program leaves it that needs no pooling.
-        assert!(folder::is_whole(&find("v2")));
         fs::remove_file(model.join("snapshots/5678/1_Pooling/config.json")).unwrap();
-        assert!(!folder::is_whole(&model.join("snapshots/5678")));
+        assert_eq!(find("v2"), None);
     }
 }
