@@ -47,3 +47,11 @@ fn the_exit_code_says_whether_a_ratio_is_over_its_bar() {
         assert!(row["peer"].as_str().unwrap().starts_with("Peer 1"), "{row}");
     }
 }
+
+#[test]
+fn one_thread_has_no_more_threads_to_compare_with() {
+    let row = ["bench", "--threads", "1", "--only", "likelihood-big-threads", "--json"];
+    let said = Program::new().succeeds(&row);
+    assert_eq!(said.stdout, "");
+    assert!(said.stderr.contains("left out; it needs two threads"), "{}", said.stderr);
+}
