@@ -32,7 +32,7 @@ const TINY: [&str; 20] = [
     "evaluate.sweep=[0.8, 1.0]",
     "evaluate.temperatures=[0.9, 1.0]",
     "evaluate.self_bleu_bound=0.9",
-    "phase.0.validate_every=3",
+    "phase.0.evaluation.every=3",
     "phase.0.learning_rate=1e-2",
     "seed=5",
 ];
@@ -46,7 +46,7 @@ const VALID: &str = "corpus.valid={ sources = { kind = \"synthetic\", documents 
 const STEPS: &str = "phase.0.steps=7";
 const EPOCHS: &str = "phase.0.epochs=1";
 const GAME: [&str; 3] =
-    ["phase.1.steps=3", "phase.2.steps=4", "phase.2.convergence={ every = 2, samples = 20 }"];
+    ["phase.1.steps=3", "phase.2.steps=4", "phase.2.evaluation={ every = 2, samples = 20 }"];
 const TRANSFORMER: [&str; 3] = ["generator.width=16", "generator.layers=2", "generator.heads=2"];
 const LSTM: [&str; 2] = ["generator.embedding=16", "generator.hidden=16"];
 const RNN: [&str; 1] = ["discriminator.hidden=8"];

@@ -16,8 +16,9 @@ const FORMAT: (&str, &str) = ("format", "pt");
 /// The variables of a model, sorted by name.
 ///
 /// The order is the same in every process, which candle's `VarMap` does not promise. Layers hold
-/// the tensors of these variables, so loading or stepping changes the model in place.
-#[derive(Debug, Default)]
+/// the tensors of these variables, so loading or stepping changes the model in place. A clone is
+/// the same variables once more; [`deep_clone`](Self::deep_clone) copies them.
+#[derive(Clone, Debug, Default)]
 pub struct Parameters {
     variables: BTreeMap<String, Var>,
 }

@@ -96,6 +96,9 @@ fn metrics() -> String {
         if let Some(note) = note {
             object["note"] = json!(note);
         }
+        if step == 0 {
+            object["kinds"] = kinds();
+        }
         // Writing into a String cannot fail.
         let _ = writeln!(out, "{object}");
     };
@@ -190,6 +193,34 @@ fn metrics() -> String {
     out
 }
 
+/// What the metrics are counted in, and what they are drawn beside.
+fn kinds() -> Value {
+    let names = [
+        ("nats-per-token", "likelihood", &["nll", "validation_loss"][..]),
+        ("nats-per-text", "likelihood", &["kl"]),
+        ("plain", "game", &["generator_loss", "discriminator_loss", "temperature"]),
+        (
+            "share",
+            "discriminator",
+            &["accuracy_real", "accuracy_fake", "held_out_accuracy_real", "held_out_accuracy_fake"],
+        ),
+        ("share", "samples", &["bleu_4", "self_bleu_4", "distinct_2"]),
+        ("plain", "samples", &["score"]),
+        (
+            "plain",
+            "optimizer",
+            &["learning_rate", "generator_gradient_norm", "discriminator_gradient_norm"],
+        ),
+    ];
+    let mut kinds = json!({});
+    for (unit, group, names) in names {
+        for name in names {
+            kinds[*name] = json!({ "unit": unit, "group": group });
+        }
+    }
+    kinds
+}
+
 fn samples() -> String {
     const TEXTS: [[&str; 4]; 4] = [
         ["the the the the", "a a the", "the the in", ""],
@@ -224,7 +255,7 @@ fn samples() -> String {
 }
 
 fn summary() -> Value {
-    let phase = |kind: &str, steps: u64, g: u64, d: u64, kept: Option<u64>| json!({ "kind": kind, "steps": steps, "ended": "step-limit", "generator_updates": g, "discriminator_updates": d, "kept_step": kept, "evaluation": {} });
+    let phase = |kind: &str, steps: u64, g: u64, d: u64, kept: Option<u64>| json!({ "kind": kind, "steps": steps, "ended": "step-limit", "updates": { "generator": g, "discriminator": d }, "kept_step": kept, "evaluation": {} });
     json!({
         "steps": 2340, "generator_parameters": 286_000, "discriminator_parameters": 141_000, "train_sentences": 18_000, "valid_sentences": 1_000,
         "phases": [phase("maximum-likelihood", 2000, 2000, 0, Some(1800)), phase("discriminator", 100, 0, 100, None), phase("adversarial", 240, 240, 480, Some(2260))],

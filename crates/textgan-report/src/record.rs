@@ -17,6 +17,8 @@ pub(crate) struct Line {
     pub note: Option<String>,
     #[serde(default)]
     pub values: BTreeMap<String, Option<f64>>,
+    #[serde(default)]
+    pub kinds: BTreeMap<String, MetricKind>,
 }
 
 /// A line of `samples.jsonl`.
@@ -51,9 +53,37 @@ pub(crate) struct Phase {
     pub kind: String,
     pub steps: u64,
     pub ended: String,
-    pub generator_updates: u64,
-    pub discriminator_updates: u64,
+    pub updates: BTreeMap<String, u64>,
     pub kept_step: Option<u64>,
+}
+
+/// What a number of `metrics.jsonl` is counted in, and what it is drawn beside.
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+pub(crate) struct MetricKind {
+    pub unit: Unit,
+    pub group: Group,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Unit {
+    NatsPerToken,
+    NatsPerText,
+    Share,
+    #[serde(other)]
+    Plain,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Group {
+    Likelihood,
+    Game,
+    Discriminator,
+    Samples,
+    Optimizer,
+    #[serde(other)]
+    Other,
 }
 
 /// `evaluation.json`.

@@ -6,7 +6,7 @@ use textgan_artifact::{Fingerprint, Header, Manifest, RunDir};
 use textgan_report::{Error, Sources, render, report};
 
 const METRICS: &str = r#"{"event":"begin","phase":0,"kind":"maximum-likelihood","step":0,"phase_step":0,"values":{}}
-{"event":"train","phase":0,"kind":"maximum-likelihood","step":10,"phase_step":10,"values":{"nll":3.5,"strange_number":1.5}}
+{"event":"train","phase":0,"kind":"maximum-likelihood","step":10,"phase_step":10,"values":{"nll":3.5,"strange_number":1.5},"kinds":{"nll":{"unit":"nats-per-token","group":"likelihood"}}}
 {"event":"train","phase":0,"kind":"maximum-likelihood","step":20,"phase_step":20,"values":{"nll":2.5,"strange_number":null}}
 {"event":"evaluation","phase":0,"kind":"maximum-likelihood","step":20,"phase_step":20,"values":{"validation_loss":2.6,"bleu_4":0.5}}
 {"event":"alarm","phase":1,"kind":"adversarial","step":25,"phase_step":5,"note":"collapse: report","values":{"value":0.2}}

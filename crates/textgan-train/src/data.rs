@@ -79,34 +79,22 @@ impl TrainData<'_> {
     }
 }
 
-/// Which rows of the training split a network reads.
+/// Which rows of the training split a learner reads, where its phase is cross-fitted; else all do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Half {
-    /// Every row.
-    All,
-    /// Rows 0, 2, 4, ...: the generator's, where the networks are cross-fitted.
-    Even,
-    /// Rows 1, 3, 5, ...: the discriminator's.
-    Odd,
+pub enum Rows {
+    /// Rows 0, 2, 4, ...
+    Generator,
+    /// Rows 1, 3, 5, ...
+    Discriminator,
 }
 
-impl Half {
-    /// The generator's part.
-    pub fn of_generator(cross_fit: bool) -> Self {
-        if cross_fit { Self::Even } else { Self::All }
-    }
-
-    /// The discriminator's part.
-    pub fn of_discriminator(cross_fit: bool) -> Self {
-        if cross_fit { Self::Odd } else { Self::All }
-    }
-
+impl Rows {
     /// The rows' numbers, of a split of `rows`.
-    pub fn rows(self, rows: usize) -> Vec<usize> {
+    pub(crate) fn of(self, rows: usize, cross_fit: bool) -> Vec<usize> {
         match self {
-            Self::All => (0..rows).collect(),
-            Self::Even => (0..rows).step_by(2).collect(),
-            Self::Odd => (1..rows).step_by(2).collect(),
+            _ if !cross_fit => (0..rows).collect(),
+            Self::Generator => (0..rows).step_by(2).collect(),
+            Self::Discriminator => (1..rows).step_by(2).collect(),
         }
     }
 }
@@ -118,13 +106,12 @@ mod tests {
     #[test]
     fn cross_fitted_halves_are_disjoint_and_complete() {
         for rows in [1, 2, 9] {
-            let generator = Half::of_generator(true).rows(rows);
-            let discriminator = Half::of_discriminator(true).rows(rows);
+            let generator = Rows::Generator.of(rows, true);
+            let discriminator = Rows::Discriminator.of(rows, true);
             assert!(generator.iter().all(|row| !discriminator.contains(row)));
             let mut all = [generator, discriminator].concat();
             all.sort_unstable();
-            assert_eq!(all, Half::All.rows(rows));
+            assert_eq!(all, Rows::Generator.of(rows, false));
         }
-        assert_eq!(Half::of_generator(false), Half::of_discriminator(false));
     }
 }

@@ -1,17 +1,18 @@
 //! What is measured on held-out text while training.
 
-use std::collections::BTreeMap;
-
 use textgan_metrics::{References, distinct_n, self_bleu};
-use textgan_models::{Sequences, Tokens};
-use textgan_nn::Mode;
+use textgan_models::{Generator, Sequences};
 use textgan_random::Key;
 
 use crate::Result;
-use crate::config::{ConvergenceConfig, Judged, Phase, TrainConfig};
-use crate::divergence::Divergence;
-use crate::game::Game;
-use crate::objective::Accuracy;
+use crate::algorithm::{Accuracy, Algorithm, Critic};
+use crate::config::{EvaluationConfig, TrainConfig};
+use crate::data::TrainData;
+use crate::generated::{Generated, Texts};
+use crate::losses::likelihood::marginal_nll;
+use crate::metric::{Group, Metric, Unit};
+use crate::networks::Networks;
+use crate::objective::{PlannedPhase, Role};
 
 /// Sentences sampled at a time: between two looks at the stop button.
 const CHUNK: usize = 100;
@@ -22,8 +23,8 @@ const ORDER: usize = 4;
 /// What an evaluation found.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Evaluation {
-    /// Every number, by name.
-    pub values: BTreeMap<String, f64>,
+    /// Every number.
+    pub metrics: Vec<Metric>,
     /// What a phase tries to raise; absent where it has no such thing.
     pub score: Option<f64>,
     /// Distinct bigrams of the samples, as a fraction of all.
@@ -40,17 +41,17 @@ pub(crate) struct HeldOut {
 
 impl HeldOut {
     /// The first `config.validation_sentences` of the validation split, those of like length
-    /// together.
-    pub fn new(game: &Game<'_>, config: &TrainConfig, phases: &[Phase]) -> Result<Self> {
-        let mut rows: Vec<_> = game.data.valid.iter().take(config.validation_sentences).collect();
+    /// together; with `games`, the whole split as references too.
+    pub fn new(data: &TrainData<'_>, config: &TrainConfig, games: bool) -> Result<Self> {
+        let mut rows: Vec<_> = data.valid.iter().take(config.validation_sentences).collect();
         rows.sort_by_key(|row| row.tokens.len());
         let batches =
-            rows.chunks(config.batch_size).map(|rows| game.data.sequences(rows.iter().copied()));
+            rows.chunks(config.batch_size).map(|rows| data.sequences(rows.iter().copied()));
         let batches = batches.collect::<Result<Vec<_>>>()?;
-        let references = match phases.iter().any(|phase| matches!(phase, Phase::Adversarial(_))) {
+        let references = match games {
             true => {
                 let sentences: Vec<&[u32]> =
-                    game.data.valid.iter().map(|row| row.tokens.as_slice()).collect();
+                    data.valid.iter().map(|row| row.tokens.as_slice()).collect();
                 Some(References::new(&sentences, ORDER)?)
             }
             false => None,
@@ -62,31 +63,19 @@ impl HeldOut {
     /// stopped.
     pub fn loss(
         &self,
-        game: &Game<'_>,
+        generator: &dyn Generator,
         key: &Key,
         noise: usize,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<f64>> {
         let mut total = 0.0;
         for batch in &self.batches {
-            match game.marginal_nll(batch, key, noise, stop)? {
+            match marginal_nll(generator, batch, key, noise, stop)? {
                 Some(sentences) => total += sentences.iter().sum::<f64>(),
                 None => return Ok(None),
             }
         }
         Ok(Some(total / self.tokens as f64))
-    }
-
-    /// Computes the loss of the middle batch for one noise vector, for its duration.
-    pub fn probe(&self, game: &Game<'_>, key: &Key) -> Result<()> {
-        let batch = &self.batches[self.batches.len() / 2];
-        game.marginal_nll(batch, key, 1, &|| false)?;
-        Ok(())
-    }
-
-    /// The number of batches.
-    pub fn batches(&self) -> usize {
-        self.batches.len()
     }
 }
 
@@ -102,46 +91,62 @@ pub(crate) struct EvaluationKeys {
 
 /// Evaluates as `phase` asks; `None` if `stop` says so in between.
 pub(crate) fn evaluate(
-    game: &Game<'_>,
+    networks: &Networks<'_>,
     held_out: &HeldOut,
-    phase: &Phase,
-    config: &TrainConfig,
+    phase: PlannedPhase<'_>,
+    algorithm: &dyn Algorithm,
     keys: EvaluationKeys,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
-    let mut found = Evaluation { values: BTreeMap::new(), score: None, distinct: None };
-    if !matches!(phase, Phase::Discriminator(_)) {
-        let Some(loss) = held_out.loss(game, &keys.noise, config.validation_noise, stop)? else {
+    let (config, generator) = (networks.plan().train, networks.generator());
+    let role = phase.objective.role();
+    let mut found = Evaluation { metrics: Vec::new(), score: None, distinct: None };
+    if role != Role::Discriminator {
+        let noise = config.validation_noise;
+        let Some(loss) = held_out.loss(generator.as_ref(), &keys.noise, noise, stop)? else {
             return Ok(None);
         };
-        found.values.insert("validation_loss".to_owned(), loss);
+        found.note("validation_loss", loss, Unit::NatsPerToken, Group::Likelihood);
         found.score = Some(-loss);
     }
-    let (samples, divergence, judged) = match phase {
-        Phase::MaximumLikelihood(_) => return Ok(Some(found)),
-        Phase::Discriminator(phase) => (config.batch_size, phase.divergence, phase.judged),
-        Phase::Adversarial(phase) => (phase.convergence.samples, phase.divergence, phase.judged),
-    };
-    let Some(samples) = draw(game, samples, &keys.samples, stop)? else { return Ok(None) };
-    let accuracy = held_out_accuracy(game, &samples, divergence, judged)?;
-    found.values.insert("held_out_accuracy_real".to_owned(), accuracy.real);
-    found.values.insert("held_out_accuracy_fake".to_owned(), accuracy.fake);
-    if let (Phase::Adversarial(phase), Some(references)) = (phase, &held_out.references) {
-        found.judge(&samples, references, &phase.convergence)?;
+    if let Some(critic) = algorithm.critic() {
+        let settings = &phase.settings.evaluation;
+        let Some(samples) =
+            draw(networks, generator.as_ref(), settings.samples, &keys.samples, stop)?
+        else {
+            return Ok(None);
+        };
+        let accuracy = held_out_accuracy(networks.data(), critic, &samples)?;
+        for (name, value) in
+            [("held_out_accuracy_real", accuracy.real), ("held_out_accuracy_fake", accuracy.fake)]
+        {
+            found.note(name, value, Unit::Share, Group::Discriminator);
+        }
+        if let (Role::Game, Some(references)) = (role, &held_out.references) {
+            found.judge(&samples, references, settings)?;
+        }
     }
+    let measured = algorithm.measure(&held_out.batches)?;
+    found.metrics.extend(measured.metrics);
+    found.score = measured.score.or(found.score);
     Ok(Some(found))
 }
 
 impl Evaluation {
+    fn note(&mut self, name: &'static str, value: f64, unit: Unit, group: Group) {
+        self.metrics.push(Metric::new(name, value, unit, group));
+    }
+
     /// Quality and diversity of the samples, and the score made of them.
     fn judge(
         &mut self,
-        samples: &[Sequences],
+        samples: &[Generated],
         references: &References,
-        convergence: &ConvergenceConfig,
+        settings: &EvaluationConfig,
     ) -> Result<()> {
+        let batches = samples.iter().map(|batch| &batch.sequences);
         let samples: Vec<&[u32]> =
-            samples.iter().flat_map(|batch| (0..batch.batch()).map(|row| batch.row(row))).collect();
+            batches.flat_map(|batch| (0..batch.batch()).map(|row| batch.row(row))).collect();
         let last = |scores: Vec<f64>| scores.last().copied().unwrap_or_default();
         let (quality, repetition, distinct) = if samples.iter().all(|sample| sample.is_empty()) {
             // Nothing but the end, over and over: as bad as it gets, but a number.
@@ -154,16 +159,16 @@ impl Evaluation {
                 distinct_n(&samples, 2).unwrap_or_default(),
             )
         };
-        let score = quality - convergence.diversity_weight * repetition;
+        let score = quality - settings.diversity_weight * repetition;
         self.score = Some(score);
         self.distinct = Some(distinct);
-        for (name, value) in [
-            ("bleu_4", quality),
-            ("self_bleu_4", repetition),
-            ("distinct_2", distinct),
-            ("score", score),
+        for (name, value, unit) in [
+            ("bleu_4", quality, Unit::Share),
+            ("self_bleu_4", repetition, Unit::Share),
+            ("distinct_2", distinct, Unit::Share),
+            ("score", score, Unit::Plain),
         ] {
-            self.values.insert(name.to_owned(), value);
+            self.note(name, value, unit, Group::Samples);
         }
         Ok(())
     }
@@ -171,48 +176,43 @@ impl Evaluation {
 
 /// Samples for an evaluation, with the labels of validation sentences.
 fn draw(
-    game: &Game<'_>,
+    networks: &Networks<'_>,
+    generator: &dyn Generator,
     count: usize,
     key: &Key,
     stop: &dyn Fn() -> bool,
-) -> Result<Option<Vec<Sequences>>> {
-    let valid = game.data.valid;
+) -> Result<Option<Vec<Generated>>> {
+    let data = networks.data();
     let mut batches = Vec::new();
     for first in (0..count).step_by(CHUNK) {
         if stop() {
             return Ok(None);
         }
         let rows = CHUNK.min(count - first);
-        let label = |row: usize| valid[row % valid.len()].label.unwrap_or_default();
+        let label = |row: usize| data.valid[row % data.valid.len()].label.unwrap_or_default();
         let labels: Option<Vec<u32>> =
-            (!game.data.labels.is_empty()).then(|| (first..first + rows).map(label).collect());
-        batches.push(game.fresh(key, first as u64, rows, labels.as_deref())?.sequences);
+            (!data.labels.is_empty()).then(|| (first..first + rows).map(label).collect());
+        batches.push(Generated::draw(generator, key, first as u64, rows, labels.as_deref())?);
     }
     Ok(Some(batches))
 }
 
 /// The discriminator on real text that neither network was trained on, against samples.
 fn held_out_accuracy(
-    game: &Game<'_>,
-    samples: &[Sequences],
-    divergence: Divergence,
-    judged: Judged,
+    data: &TrainData<'_>,
+    critic: &dyn Critic,
+    samples: &[Generated],
 ) -> Result<Accuracy> {
     let mut real = Vec::new();
     let mut fake = Vec::new();
     let mut first = 0;
     for batch in samples {
-        let rows =
-            (first..first + batch.batch()).map(|row| &game.data.valid[row % game.data.valid.len()]);
-        first += batch.batch();
-        let held_out = game.data.sequences(rows)?;
-        let judge = |sequences: &Sequences| -> Result<Vec<f32>> {
-            let logits =
-                game.judge(&Tokens::Hard(sequences.targets()), sequences, judged, Mode::Evaluate)?;
-            Ok(logits.detach().to_vec1::<f32>()?)
-        };
-        real.extend(judge(&held_out)?);
-        fake.extend(judge(batch)?);
+        let count = batch.sequences.batch();
+        let rows = (first..first + count).map(|row| &data.valid[row % data.valid.len()]);
+        first += count;
+        let held_out = data.sequences(rows)?;
+        real.extend(critic.logits(&Texts { sequences: &held_out, noise: None })?);
+        fake.extend(critic.logits(&batch.texts())?);
     }
-    Ok(Accuracy::of(divergence, &real, &fake))
+    Ok(Accuracy::of(|real, fake| critic.threshold(real, fake), &real, &fake))
 }

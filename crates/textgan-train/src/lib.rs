@@ -26,7 +26,7 @@
 //! use textgan_artifact::table::TokenRow;
 //! use textgan_models::{GeneratorConfig, ModelCard, NoiseConfig};
 //! use textgan_random::Key;
-//! use textgan_train::{MaximumLikelihood, Phase, Recipe, TrainConfig, TrainData, train};
+//! use textgan_train::{BuiltIn, MaximumLikelihood, Phase, Recipe, TrainConfig, TrainData, train};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A language of two sentences, over a vocabulary of four special tokens and three words.
@@ -43,10 +43,10 @@
 //!     tokenizer: None,
 //!     card: &ModelCard::default(),
 //! };
-//! let phase = MaximumLikelihood { steps: Some(60), learning_rate: 1e-2, ..MaximumLikelihood::default() };
+//! let objective = MaximumLikelihood { learning_rate: 1e-2, ..MaximumLikelihood::default() };
 //! let recipe = Recipe {
 //!     train: &TrainConfig { batch_size: 16, ..TrainConfig::default() },
-//!     phases: &[Phase::MaximumLikelihood(phase)],
+//!     phases: &[Phase::<BuiltIn>::of_steps(60, objective)],
 //!     noise: &NoiseConfig { dimension: 2, ..NoiseConfig::default() },
 //!     generator: &GeneratorConfig::default(),
 //!     discriminator: None,
@@ -64,40 +64,51 @@
 //! ```
 
 mod alarms;
+mod algorithm;
+mod algorithms;
 mod average;
 mod batches;
 mod checkpoint;
 mod config;
 mod convergence;
 mod data;
-mod divergence;
 mod error;
 mod evaluation;
 mod events;
-mod game;
-mod likelihood;
+mod footprint;
+mod generated;
+mod losses;
 mod memory;
 mod meter;
+mod metric;
+mod networks;
 mod objective;
 mod record;
-mod rewards;
 mod run;
 mod schedule;
 mod state;
+mod step;
 mod summary;
 #[cfg(test)]
 mod testing;
 mod train;
 
+pub use algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Measured, Update};
+pub use algorithms::BuiltIn;
 pub use config::{
-    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Decay,
-    DiscriminatorOnly, Estimator, Judged, Keep, LatentConfig, MaximumLikelihood, MonteCarlo,
-    OptimizerConfig, Phase, Reward, RewardScore, ScheduleConfig, Temperature, TrainConfig,
-    WonAlarm,
+    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, Decay, DiscriminatorOnly, Estimator,
+    EvaluationConfig, Judged, Keep, LatentConfig, MaximumLikelihood, MonteCarlo, OptimizerConfig,
+    Phase, PhaseSettings, Reward, RewardScore, ScheduleConfig, Temperature, TrainConfig, WonAlarm,
 };
-pub use data::TrainData;
-pub use divergence::Divergence;
+pub use data::{Rows, TrainData};
 pub use error::{Error, Result};
-pub use run::{Recipe, extend};
+pub use generated::{Generated, Texts};
+pub use losses::Divergence;
+pub use memory::{Memory, StoredText};
+pub use metric::{Group, Metric, MetricKind, Unit};
+pub use networks::{Judges, Network, Networks};
+pub use objective::{Declared, Objective, Plan, PlannedPhase, Role};
+pub use run::extend;
+pub use step::Step;
 pub use summary::{End, PhaseSummary, Summary};
-pub use train::train;
+pub use train::{Recipe, train};

@@ -1,77 +1,61 @@
-//! Whether a run fits the machine, asked before its tensors exist.
+//! What an algorithm remembers between steps, by name.
 
-use textgan_artifact::Progress;
+use std::collections::BTreeMap;
 
-use crate::config::Phase;
-use crate::data::TrainData;
-use crate::run::Recipe;
-use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
-const MIB: u64 = 1 << 20;
+/// Named memory of a phase. It is all that changes besides weights and moments, so it is part of
+/// every checkpoint, and an algorithm that keeps nothing elsewhere resumes to the same bits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    numbers: BTreeMap<String, f64>,
+    texts: BTreeMap<String, Vec<StoredText>>,
+}
 
-/// Says how much memory a run needs, and refuses one that needs more than the machine has.
-pub(crate) fn check(
-    recipe: &Recipe<'_>,
-    data: &TrainData<'_>,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let needed = estimate(recipe, data)?;
-    progress.message(&format!("training needs about {} MiB of memory", needed.div_ceil(MIB)));
-    match machine() {
-        Some(machine) if needed > machine => {
-            Err(Error::Memory { needed_mib: needed.div_ceil(MIB), machine_mib: machine / MIB })
-        }
-        _ => Ok(()),
+/// A text that is kept, such as an older sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredText {
+    /// Its content tokens.
+    pub tokens: Vec<u32>,
+    /// Whether it ended by itself.
+    pub ended: bool,
+    /// Its label, where there are labels.
+    pub label: Option<u32>,
+    /// The noise it was made of; empty where there is none.
+    pub noise: Vec<f32>,
+}
+
+impl Memory {
+    /// The number of that name.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.numbers.get(name).copied()
     }
-}
 
-/// Bytes: of each parameter its weight, gradient and two moments, and an average; a rollout policy; and what a step of the largest
-/// batch keeps for its backward pass.
-fn estimate(recipe: &Recipe<'_>, data: &TrainData<'_>) -> Result<u64> {
-    let sizes = recipe.sizes(data);
-    let (batch, time) = (recipe.train.batch_size, data.max_length.saturating_add(1));
-    let generator = recipe.generator.parameter_count(recipe.noise, &sizes)?;
-    let mut activations = recipe.generator.activation_estimate(batch, time);
-    let mut discriminator = 0;
-    if let Some(config) = recipe.discriminator {
-        discriminator = config.parameter_count(&sizes)?;
-        // Real and generated text are read in the same graph.
-        activations =
-            activations.saturating_add(config.activation_estimate(batch, time).saturating_mul(2));
+    /// Keeps a number, or forgets it.
+    pub fn set_number(&mut self, name: &str, value: Option<f64>) {
+        match value {
+            Some(value) => self.numbers.insert(name.to_owned(), value),
+            None => self.numbers.remove(name),
+        };
     }
-    let encoder = match recipe.phases.iter().find_map(Phase::latent) {
-        Some(latent) => latent.encoder.parameter_count(recipe.noise, &sizes)?,
-        None => 0,
-    };
-    let parameters = generator.saturating_add(discriminator).saturating_add(encoder);
-    let policy = match recipe.phases.iter().any(|phase| phase.rollout_lag().is_some()) {
-        true => generator,
-        false => 0,
-    };
-    let averaged = recipe.phases.iter().any(|phase| {
-        let objective = phase.objective();
-        objective.turns().into_iter().any(|player| objective.optimizer(player).0.average > 0.0)
-    });
-    Ok(parameters
-        .saturating_mul(if averaged { 5 } else { 4 })
-        .saturating_add(policy)
-        .saturating_add(activations)
-        .saturating_mul(size_of::<f32>() as u64))
-}
 
-/// Bytes this process may use: the machine's memory, or its control group's if that is less.
-fn machine() -> Option<u64> {
-    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text));
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    [total, group].into_iter().flatten().min()
-}
+    /// The texts kept under that name, oldest first.
+    pub fn texts(&self, name: &str) -> &[StoredText] {
+        self.texts.get(name).map_or(&[], Vec::as_slice)
+    }
 
-fn total_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    /// Keeps texts, and of all under that name the `most` newest.
+    pub fn keep_texts(
+        &mut self,
+        name: &str,
+        texts: impl IntoIterator<Item = StoredText>,
+        most: usize,
+    ) {
+        let kept = self.texts.entry(name.to_owned()).or_default();
+        kept.extend(texts);
+        let surplus = kept.len().saturating_sub(most);
+        kept.drain(..surplus);
+    }
 }
 
 #[cfg(test)]
@@ -79,8 +63,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn total_memory_is_read() {
-        assert_eq!(total_memory("MemTotal:       24567 kB\nMemFree:  1 kB\n"), Some(24567 * 1024));
-        assert_eq!(total_memory("nothing"), None);
+    fn the_newest_texts_stay() {
+        let text =
+            |token| StoredText { tokens: vec![token], ended: true, label: None, noise: vec![] };
+        let mut memory = Memory::default();
+        memory.keep_texts("fake", [text(1), text(2)], 3);
+        memory.keep_texts("fake", [text(3), text(4)], 3);
+        let tokens: Vec<u32> = memory.texts("fake").iter().map(|text| text.tokens[0]).collect();
+        assert_eq!(tokens, [2, 3, 4]);
+        assert!(memory.texts("other").is_empty());
+        memory.set_number("mean", Some(0.5));
+        assert_eq!(memory.number("mean"), Some(0.5));
+        memory.set_number("mean", None);
+        assert_eq!(memory.number("mean"), None);
     }
 }

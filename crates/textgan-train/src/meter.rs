@@ -2,44 +2,37 @@
 
 use std::time::{Duration, Instant};
 
-use crate::game::{Loss, Turn};
-
-/// Facts worth a place beside a bar, with their short names.
-const SHOWN: [(&str, &str); 7] = [
-    ("nll", "loss"),
-    ("kl", "kl"),
-    ("generator_loss", "G"),
-    ("return", "return"),
-    ("discriminator_loss", "D"),
-    ("accuracy_real", "right on real"),
-    ("accuracy_fake", "right on generated"),
-];
+use crate::metric::{Metric, Unit};
 
 /// How much of the newest value a shown value takes.
 const STEP: f64 = 0.1;
 
-/// Rates and smoothed losses of the phase at hand.
+/// Rates and smoothed values of the phase at hand.
 pub(crate) struct Meter {
     start: Instant,
     steps: u64,
     tokens: u64,
-    smoothed: [Option<f64>; SHOWN.len()],
+    /// Name, unit and smoothed value of what stands beside the bar, in the order of its appearance.
+    shown: Vec<(&'static str, Unit, f64)>,
 }
 
 impl Meter {
     /// Starts the clock.
     pub fn start() -> Self {
-        Self { start: Instant::now(), steps: 0, tokens: 0, smoothed: Default::default() }
+        Self { start: Instant::now(), steps: 0, tokens: 0, shown: Vec::new() }
     }
 
-    /// Takes note of an update.
-    pub fn note(&mut self, turn: &Turn, loss: &Loss) {
-        self.tokens += turn.real.tokens() as u64;
-        for ((name, _), smoothed) in SHOWN.iter().zip(&mut self.smoothed) {
-            if let Some((_, value)) = loss.facts.iter().find(|(fact, _)| fact == name) {
-                *smoothed =
-                    Some(smoothed.map_or(*value, |before| before + STEP * (value - before)));
-            }
+    /// Counts tokens of real text that were read.
+    pub fn read(&mut self, tokens: usize) {
+        self.tokens += tokens as u64;
+    }
+
+    /// Takes note of a number, if it is one to be shown.
+    pub fn show(&mut self, metric: &Metric) {
+        let Some(name) = metric.live else { return };
+        match self.shown.iter_mut().find(|(shown, _, _)| *shown == name) {
+            Some((_, _, value)) => *value += STEP * (metric.value - *value),
+            None => self.shown.push((name, metric.kind.unit, metric.value)),
         }
     }
 
@@ -47,16 +40,11 @@ impl Meter {
     pub fn line(&mut self, left: u64) -> String {
         self.steps += 1;
         let elapsed = self.start.elapsed().as_secs_f64().max(1e-9);
-        let mut parts: Vec<String> = Vec::new();
-        for ((name, short), value) in SHOWN.iter().zip(self.smoothed) {
-            match value {
-                Some(value) if name.starts_with("accuracy") => {
-                    parts.push(format!("{short} {:.0} %", 100.0 * value))
-                }
-                Some(value) => parts.push(format!("{short} {value:.3}")),
-                None => {}
-            }
-        }
+        let show = |&(name, unit, value): &(&str, Unit, f64)| match unit {
+            Unit::Share => format!("{name} {:.0} %", 100.0 * value),
+            _ => format!("{name} {value:.3}"),
+        };
+        let mut parts: Vec<String> = self.shown.iter().map(show).collect();
         parts.push(format!("{:.1} k tokens/s", self.tokens as f64 / elapsed / 1000.0));
         parts.push(format!(
             "{} left",

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::io;
+use crate::metric::MetricKind;
 use crate::state::Written;
 use crate::{Error, Result, events};
 
@@ -38,6 +39,9 @@ pub(crate) struct Line<'a> {
     pub note: Option<&'a str>,
     /// The numbers, by name.
     pub values: &'a BTreeMap<String, f64>,
+    /// Unit and group of those of them that stand here for the first time.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<&'a str, MetricKind>,
 }
 
 /// One line of `samples.jsonl`: the texts of a fixed noise vector at a step.
@@ -175,6 +179,7 @@ mod tests {
             phase_step: step,
             note: None,
             values: &values,
+            kinds: BTreeMap::new(),
         };
         record.line(&line(1))?;
         let at_checkpoint = record.sync()?;

@@ -1,15 +1,18 @@
 //! Where a run is: everything that is not weights, moments, or a function of the step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::alarms::Watch;
+use crate::algorithm::Accuracy;
 use crate::convergence::Convergence;
+use crate::memory::Memory;
+use crate::metric::{Group, MetricKind, Unit};
 use crate::summary::PhaseSummary;
 
 /// Version of the layout of checkpoints.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// How fast the average of the accuracy follows, per update.
 const ACCURACY_STEP: f64 = 0.05;
@@ -37,14 +40,16 @@ pub(crate) struct State {
     pub watch: Watch,
     /// The discriminator's accuracy, averaged over recent updates of this phase.
     pub accuracy: Option<f64>,
-    /// The moving average of REINFORCE's returns.
-    pub moving_average: Option<f64>,
+    /// What the algorithm of this phase remembers.
+    pub memory: Memory,
     /// Training facts since the last line of the log.
     pub interval: Facts,
-    /// Generator updates in this phase.
-    pub generator_updates: u64,
-    /// Discriminator updates in this phase.
-    pub discriminator_updates: u64,
+    /// Updates in this phase, by learner.
+    pub updates: BTreeMap<String, u64>,
+    /// Unit and group of every metric of the run so far.
+    pub metrics: BTreeMap<String, MetricKind>,
+    /// Those of them that the log has explained.
+    pub explained: BTreeSet<String>,
     /// Facts of the last evaluation of this phase.
     pub evaluation: BTreeMap<String, f64>,
     /// Names of the checkpoints that stay, oldest first.
@@ -85,10 +90,11 @@ impl State {
             convergence: Convergence::default(),
             watch: Watch::default(),
             accuracy: None,
-            moving_average: None,
+            memory: Memory::default(),
             interval: Facts::default(),
-            generator_updates: 0,
-            discriminator_updates: 0,
+            updates: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            explained: BTreeSet::new(),
             evaluation: BTreeMap::new(),
             checkpoints: Vec::new(),
             beginning: None,
@@ -107,6 +113,8 @@ impl State {
             step: self.step,
             checkpoints: std::mem::take(&mut self.checkpoints),
             best: self.best.take(),
+            metrics: std::mem::take(&mut self.metrics),
+            explained: std::mem::take(&mut self.explained),
             written: self.written,
             done,
             ..Self::new(std::mem::take(&mut self.phases))
@@ -119,18 +127,24 @@ impl State {
 pub(crate) struct Facts(BTreeMap<String, (f64, u64)>);
 
 impl State {
-    /// Takes note of what an update said of itself.
-    pub fn note(&mut self, facts: &[(&'static str, f64)]) {
-        let value =
-            |wanted: &str| facts.iter().find(|(name, _)| *name == wanted).map(|&(_, value)| value);
-        if let (Some(real), Some(fake)) = (value("accuracy_real"), value("accuracy_fake")) {
-            let now = 0.5 * (real + fake);
-            self.accuracy =
-                Some(self.accuracy.map_or(now, |before| before + ACCURACY_STEP * (now - before)));
+    /// Adds a number to those of the next line of the log.
+    pub fn note(&mut self, name: &str, value: f64, unit: Unit, group: Group) {
+        self.know(name, MetricKind { unit, group });
+        self.interval.add(name, value);
+    }
+
+    /// Remembers what a metric is counted in.
+    pub fn know(&mut self, name: &str, kind: MetricKind) {
+        if !self.metrics.contains_key(name) {
+            self.metrics.insert(name.to_owned(), kind);
         }
-        for &(name, value) in facts {
-            self.interval.add(name, value);
-        }
+    }
+
+    /// Takes note of how often the discriminator was right in an update.
+    pub fn note_accuracy(&mut self, accuracy: Accuracy) {
+        let now = accuracy.mean();
+        self.accuracy =
+            Some(self.accuracy.map_or(now, |before| before + ACCURACY_STEP * (now - before)));
     }
 }
 

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::metric::MetricKind;
+
 /// `summary.json`: what a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -17,6 +19,8 @@ pub struct Summary {
     pub valid_sentences: u64,
     /// The phases, in order.
     pub phases: Vec<PhaseSummary>,
+    /// Unit and group of every metric in `metrics.jsonl`, by name.
+    pub metrics: BTreeMap<String, MetricKind>,
 }
 
 /// What a phase came to.
@@ -28,10 +32,8 @@ pub struct PhaseSummary {
     pub steps: u64,
     /// Why it ended.
     pub ended: End,
-    /// Updates of the generator.
-    pub generator_updates: u64,
-    /// Updates of the discriminator.
-    pub discriminator_updates: u64,
+    /// Updates, by learner.
+    pub updates: BTreeMap<String, u64>,
     /// The step whose weights it handed on; absent if those of the last step.
     pub kept_step: Option<u64>,
     /// Best score: minus the validation loss, or the score of convergence.

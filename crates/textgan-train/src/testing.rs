@@ -1,16 +1,18 @@
 //! A game small enough to be computed by hand.
 
+use std::sync::Arc;
+
 use candle_core::Device;
 use textgan_artifact::table::TokenRow;
 use textgan_models::{
-    DiscriminatorConfig, GeneratorConfig, ModelCard, NoiseConfig, Sizes, TransformerConfig,
-    build_discriminator, build_generator,
+    Discriminator, DiscriminatorConfig, Generator, GeneratorConfig, ModelCard, NoiseConfig, Sizes,
+    TransformerConfig, build_discriminator, build_generator,
 };
 use textgan_random::Key;
 
 use crate::Result;
 use crate::data::TrainData;
-use crate::game::{Game, Judges};
+use crate::networks::Judges;
 
 /// Entries of the vocabulary, the four special tokens included.
 pub(crate) const VOCAB: usize = 6;
@@ -53,27 +55,32 @@ pub(crate) fn generator_config() -> GeneratorConfig {
 }
 
 /// An untrained generator and discriminator.
-pub(crate) fn game<'a>(data: &'a TrainData<'a>) -> Result<Game<'a>> {
-    let sizes = Sizes { vocab: VOCAB, labels: 0, max_length: data.max_length };
+pub(crate) struct Players {
+    pub generator: Arc<dyn Generator>,
+    pub judges: Judges,
+}
+
+/// Players of the language of [`rows`].
+pub(crate) fn players() -> Result<Players> {
+    let sizes = Sizes { vocab: VOCAB, labels: 0, max_length: 2 };
     let noise = NoiseConfig { dimension: 2, ..NoiseConfig::default() };
     let key = Key::root(3);
     let device = &Device::Cpu;
     let generator =
         build_generator(&generator_config(), &noise, &sizes, &key.child("generator"), device)?;
-    let discriminator = build_discriminator(
+    let learning: Arc<dyn Discriminator> = build_discriminator(
         &DiscriminatorConfig::default(),
         &sizes,
         None,
         &key.child("discriminator"),
         device,
-    )?;
-    Ok(Game {
-        data,
-        noise,
-        sample_length: None,
-        generator,
-        rollout_policy: None,
-        judges: Some(Judges::new(discriminator)?),
-        encoder: None,
-    })
+    )?
+    .into();
+    let judges = Judges { frozen: learning.frozen()?.into(), learning };
+    Ok(Players { generator: generator.into(), judges })
+}
+
+/// Calls `test` with [`players`].
+pub(crate) fn in_game<T>(test: impl FnOnce(Players) -> Result<T>) -> Result<T> {
+    test(players()?)
 }

@@ -1,13 +1,57 @@
 use std::path::Path;
 
+use serde::Serialize;
 use textgan_artifact::Progress;
+use textgan_models::{DiscriminatorConfig, GeneratorConfig, NoiseConfig};
 use textgan_random::Key;
 
 use crate::Result;
+use crate::algorithms::BuiltIn;
+use crate::config::{Phase, TrainConfig};
 use crate::data::TrainData;
-use crate::meter::Meter;
-use crate::run::{Recipe, Run};
+use crate::objective::{Objective, Plan, PlannedPhase};
+use crate::run::Run;
 use crate::summary::{End, Summary};
+
+/// Everything that decides what a run trains and how, besides the data and the seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe<'a, O = BuiltIn> {
+    /// What all phases share.
+    pub train: &'a TrainConfig,
+    /// The phases, in order.
+    pub phases: &'a [Phase<O>],
+    /// The noise that becomes text.
+    pub noise: &'a NoiseConfig,
+    /// The generator's network.
+    pub generator: &'a GeneratorConfig,
+    /// The discriminator's network; `None` for runs that only maximise likelihood.
+    pub discriminator: Option<&'a DiscriminatorConfig>,
+}
+
+impl<'a, O: Objective> Recipe<'a, O> {
+    /// Refuses settings that cannot work, and phases that cannot follow each other; [`train`] does
+    /// so too, but a pipeline may want to know before it reads its corpus.
+    ///
+    /// # Errors
+    /// The first problem, with its key and how to put it right.
+    pub fn check(&self) -> Result<()> {
+        self.plan().check()
+    }
+
+    fn plan(&self) -> Plan<'a> {
+        let planned = |phase: &'a Phase<O>| PlannedPhase {
+            settings: &phase.settings,
+            objective: &phase.objective,
+        };
+        Plan {
+            train: self.train,
+            phases: self.phases.iter().map(planned).collect(),
+            noise: self.noise,
+            generator: self.generator,
+            discriminator: self.discriminator,
+        }
+    }
+}
 
 /// Trains as `recipe` says and leaves everything in `out`; goes on where an earlier call was
 /// stopped or killed, and ends with the same bytes as if it had not been.
@@ -19,46 +63,38 @@ use crate::summary::{End, Summary};
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `progress` asks to stop, after a
 /// checkpoint; [`Error::NonFinite`](crate::Error::NonFinite) before a step that would ruin the
 /// weights; others when the recipe, the data or `out` cannot be used.
-pub fn train(
-    recipe: &Recipe<'_>,
+pub fn train<O: Objective + Serialize>(
+    recipe: &Recipe<'_, O>,
     data: &TrainData<'_>,
     key: &Key,
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Summary> {
-    let mut run = Run::begin(*recipe, data, key, out, progress)?;
-    run.announce_duration()?;
-    while let Some(phase) = run.phase() {
-        let objective = phase.objective();
-        run.enter_phase()?;
-        let mut meter = Meter::start();
+    let plan = recipe.plan();
+    let phases = recipe.phases.iter().map(|phase| serde_json::json!(phase)).collect();
+    let mut run = Run::begin(&plan, phases, data, key, out, progress)?;
+    while let Some(mut phase) = run.enter_phase()? {
         let ended = loop {
-            if run.evaluation_is_due()
-                && let Some(end) = run.evaluate()?
+            if run.evaluation_is_due(&phase)
+                && let Some(end) = run.evaluate(&mut phase)?
             {
                 break end;
             }
-            run.sample_if_due()?;
-            if run.is_at_limit() {
+            run.sample_if_due(&phase)?;
+            if run.is_at_limit(&phase) {
                 break End::StepLimit;
             }
-            for player in objective.turns() {
-                let turn = run.turn(player)?;
-                let loss = objective.loss(&run.game, &turn)?;
-                meter.note(&turn, &loss);
-                run.apply(player, loss)?;
-            }
-            run.finish_step()?;
+            run.step(&mut phase)?;
             progress.advance(1);
-            progress.status(&meter.line(run.steps_left()));
-            if run.checkpoint_is_due() {
-                run.checkpoint(true)?;
+            progress.status(&phase.meter.line(run.steps_left(&phase)));
+            if run.checkpoint_is_due(&phase) {
+                run.checkpoint(&phase, true)?;
             }
             if progress.stop_requested() {
-                return Err(run.interrupt());
+                return Err(run.interrupt(&phase));
             }
         };
-        run.end_phase(ended)?;
+        run.end_phase(phase, ended)?;
     }
     run.finish()
 }

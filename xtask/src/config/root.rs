@@ -7,7 +7,7 @@ use textgan_corpus::CorpusConfig;
 use textgan_evaluate::EvaluateConfig;
 use textgan_models::{DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, NoiseConfig};
 use textgan_tokenizer::TokenizerConfig;
-use textgan_train::{Phase, TrainConfig};
+use textgan_train::{Phase, Recipe, TrainConfig};
 
 use super::paths;
 use crate::exit::Refusal;
@@ -78,6 +78,17 @@ impl RootConfig {
         }
     }
 
+    /// What training is told.
+    pub fn recipe(&self) -> Recipe<'_> {
+        Recipe {
+            train: &self.train,
+            phases: &self.phase,
+            noise: &self.noise,
+            generator: &self.generator,
+            discriminator: self.discriminator.as_ref(),
+        }
+    }
+
     /// Refuses what cannot work, before anything is read or written.
     ///
     /// # Errors
@@ -85,8 +96,7 @@ impl RootConfig {
     pub fn validate(&self) -> Result<(), Refusal> {
         self.corpus.validate().map_err(Refusal::new)?;
         self.tokenizer.validate().map_err(Refusal::new)?;
-        let has_discriminator = self.discriminator.is_some();
-        self.train.validate(&self.phase, has_discriminator).map_err(Refusal::new)?;
+        self.recipe().check().map_err(Refusal::new)?;
         self.generate.validate().map_err(Refusal::new)?;
         self.evaluate.validate().map_err(Refusal::new)
     }

@@ -7,7 +7,7 @@ use textgan_artifact::table::{TokenRow, read_split};
 use textgan_artifact::{Fingerprint, Progress, RunDir};
 use textgan_models::ModelCard;
 use textgan_tokenizer::Tokenizer;
-use textgan_train::{Recipe, TrainData};
+use textgan_train::TrainData;
 
 use super::{TOKENIZE, TRAIN, key};
 use crate::config::RootConfig;
@@ -33,7 +33,7 @@ impl Stage for Train<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(TRAIN, 1)
+        Fingerprint::new(TRAIN, 2)
             .field("seed", &self.config.seed)
             .field("max_length", &self.config.tokenizer.max_length)
             .field("noise", &self.config.noise)
@@ -67,13 +67,7 @@ impl Stage for Train<'_> {
             words: words.as_deref(),
             card: &card,
         };
-        let recipe = Recipe {
-            train: &self.config.train,
-            phases: &self.config.phase,
-            noise: &self.config.noise,
-            generator: &self.config.generator,
-            discriminator: self.config.discriminator.as_ref(),
-        };
+        let recipe = self.config.recipe();
         textgan_train::train(&recipe, &data, &key(self.config, TRAIN), out, progress)?;
         Ok(())
     }

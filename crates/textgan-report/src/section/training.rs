@@ -3,53 +3,37 @@
 use super::{Section, table};
 use crate::chart::{Chart, Mark, Phase, Point, Series};
 use crate::html::{Text, count, title};
-use crate::record::{Line, Training};
-use std::collections::BTreeSet;
+use crate::record::{Group, Line, MetricKind, Training, Unit};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-/// A chart: its title, its unit, the names it shows, the fixed range of its axis and its level.
+/// A chart of all metrics of a kind: its title, unit, the fixed range of its axis and its level.
 type Plan = (
+    Group,
+    Unit,
     &'static str,
     &'static str,
-    &'static [&'static str],
     Option<RangeInclusive<f64>>,
     Option<(f64, &'static str)>,
 );
 
 const PLANS: [Plan; 9] = [
-    ("Likelihood", "nats per token", &["nll", "validation_loss"], None, None),
+    (Group::Likelihood, Unit::NatsPerToken, "Likelihood", "nats per token", None, None),
+    (Group::Samples, Unit::Share, "Quality and diversity", "share", Some(0.0..=1.0), None),
+    (Group::Game, Unit::Plain, "Losses of the game", "by its divergence", None, None),
+    (Group::Game, Unit::NatsPerToken, "The game", "nats per token", None, None),
+    (Group::Game, Unit::NatsPerText, "The game, by text", "nats per text", None, None),
     (
-        "Quality and diversity",
-        "share",
-        &["bleu_4", "self_bleu_4", "distinct_2"],
-        Some(0.0..=1.0),
-        None,
-    ),
-    (
-        "Losses of the game",
-        "by its divergence",
-        &["generator_loss", "discriminator_loss"],
-        None,
-        None,
-    ),
-    (
-        "Discriminator accuracy",
+        Group::Discriminator,
+        Unit::Share,
+        "What the discriminator sees",
         "share judged rightly",
-        &["accuracy_real", "accuracy_fake", "held_out_accuracy_real", "held_out_accuracy_fake"],
         Some(0.0..=1.0),
         Some((0.5, "guessing")),
     ),
-    ("Reward", "mean return a sentence", &["return"], None, None),
-    ("Samples' own likelihood", "nats per token", &["sample_nll"], None, None),
-    ("Noise", "KL divergence, nats per sentence", &["kl"], None, None),
-    ("Convergence score", "higher is better", &["score"], None, None),
-    (
-        "Gradient norms",
-        "before clipping",
-        &["generator_gradient_norm", "discriminator_gradient_norm"],
-        None,
-        None,
-    ),
+    (Group::Likelihood, Unit::NatsPerText, "Noise", "KL divergence, nats per text", None, None),
+    (Group::Samples, Unit::Plain, "Convergence score", "higher is better", None, None),
+    (Group::Optimizer, Unit::Plain, "Gradient norms and rates", "before clipping", None, None),
 ];
 
 pub(crate) fn section(lines: &[Line], training: Option<&Training>, unfinished: bool) -> Section {
@@ -87,17 +71,19 @@ fn overview(training: &Training) -> String {
                 Text(&title(&phase.kind)).to_string(),
                 Text(&phase.ended.replace('-', " ")).to_string(),
                 count(phase.steps),
-                count(phase.generator_updates),
-                count(phase.discriminator_updates),
+                updates(&phase.updates),
                 kept,
             ]
         })
         .collect();
-    out + &table(
-        &["Phase", "Ended", "Steps", "Generator updates", "Discriminator updates", "Weights kept"],
-        2,
-        &rows,
-    )
+    out + &table(&["Phase", "Ended", "Steps", "Updates", "Weights kept"], 2, &rows)
+}
+
+/// `generator 240, discriminator 480`.
+fn updates(updates: &BTreeMap<String, u64>) -> String {
+    let words: Vec<String> =
+        updates.iter().map(|(name, &number)| format!("{} {}", Text(name), count(number))).collect();
+    words.join(", ")
 }
 
 fn curves(lines: &[Line]) -> String {
@@ -129,9 +115,16 @@ fn curves(lines: &[Line]) -> String {
         };
         out += &chart.figure().unwrap_or_default();
     };
-    for (name, unit, names, range, level) in &PLANS {
-        planned.extend(*names);
-        add(name, unit, names, range.as_ref().map(|r| (*r.start(), *r.end())), *level);
+    let kinds: BTreeMap<&str, MetricKind> = lines
+        .iter()
+        .flat_map(|line| &line.kinds)
+        .map(|(name, kind)| (name.as_str(), *kind))
+        .collect();
+    for (group, unit, name, unit_name, range, level) in &PLANS {
+        let of_kind = |(_, kind): &(&&str, &MetricKind)| (kind.group, kind.unit) == (*group, *unit);
+        let names: Vec<&str> = kinds.iter().filter(of_kind).map(|(name, _)| *name).collect();
+        planned.extend(&names);
+        add(name, unit_name, &names, range.as_ref().map(|r| (*r.start(), *r.end())), *level);
     }
     let others: BTreeSet<&str> = lines
         .iter()
@@ -170,19 +163,7 @@ fn series(lines: &[Line], name: &str) -> Series {
             value.is_finite().then_some(Point { phase: line.phase, step: line.step as f64, value })
         })
         .collect();
-    let name = match name {
-        "nll" => "Training".to_owned(),
-        "validation_loss" => "Validation".to_owned(),
-        "accuracy_real" => "Real, training".to_owned(),
-        "accuracy_fake" => "Generated, training".to_owned(),
-        "held_out_accuracy_real" => "Real, held out".to_owned(),
-        "held_out_accuracy_fake" => "Generated, held out".to_owned(),
-        _ => title(name)
-            .replace("Generator gradient norm", "Generator")
-            .replace("Discriminator gradient norm", "Discriminator")
-            .replace("Generator loss", "Generator")
-            .replace("Discriminator loss", "Discriminator"),
-    };
+    let name = title(name);
     Series { name, points }
 }
 

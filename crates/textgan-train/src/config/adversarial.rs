@@ -2,16 +2,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_nn::ops::Relaxation;
 
-use super::{Keep, LatentConfig, OptimizerConfig, ScheduleConfig};
-use crate::divergence::Divergence;
+use super::{LatentConfig, OptimizerConfig};
+use crate::losses::Divergence;
 
 /// `kind = "adversarial"`: in each step the discriminator is updated `discriminator_steps` times,
 /// then the generator `generator_steps` times, each time on fresh samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adversarial {
-    /// Length of the phase in steps, where it does not end earlier.
-    pub steps: u64,
     /// Updates of the discriminator a step.
     pub discriminator_steps: u64,
     /// Updates of the generator a step.
@@ -24,8 +22,6 @@ pub struct Adversarial {
     pub discriminator_learning_rate: f64,
     /// The discriminator's optimizer.
     pub discriminator_optimizer: OptimizerConfig,
-    /// How both learning rates move.
-    pub schedule: ScheduleConfig,
     /// How the discriminator's opinion becomes a gradient of the generator.
     pub estimator: Estimator,
     /// The two losses. REINFORCE uses it for the discriminator only.
@@ -41,38 +37,23 @@ pub struct Adversarial {
     /// The latent objective of that likelihood.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latent: Option<LatentConfig>,
-    /// Gives the two networks disjoint halves of the training text: a discriminator that sees the
-    /// generator's own training text learns what was memorised rather than what is real.
-    pub cross_fit: bool,
-    /// When the phase has converged, and how often that is asked.
-    pub convergence: ConvergenceConfig,
-    /// What is watched for at each of those times.
-    pub alarms: Alarms,
-    /// Which weights the phase hands on.
-    pub keep: Keep,
 }
 
 impl Default for Adversarial {
     fn default() -> Self {
         Self {
-            steps: 500,
             discriminator_steps: 1,
             generator_steps: 1,
             learning_rate: 1e-4,
             optimizer: OptimizerConfig::default(),
             discriminator_learning_rate: 1e-4,
             discriminator_optimizer: OptimizerConfig::default(),
-            schedule: ScheduleConfig::default(),
             estimator: Estimator::default(),
             divergence: Divergence::default(),
             judged: Judged::default(),
             weight_clip: 0.0,
             anchor: 0.0,
             latent: None,
-            cross_fit: false,
-            convergence: ConvergenceConfig::default(),
-            alarms: Alarms::default(),
-            keep: Keep::default(),
         }
     }
 }
@@ -209,87 +190,4 @@ pub enum Judged {
     Whole,
     /// Every prefix of every sentence, each alike (d'Autume et al., 2019).
     Prefixes,
-}
-
-/// When adversarial training has converged: its score no longer improves.
-///
-/// The score is `BLEU-4 of samples against validation text - diversity_weight * Self-BLEU-4 of
-/// the samples`: quality counts only as far as it is not bought with repetition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ConvergenceConfig {
-    /// Steps between two evaluations; 0 evaluates only at the beginning and at the end.
-    pub every: u64,
-    /// Evaluations without improvement after which the phase ends; 0 runs to the step limit.
-    pub patience: u32,
-    /// By how much the score must rise to count as an improvement.
-    pub min_improvement: f64,
-    /// What a point of Self-BLEU-4 costs in points of BLEU-4.
-    pub diversity_weight: f64,
-    /// Samples drawn for an evaluation.
-    pub samples: usize,
-}
-
-impl Default for ConvergenceConfig {
-    fn default() -> Self {
-        Self { every: 100, patience: 0, min_improvement: 0.0, diversity_weight: 0.5, samples: 500 }
-    }
-}
-
-/// What is watched for at each evaluation of an adversarial phase.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Alarms {
-    /// The generator repeats itself.
-    pub collapse: CollapseAlarm,
-    /// The discriminator has nothing left to teach.
-    pub discriminator_won: WonAlarm,
-}
-
-/// Rings when distinct bigrams of the samples become rare.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CollapseAlarm {
-    /// Rings below this fraction of what the phase began with.
-    pub distinct_bigrams_below: f64,
-    /// What happens then.
-    pub action: AlarmAction,
-}
-
-impl Default for CollapseAlarm {
-    fn default() -> Self {
-        Self { distinct_bigrams_below: 0.5, action: AlarmAction::Report }
-    }
-}
-
-/// Rings when the discriminator is right about nearly everything for a while.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct WonAlarm {
-    /// Rings above this accuracy (mean of real and generated, averaged over recent updates) ...
-    pub accuracy_above: f64,
-    /// ... at this many evaluations in a row.
-    pub for_evaluations: u32,
-    /// What happens then.
-    pub action: AlarmAction,
-}
-
-impl Default for WonAlarm {
-    fn default() -> Self {
-        Self { accuracy_above: 0.98, for_evaluations: 3, action: AlarmAction::Report }
-    }
-}
-
-/// What an alarm does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum AlarmAction {
-    /// Says so, in the terminal and in `metrics.jsonl`.
-    #[default]
-    Report,
-    /// Says so and ends the phase, which then hands on what `keep` asks for.
-    Stop,
-    /// Says so, puts the weights of the best evaluation (or of the phase's beginning) back, and
-    /// goes on with half the learning rates; the third time it ends the phase.
-    RollBack,
 }

@@ -1,14 +1,18 @@
 //! What a training run is told: `[train]` for the whole of it, then a list of `[[phase]]`.
 
 mod adversarial;
+mod alarms;
 mod check;
+mod objectives;
 mod phase;
 
 pub use adversarial::{
-    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, ConvergenceConfig, Estimator,
-    Judged, MonteCarlo, Reward, RewardScore, Temperature, WonAlarm,
+    Adversarial, Baseline, Estimator, Judged, MonteCarlo, Reward, RewardScore, Temperature,
 };
-pub use phase::{DiscriminatorOnly, Keep, LatentConfig, MaximumLikelihood, Phase};
+pub use alarms::{AlarmAction, Alarms, CollapseAlarm, WonAlarm};
+pub(crate) use check::{Problem, at_least_one, positive, require};
+pub use objectives::{DiscriminatorOnly, LatentConfig, MaximumLikelihood};
+pub use phase::{EvaluationConfig, Keep, Phase, PhaseSettings};
 
 use std::path::PathBuf;
 

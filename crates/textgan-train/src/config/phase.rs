@@ -1,60 +1,79 @@
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
-use super::{Adversarial, Estimator, OptimizerConfig, ScheduleConfig};
-use crate::divergence::Divergence;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
-/// One `[[phase]]` table. Phases run from top to bottom; each begins with fresh optimizers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Phase {
-    /// The generator learns to predict real text.
-    MaximumLikelihood(MaximumLikelihood),
-    /// The discriminator learns to tell real text from samples of a resting generator.
-    Discriminator(DiscriminatorOnly),
-    /// Both learn, in alternation.
-    Adversarial(Adversarial),
+use super::{Alarms, ScheduleConfig};
+use crate::algorithms::BuiltIn;
+
+/// One `[[phase]]` table: settings that phases of all kinds have, and the keys of its own kind.
+/// Phases run from top to bottom; each begins with fresh optimizers.
+///
+/// `O` is what a phase may be: the objectives of this crate, or an enum of them and of others.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Phase<O = BuiltIn> {
+    /// What this phase does.
+    #[serde(flatten)]
+    pub objective: O,
+    /// What phases of all kinds are told.
+    #[serde(flatten)]
+    pub settings: PhaseSettings,
 }
 
-impl Phase {
-    /// The name that the config gives this kind of phase.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::MaximumLikelihood(_) => "maximum-likelihood",
-            Self::Discriminator(_) => "discriminator",
-            Self::Adversarial(_) => "adversarial",
-        }
-    }
+/// What phases of all kinds are told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PhaseSettings {
+    /// Length of the phase in steps, where it does not end earlier; give this or `epochs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Length of the phase in passes of its first learner over its rows; give this or `steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// How all learning rates of the phase move.
+    pub schedule: ScheduleConfig,
+    /// What is measured while it lasts, how often, and when that ends it.
+    pub evaluation: EvaluationConfig,
+    /// What is watched for at each evaluation of a phase in which generator and discriminator play.
+    pub alarms: Alarms,
+    /// Which weights the phase hands on.
+    pub keep: Keep,
+    /// Gives generator and discriminator disjoint halves of the training text: a discriminator that
+    /// sees the generator's own training text learns what was memorised rather than what is real.
+    pub cross_fit: bool,
+}
 
-    /// Whether the discriminator takes part.
-    pub fn needs_discriminator(&self) -> bool {
-        !matches!(self, Self::MaximumLikelihood(_))
-    }
+/// The keys of [`PhaseSettings`] in a `[[phase]]` table; all others are the objective's.
+const SETTINGS: [&str; 7] =
+    ["steps", "epochs", "schedule", "evaluation", "alarms", "keep", "cross_fit"];
 
-    /// The latent objective of the phase, where it has one.
-    pub fn latent(&self) -> Option<&LatentConfig> {
-        match self {
-            Self::MaximumLikelihood(phase) => phase.latent.as_ref(),
-            Self::Discriminator(_) => None,
-            Self::Adversarial(phase) => phase.latent.as_ref(),
-        }
-    }
+/// When a phase is evaluated, on what, and when it has converged: its score no longer improves.
+///
+/// The score of maximum likelihood is minus the validation loss. That of a game is `BLEU-4 of
+/// samples against validation text - diversity_weight * Self-BLEU-4 of the samples`: quality counts
+/// only as far as it is not bought with repetition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationConfig {
+    /// Steps between two evaluations; with 0 there is one at the end alone. A game has one at its
+    /// beginning besides.
+    pub every: u64,
+    /// Evaluations without improvement after which the phase ends; 0 runs to the step limit.
+    pub patience: u32,
+    /// By how much the score must rise to count as an improvement: nats per token, or points of
+    /// BLEU.
+    pub min_improvement: f64,
+    /// What a point of Self-BLEU-4 costs in points of BLEU-4.
+    pub diversity_weight: f64,
+    /// Samples drawn where a phase has a discriminator.
+    pub samples: usize,
+}
 
-    /// How slowly the phase's rollout policy follows the generator, where it is not the generator
-    /// itself.
-    pub(crate) fn rollout_lag(&self) -> Option<f32> {
-        let Self::Adversarial(phase) = self else { return None };
-        let Estimator::Reinforce { reward, .. } = &phase.estimator else { return None };
-        reward.monte_carlo.map(|search| search.lag).filter(|&lag| lag > 0.0)
-    }
-
-    /// Whether the two networks read disjoint halves of the training text in this phase.
-    pub fn cross_fit(&self) -> bool {
-        match self {
-            Self::MaximumLikelihood(phase) => phase.cross_fit,
-            Self::Discriminator(phase) => phase.cross_fit,
-            Self::Adversarial(phase) => phase.cross_fit,
-        }
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self { every: 200, patience: 0, min_improvement: 0.0, diversity_weight: 0.5, samples: 500 }
     }
 }
 
@@ -62,129 +81,84 @@ impl Phase {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
-    /// Those of its best evaluation (its beginning does not compete).
+    /// Those of its best evaluation (its beginning does not compete), where it has a score.
     #[default]
     Best,
     /// Those of its last step.
     Last,
 }
 
-/// `kind = "maximum-likelihood"`: next-word prediction, with noise that matters if `latent` is
-/// given.
-///
-/// With `latent`, a sentence is read together with a noise vector drawn from an encoder's
-/// posterior `q(z | x)`, and the loss is the evidence bound with free bits. Without it the noise
-/// is drawn from its prior, and a generator soon learns to ignore it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct MaximumLikelihood {
-    /// Length of the phase in passes over the training split; give this or `steps`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epochs: Option<u64>,
-    /// Length of the phase in updates; give this or `epochs`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<u64>,
-    /// Full learning rate.
-    pub learning_rate: f64,
-    /// The optimizer.
-    pub optimizer: OptimizerConfig,
-    /// How the learning rate moves.
-    pub schedule: ScheduleConfig,
-    /// Steps between two validations; 0 validates only at the end.
-    pub validate_every: u64,
-    /// Validations without improvement after which the phase ends early; 0 never does.
-    pub patience: u32,
-    /// By how much a validation loss must fall to count as an improvement, in nats per token.
-    pub min_improvement: f64,
-    /// Which weights the phase hands on.
-    pub keep: Keep,
-    /// Makes noise matter. Absent: noise is drawn from its prior.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latent: Option<LatentConfig>,
-    /// Reads only the half of the training split that the discriminator never reads in
-    /// cross-fitted phases.
-    pub cross_fit: bool,
-}
-
-impl Default for MaximumLikelihood {
-    fn default() -> Self {
-        Self {
-            epochs: None,
-            steps: None,
-            learning_rate: 1e-3,
-            optimizer: OptimizerConfig::default(),
-            schedule: ScheduleConfig::default(),
-            validate_every: 200,
-            patience: 0,
-            min_improvement: 0.0,
-            keep: Keep::Best,
-            latent: None,
-            cross_fit: false,
-        }
+impl<O> Phase<O> {
+    /// A phase of so many steps, with the settings that files begin with.
+    pub fn of_steps(steps: u64, objective: impl Into<O>) -> Self {
+        let settings = PhaseSettings { steps: Some(steps), ..PhaseSettings::default() };
+        Self { objective: objective.into(), settings }
     }
 }
 
-/// The latent objective: an encoder `q(z | x)` whose information is bounded by a rate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LatentConfig {
-    /// Nats a sentence that the noise may carry at no charge, in equal parts over its dimensions:
-    /// the loss counts `sum_j max(KL_j, rate / dimensions)` ("free bits", Kingma et al., 2016).
-    /// More makes noise matter more and costs likelihood under noise from the prior. Equal parts
-    /// keep the noise from spending it all on one choice: many words lean a little with it.
-    pub rate: f32,
-    /// Share of the sentences of a batch that are read with noise from the prior instead, as the
-    /// generator will write. It learns what a sentence is whatever its noise says of it, so noise
-    /// that no sentence has led to, between those that sentences lead to, still gives a sentence.
-    pub prior_share: f32,
-    /// The encoder's network; all phases of a run must agree on it.
-    pub encoder: textgan_models::NoiseEncoderConfig,
-}
-
-impl Default for LatentConfig {
-    fn default() -> Self {
-        Self { rate: 2.0, prior_share: 0.0, encoder: Default::default() }
+impl<'de, O: DeserializeOwned> Deserialize<'de> for Phase<O> {
+    /// The table is cut in two, so that each half can refuse keys that it does not know: serde's
+    /// `flatten` cannot.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = Map::<String, Value>::deserialize(deserializer)?;
+        let (settings, own): (Map<_, _>, Map<_, _>) =
+            table.into_iter().partition(|(key, _)| SETTINGS.contains(&key.as_str()));
+        let settings = serde_json::from_value(Value::Object(settings)).map_err(D::Error::custom)?;
+        let objective = serde_json::from_value(Value::Object(own)).map_err(|error| {
+            let mut message = error.to_string();
+            if message.contains("unknown field") {
+                // A misspelt setting ends up here too.
+                message += &format!(" or one of `{}`", SETTINGS.join("`, `"));
+            }
+            D::Error::custom(message)
+        })?;
+        Ok(Self { objective, settings })
     }
 }
 
-/// `kind = "discriminator"`: the discriminator alone, against fresh samples.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct DiscriminatorOnly {
-    /// Length of the phase in updates.
-    pub steps: u64,
-    /// Full learning rate.
-    pub learning_rate: f64,
-    /// The optimizer.
-    pub optimizer: OptimizerConfig,
-    /// How the learning rate moves.
-    pub schedule: ScheduleConfig,
-    /// What the discriminator minimises.
-    pub divergence: Divergence,
-    /// Whether the whole sentence is judged or each of its prefixes.
-    pub judged: super::Judged,
-    /// Keeps every weight of the discriminator within this distance of 0 (Arjovsky et al., 2017);
-    /// 0 does not. The Wasserstein divergence needs it.
-    pub weight_clip: f32,
-    /// Steps between two measurements on held-out text; 0 measures only at the end.
-    pub evaluate_every: u64,
-    /// Reads only the half of the training split that the generator never reads in cross-fitted
-    /// phases.
-    pub cross_fit: bool,
+impl<O: JsonSchema> JsonSchema for Phase<O> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Phase_{}", O::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (own, settings) =
+            (generator.subschema_for::<O>(), generator.subschema_for::<PhaseSettings>());
+        json_schema!({
+            "description": "One phase of training. Phases run from top to bottom; each begins with fresh optimizers.",
+            "allOf": [own, settings]
+        })
+    }
 }
 
-impl Default for DiscriminatorOnly {
-    fn default() -> Self {
-        Self {
-            steps: 100,
-            learning_rate: 1e-3,
-            optimizer: OptimizerConfig::default(),
-            schedule: ScheduleConfig::default(),
-            divergence: Divergence::default(),
-            judged: super::Judged::default(),
-            weight_clip: 0.0,
-            evaluate_every: 0,
-            cross_fit: false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_known_by_name() {
+        let full = PhaseSettings { steps: Some(1), epochs: Some(1), ..PhaseSettings::default() };
+        let Ok(Value::Object(keys)) = serde_json::to_value(full) else { panic!("a table") };
+        let keys: Vec<&str> = keys.keys().map(String::as_str).collect();
+        assert_eq!(keys, SETTINGS);
+    }
+
+    #[test]
+    fn a_phase_is_the_table_it_was_read_from() {
+        let table = serde_json::json!({"kind": "maximum-likelihood", "steps": 3, "keep": "last"});
+        let phase: Phase = serde_json::from_value(table).expect("a phase");
+        assert_eq!((phase.settings.steps, phase.settings.keep), (Some(3), Keep::Last));
+        let again: Phase =
+            serde_json::from_value(serde_json::to_value(&phase).expect("JSON")).expect("a phase");
+        assert_eq!(phase, again);
+    }
+
+    #[test]
+    fn misspelt_keys_are_refused_with_all_that_are_known() {
+        for (key, near) in [("stps", "`steps`"), ("learning_rat", "`learning_rate`")] {
+            let table = serde_json::json!({"kind": "maximum-likelihood", key: 3});
+            let error = serde_json::from_value::<Phase>(table).expect_err(key).to_string();
+            assert!(error.contains(near) && error.contains(&format!("`{key}`")), "{error}");
         }
     }
 }

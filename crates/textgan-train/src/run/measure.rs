@@ -2,36 +2,32 @@
 
 use textgan_models::{Conditions, Sampler, SamplingOptions, sample};
 
-use super::Run;
+use super::{Current, Run};
 use crate::Result;
-use crate::config::{AlarmAction, Phase};
+use crate::config::AlarmAction;
 use crate::evaluation::{EvaluationKeys, evaluate};
+use crate::objective::Role;
 use crate::record::SampleLine;
 use crate::summary::End;
+use crate::{Error, metric::Metric};
 
 /// Roll-backs of a phase before an alarm ends it.
 const ROLL_BACKS: u32 = 2;
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Whether the phase asks for an evaluation before its next step: at its interval, at its end,
-    /// and where it is adversarial, at its beginning, which the alarms compare with.
-    pub fn evaluation_is_due(&mut self) -> bool {
+    /// and where it is a game, at its beginning, which the alarms compare with.
+    pub fn evaluation_is_due(&self, phase: &Current<'_>) -> bool {
         let step = self.state.phase_step;
-        let every = match self.phase() {
-            Some(Phase::MaximumLikelihood(phase)) => phase.validate_every,
-            Some(Phase::Discriminator(phase)) => phase.evaluate_every,
-            Some(Phase::Adversarial(phase)) => phase.convergence.every,
-            None => return false,
-        };
-        let begins = step == 0 && matches!(self.phase(), Some(Phase::Adversarial(_)));
-        begins || self.is_at_limit() || (step > 0 && every > 0 && step.is_multiple_of(every))
+        let every = phase.planned.settings.evaluation.every;
+        let begins = step == 0 && phase.planned.objective.role() == Role::Game;
+        begins || self.is_at_limit(phase) || (step > 0 && every > 0 && step.is_multiple_of(every))
     }
 
     /// Evaluates, keeps the best weights, looks at the alarms; says whether the phase is over.
     ///
     /// Nothing is written before all is measured, so a stop in between loses nothing.
-    pub fn evaluate(&mut self) -> Result<Option<End>> {
-        let Some(phase) = self.phase() else { return Ok(None) };
+    pub fn evaluate(&mut self, phase: &mut Current<'a>) -> Result<Option<End>> {
         let progress = self.progress;
         progress.status("evaluating");
         let keys = EvaluationKeys {
@@ -39,32 +35,39 @@ impl Run<'_> {
             samples: self.key.child("evaluation"),
         };
         let stop = || progress.stop_requested();
-        let found = self.with_averages(|run| {
-            evaluate(&run.game, &run.held_out, phase, run.recipe.train, keys, &stop)
+        let (algorithm, planned) = (phase.algorithm.as_ref(), phase.planned);
+        let found = phase.course.with_averages(|| {
+            evaluate(&self.networks, &self.held_out, planned, algorithm, keys, &stop)
         })?;
-        let Some(found) = found else { return Err(self.interrupt()) };
-        if let Some((name, _)) = found.values.iter().find(|(_, value)| !value.is_finite()) {
-            return Err(self.non_finite(name.replace('_', " ")));
+        let Some(found) = found else { return Err(self.interrupt(phase)) };
+        if let Some(metric) = found.metrics.iter().find(|metric| !metric.value.is_finite()) {
+            return Err(Error::NonFinite {
+                what: metric.name.replace('_', " "),
+                step: self.state.step,
+                phase: self.state.phase + 1,
+                kind: phase.course.kind,
+                checkpoint: self.latest_checkpoint(),
+            });
         }
-        self.log("evaluation", None, &found.values)?;
-        progress.message(&format!("step {}: {}", self.state.step, describe(found.values.iter())));
-        self.state.evaluation = found.values;
+        for metric in &found.metrics {
+            self.state.know(metric.name, metric.kind);
+        }
+        let value = |metric: &Metric| (metric.name.to_owned(), metric.value);
+        self.state.evaluation = found.metrics.iter().map(value).collect();
+        self.log("evaluation", None, &self.state.evaluation.clone())?;
+        let values = describe(self.state.evaluation.iter());
+        progress.message(&format!("step {}: {values}", self.state.step));
 
-        let (patience, min_improvement) = match phase {
-            Phase::MaximumLikelihood(phase) => (phase.patience, phase.min_improvement),
-            Phase::Discriminator(_) => (0, 0.0),
-            Phase::Adversarial(phase) => {
-                (phase.convergence.patience, phase.convergence.min_improvement)
-            }
-        };
+        let settings = &planned.settings.evaluation;
         let step = self.state.phase_step;
         if let (Some(score), 1..) = (found.score, step)
-            && self.state.convergence.observe(step, score, min_improvement)
+            && self.state.convergence.observe(step, score, settings.min_improvement)
         {
-            self.keep_best()?;
+            self.keep_best(phase)?;
         }
-        if let (Phase::Adversarial(phase), Some(distinct)) = (phase, found.distinct) {
-            for alarm in self.state.watch.look(&phase.alarms, distinct, self.state.accuracy) {
+        if let Some(distinct) = found.distinct {
+            let accuracy = self.state.accuracy;
+            for alarm in self.state.watch.look(&planned.settings.alarms, distinct, accuracy) {
                 progress.message(&alarm.message);
                 let values = [("value".to_owned(), alarm.value)].into();
                 let note = format!("{}: {}", alarm.name, alarm.action.name());
@@ -72,44 +75,44 @@ impl Run<'_> {
                 match alarm.action {
                     AlarmAction::Report => {}
                     AlarmAction::RollBack if self.state.roll_backs < ROLL_BACKS => {
-                        self.roll_back()?
+                        self.roll_back(phase)?
                     }
                     AlarmAction::Stop | AlarmAction::RollBack => return Ok(Some(End::Alarm)),
                 }
             }
         }
-        Ok(self.state.convergence.is_over(patience).then_some(End::Converged))
+        Ok(self.state.convergence.is_over(settings.patience).then_some(End::Converged))
     }
 
     /// Saves the networks as the phase's best, with the weights that were evaluated.
-    fn keep_best(&mut self) -> Result<()> {
+    fn keep_best(&mut self, phase: &Current<'_>) -> Result<()> {
         let name = format!("best-step-{:06}", self.state.step);
-        let checkpoints = self.checkpoints.clone();
-        checkpoints.write(&name, None, |folder| {
-            self.with_averages(|run| run.save_networks(folder))?;
-            self.save_companions(folder)
+        self.checkpoints.write(&name, None, |folder| {
+            phase.course.with_averages(|| self.save_networks(folder))?;
+            self.save_companions(folder, Some(&phase.course))
         })?;
         self.state.best = Some(name);
         Ok(())
     }
 
     /// Samples the fixed noise vectors when it is time, for a reader.
-    pub fn sample_if_due(&mut self) -> Result<()> {
-        let config = self.recipe.train;
+    pub fn sample_if_due(&mut self, phase: &Current<'_>) -> Result<()> {
+        let config = self.plan.train;
         let due = config.sample_every > 0
-            && (self.is_at_limit() || self.state.phase_step.is_multiple_of(config.sample_every));
+            && (self.is_at_limit(phase)
+                || self.state.phase_step.is_multiple_of(config.sample_every));
         if !due || config.fixed_samples == 0 {
             return Ok(());
         }
-        let data = self.game.data;
+        let (data, generator) = (self.networks.data(), self.networks.generator());
         let key = self.key.child("fixed-samples");
         let rows = config.fixed_samples;
-        let noise = self.game.noise.draw(&key.child("noise"), 0, rows);
+        let noise = generator.noise().draw(&key.child("noise"), 0, rows);
         let labels: Option<Vec<u32>> = (!data.labels.is_empty())
             .then(|| (0..rows).map(|row| (row % data.labels.len()) as u32).collect());
         let conditions = Conditions { rows, noise: &noise, labels: labels.as_deref() };
-        let [greedy, sampled] = self.with_averages(|run| {
-            let mut sampler = run.game.generator.sampler()?;
+        let [greedy, sampled] = phase.course.with_averages(|| {
+            let mut sampler = generator.sampler()?;
             let mut texts = |options: &SamplingOptions| -> Result<Vec<String>> {
                 let sampler: &mut dyn Sampler = sampler.as_mut();
                 let samples = sample(sampler, &conditions, &[], options, &key.child("tokens"), 0)?;

@@ -12,8 +12,7 @@ use crate::state::State;
 use crate::{Error, Result};
 
 /// Keys of a phase that say how long it lasts, and nothing else.
-const LENGTH: [&str; 7] =
-    ["steps", "epochs", "patience", "validate_every", "evaluate_every", "convergence", "keep"];
+const LENGTH: [&str; 4] = ["steps", "epochs", "evaluation", "keep"];
 
 /// The checkpoint that a run of `phases` goes on from, and its state; `None` if there is none yet.
 ///

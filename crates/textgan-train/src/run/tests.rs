@@ -1,29 +1,60 @@
 use textgan_artifact::Quiet;
-use textgan_models::{DiscriminatorConfig, NoiseConfig};
+use textgan_models::{DiscriminatorConfig, GeneratorConfig, NoiseConfig};
 use textgan_nn::Parameters;
 use textgan_random::Key;
 
-use super::{Recipe, Run};
-use crate::config::{Adversarial, Estimator, Phase, TrainConfig};
-use crate::game::Player;
+use super::{Current, Run};
+use crate::algorithm::{Algorithm, Learner, Loss};
+use crate::config::{Adversarial, Estimator, Phase, PhaseSettings, TrainConfig};
+use crate::data::Rows;
+use crate::networks::Networks;
+use crate::objective::{Objective, Plan, PlannedPhase, Role};
+use crate::step::Step;
 use crate::testing::{generator_config, with_data};
 use crate::{Error, Result};
 
-/// Runs `test` inside the first phase of an adversarial run.
-fn in_phase(phase: Adversarial, test: impl FnOnce(&mut Run<'_>) -> Result<()>) -> Result<()> {
+/// Runs `test` inside the first phase of a run of `objective`.
+fn in_phase(
+    objective: &dyn Objective,
+    settings: &PhaseSettings,
+    test: impl for<'a> FnOnce(&mut Run<'a>, Current<'a>) -> Result<()>,
+) -> Result<()> {
+    fn inside<'a>(
+        run: &mut Run<'a>,
+        test: impl FnOnce(&mut Run<'a>, Current<'a>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(phase) = run.enter_phase()? else { panic!("a phase") };
+        test(run, phase)
+    }
     with_data(|data| {
         let folder = tempfile::tempdir().expect("a folder");
-        let recipe = Recipe {
-            train: &TrainConfig { batch_size: 4, ..TrainConfig::default() },
-            phases: &[Phase::Adversarial(phase)],
-            noise: &NoiseConfig { dimension: 2, ..NoiseConfig::default() },
-            generator: &generator_config(),
-            discriminator: Some(&DiscriminatorConfig::default()),
-        };
-        let mut run = Run::begin(recipe, data, &Key::root(1), folder.path(), &Quiet)?;
-        run.enter_phase()?;
-        test(&mut run)
+        let (train, generator) =
+            (TrainConfig { batch_size: 4, ..TrainConfig::default() }, generator_config());
+        let (noise, discriminator) = (
+            NoiseConfig { dimension: 2, ..NoiseConfig::default() },
+            DiscriminatorConfig::default(),
+        );
+        let plan = plan(&train, &noise, &generator, &discriminator, objective, settings);
+        let key = Key::root(1);
+        let mut run = Run::begin(&plan, Vec::new(), data, &key, folder.path(), &Quiet)?;
+        inside(&mut run, test)
     })
+}
+
+fn plan<'a>(
+    train: &'a TrainConfig,
+    noise: &'a NoiseConfig,
+    generator: &'a GeneratorConfig,
+    discriminator: &'a DiscriminatorConfig,
+    objective: &'a dyn Objective,
+    settings: &'a PhaseSettings,
+) -> Plan<'a> {
+    let phases = vec![PlannedPhase { settings, objective }];
+    Plan { train, phases, noise, generator, discriminator: Some(discriminator) }
+}
+
+fn steps(steps: u64) -> PhaseSettings {
+    PhaseSettings { steps: Some(steps), ..PhaseSettings::default() }
 }
 
 fn bits(parameters: &Parameters) -> Result<Vec<u32>> {
@@ -34,91 +65,128 @@ fn bits(parameters: &Parameters) -> Result<Vec<u32>> {
     Ok(bits)
 }
 
-/// A player's loss has gradients in the other's parameters too; they must not be followed.
+/// Moves the generator by the gradients of a loss that reads the discriminator's weights too.
+struct Meddling;
+
+impl Objective for Meddling {
+    fn kind(&self) -> &'static str {
+        "meddling"
+    }
+
+    fn role(&self) -> Role {
+        Role::Generator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
+        let weights = networks.generator().parameters().clone();
+        let others = networks.discriminator()?.learning.parameters().clone();
+        Ok(Box::new(Meddler { weights, others }))
+    }
+}
+
+struct Meddler {
+    weights: Parameters,
+    others: Parameters,
+}
+
+impl Algorithm for Meddler {
+    fn learners(&self) -> Vec<Learner> {
+        vec![Learner {
+            name: "generator",
+            parameters: self.weights.clone(),
+            optimizer: Default::default(),
+            learning_rate: 1e-2,
+            reads: Rows::Generator,
+            weight_clip: None,
+        }]
+    }
+
+    fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
+        let update = step.update("generator")?;
+        let mut value = candle_core::Tensor::new(0f32, &candle_core::Device::Cpu)?;
+        for (_, variable) in self.weights.iter().chain(self.others.iter()) {
+            value = (value + variable.sqr()?.sum_all()?)?;
+        }
+        if step.number() == 1 {
+            value = (value * f64::NAN)?;
+        }
+        step.descend(update, Loss::new(value, Vec::new()))
+    }
+}
+
+/// A loss may have gradients in others' weights too; they are not followed. A loss that is no number
+/// is refused before the optimizer, and the good checkpoint named.
 #[test]
-fn an_update_moves_its_own_player_only() -> Result<()> {
+fn an_update_moves_its_own_learner_only_and_never_by_nan() -> Result<()> {
+    in_phase(&Meddling, &steps(2), |run, mut phase| {
+        let weights = |run: &mut Run<'_>| -> Result<_> {
+            let others = run.networks.discriminator()?.learning;
+            Ok((bits(run.networks.generator().parameters())?, bits(others.parameters())?))
+        };
+        let before = weights(run)?;
+        run.step(&mut phase)?;
+        let after = weights(run)?;
+        assert!(before.0 != after.0 && before.1 == after.1);
+
+        let error = run.step(&mut phase).expect_err("not finite");
+        let Error::NonFinite { checkpoint, what, .. } = error else { panic!("{error}") };
+        assert!(checkpoint.join("generator.safetensors").exists());
+        assert_eq!(what, "the generator loss");
+        assert_eq!(after, weights(run)?);
+        Ok(())
+    })
+}
+
+/// Both players move in a step of the game, whatever the estimator.
+#[test]
+fn both_players_move_in_a_step() -> Result<()> {
     let reinforce = Estimator::Reinforce {
         reward: Default::default(),
         baseline: Default::default(),
         entropy: 0.1,
     };
     for estimator in [Estimator::default(), reinforce] {
-        in_phase(Adversarial { estimator, anchor: 0.1, ..Adversarial::default() }, |run| {
-            let Some(phase) = run.phase() else { panic!("a phase") };
-            for player in [Player::Generator, Player::Discriminator] {
-                let before = (
-                    bits(run.game.generator.parameters())?,
-                    bits(run.game.judges().learning.parameters())?,
-                );
-                let turn = run.turn(player)?;
-                let loss = phase.objective().loss(&run.game, &turn)?;
-                run.apply(player, loss)?;
-                let after = (
-                    bits(run.game.generator.parameters())?,
-                    bits(run.game.judges().learning.parameters())?,
-                );
-                assert_eq!(before.0 == after.0, player == Player::Discriminator);
-                assert_eq!(before.1 == after.1, player == Player::Generator);
-            }
+        let game = Adversarial { estimator, anchor: 0.1, ..Adversarial::default() };
+        in_phase(&game, &steps(2), |run, mut phase| {
+            let judges = run.networks.discriminator()?;
+            let read = |run: &Run<'_>| -> Result<_> {
+                let generator = bits(run.networks.generator().parameters())?;
+                Ok((generator, bits(judges.learning.parameters())?))
+            };
+            let before = read(run)?;
+            run.step(&mut phase)?;
+            let after = read(run)?;
+            assert!(before.0 != after.0 && before.1 != after.1);
             Ok(())
         })?;
     }
     Ok(())
 }
 
-/// Measuring how long a run takes leaves no trace.
-#[test]
-fn timing_changes_nothing() -> Result<()> {
-    in_phase(Adversarial::default(), |run| {
-        let state = run.state.clone();
-        let before = (
-            bits(run.game.generator.parameters())?,
-            bits(run.game.judges().learning.parameters())?,
-        );
-        run.announce_duration()?;
-        assert_eq!(
-            before,
-            (
-                bits(run.game.generator.parameters())?,
-                bits(run.game.judges().learning.parameters())?
-            )
-        );
-        assert_eq!(state, run.state);
-        Ok(())
-    })
-}
-
-/// A loss that is no number is refused before the optimizer, and the good checkpoint named.
-#[test]
-fn a_loss_that_is_no_number_touches_nothing() -> Result<()> {
-    in_phase(Adversarial::default(), |run| {
-        let Some(phase) = run.phase() else { panic!("a phase") };
-        let before = bits(run.game.generator.parameters())?;
-        let turn = run.turn(Player::Generator)?;
-        let mut loss = phase.objective().loss(&run.game, &turn)?;
-        loss.value = (loss.value * f64::NAN)?;
-        let error = run.apply(Player::Generator, loss).expect_err("not finite");
-        let Error::NonFinite { checkpoint, what, .. } = error else { panic!("{error}") };
-        assert!(
-            checkpoint.join("generator.safetensors").exists() && what == "the generator loss",
-            "{what}"
-        );
-        assert_eq!(before, bits(run.game.generator.parameters())?);
-        Ok(())
-    })
-}
-
 /// The halves that the two players read in a cross-fitted phase have no row in common.
 #[test]
 fn cross_fitted_players_read_different_rows() -> Result<()> {
-    in_phase(Adversarial { cross_fit: true, ..Adversarial::default() }, |run| {
-        let read = |run: &mut Run<'_>, player| -> Vec<usize> {
-            let batches = &mut run.course().side(player).batches;
+    let settings = PhaseSettings { cross_fit: true, ..steps(1) };
+    in_phase(&Adversarial::default(), &settings, |_, mut phase| {
+        let mut read = phase.course.sides.iter_mut().map(|side| -> Vec<usize> {
+            let batches = &mut side.batches;
             (0..2 * batches.per_epoch()).flat_map(|number| batches.batch(number)).collect()
+        });
+        let (Some(generator), Some(discriminator)) = (read.next(), read.next()) else {
+            panic!("two learners")
         };
-        let (generator, discriminator) =
-            (read(run, Player::Generator), read(run, Player::Discriminator));
         assert!(!generator.is_empty() && generator.iter().all(|row| !discriminator.contains(row)));
         Ok(())
     })
+}
+
+/// Phases are tables of one kind each.
+#[test]
+fn a_phase_can_hold_any_objective() {
+    let phase: Phase<&str> = Phase::of_steps(3, "an objective");
+    assert_eq!(phase.settings.steps, Some(3));
 }

@@ -15,7 +15,7 @@ fn likelihood_falls_and_the_best_weights_are_kept() {
         kind = "maximum-likelihood"
         epochs = 12
         learning_rate = 1e-2
-        validate_every = 20
+        evaluation = { every = 20 }
         schedule = { warmup_steps = 5, decay = "cosine" }
         "#,
     ));
@@ -23,7 +23,7 @@ fn likelihood_falls_and_the_best_weights_are_kept() {
     let summary = setting.run(out.path(), &Quiet).expect("training");
     let phase = &summary.phases[0];
     assert_eq!(
-        (phase.steps, phase.generator_updates, phase.ended),
+        (phase.steps, phase.updates["generator"], phase.ended),
         (12 * 7, 12 * 7, End::StepLimit)
     );
     let train: Vec<f64> = events(out.path(), "train").iter().map(|values| values["nll"]).collect();
@@ -44,7 +44,7 @@ fn the_average_of_the_weights_is_evaluated_and_handed_on() {
     let run = |optimizer: &str| {
         let setting = Setting::new(phases(&format!(
             "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = 20\nlearning_rate = 1e-2\n\
-             validate_every = 5\nkeep = \"last\"\n{optimizer}"
+             evaluation = {{ every = 5 }}\nkeep = \"last\"\n{optimizer}"
         )));
         let out = tempfile::tempdir().expect("a folder");
         setting.run(out.path(), &Quiet).expect("training");
@@ -83,9 +83,7 @@ fn patience_ends_a_phase() {
         kind = "maximum-likelihood"
         steps = 400
         learning_rate = 1e-2
-        validate_every = 5
-        patience = 2
-        min_improvement = 0.5
+        evaluation = { every = 5, patience = 2, min_improvement = 0.5 }
         "#,
     ));
     let out = tempfile::tempdir().expect("a folder");
@@ -121,13 +119,13 @@ fn both_estimators_train_both_networks() {
             discriminator_learning_rate = 2e-3
             estimator = {estimator}
             keep = "last"
-            convergence = {{ every = 30, samples = 60 }}
+            evaluation = {{ every = 30, samples = 60 }}
             "#
         )));
         let out = tempfile::tempdir().expect("a folder");
         let summary = setting.run(out.path(), &Quiet).expect("training");
         let phase = &summary.phases[1];
-        assert_eq!((phase.generator_updates, phase.discriminator_updates), (60, 60));
+        assert_eq!((phase.updates["generator"], phase.updates["discriminator"]), (60, 60));
         let evaluations = events(out.path(), "evaluation");
         let loss: Vec<f64> =
             evaluations[1..].iter().map(|values| values["validation_loss"]).collect();
@@ -179,7 +177,7 @@ fn every_knob_of_adversarial_training_runs() {
                 anchor = 0.5
                 latent = {{ rate = 1.0 }}
                 cross_fit = true
-                convergence = {{ samples = 20 }}
+                evaluation = {{ samples = 20 }}
                 "#
             )));
             setting.labels = vec!["odd".to_owned(), "even".to_owned()];
@@ -190,8 +188,8 @@ fn every_knob_of_adversarial_training_runs() {
             let summary = setting
                 .run(out.path(), &Quiet)
                 .unwrap_or_else(|error| panic!("{divergence} {estimator}: {error}"));
-            assert_eq!(summary.phases[0].generator_updates, 4);
-            assert_eq!(summary.phases[0].discriminator_updates, 4);
+            assert_eq!(summary.phases[0].updates["generator"], 4);
+            assert_eq!(summary.phases[0].updates["discriminator"], 4);
             let clipped =
                 load_discriminator(&out.path().join("discriminator"), &candle_core::Device::Cpu)
                     .expect("weights");
@@ -246,7 +244,7 @@ fn alarms_ring_and_act() {
             [[phase]]
             kind = "adversarial"
             steps = 40
-            convergence = {{ every = 5, samples = 20 }}
+            evaluation = {{ every = 5, samples = 20 }}
             {alarms}
             "#
         )));

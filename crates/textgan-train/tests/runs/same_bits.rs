@@ -11,7 +11,7 @@ const PHASES: &str = r#"
     kind = "maximum-likelihood"
     steps = 12
     learning_rate = 1e-2
-    validate_every = 5
+    evaluation = { every = 5 }
     optimizer = { average = 0.8 }
     latent = { rate = 0.5 }
 
@@ -25,7 +25,7 @@ const PHASES: &str = r#"
     estimator = { kind = "reinforce", baseline = "moving-average" }
     anchor = 0.1
     latent = { rate = 0.5 }
-    convergence = { every = 3, samples = 30 }
+    evaluation = { every = 3, samples = 30 }
 
     [[phase]]
     kind = "adversarial"
@@ -33,7 +33,7 @@ const PHASES: &str = r#"
     learning_rate = 1e-2
     estimator = { kind = "reinforce", reward = { monte_carlo = { rollouts = 3, lag = 0.5 } } }
     keep = "last"
-    convergence = { every = 2, samples = 30 }
+    evaluation = { every = 2, samples = 30 }
 
     [[phase]]
     kind = "adversarial"
@@ -42,7 +42,7 @@ const PHASES: &str = r#"
     keep = "last"
     optimizer = { average = 0.5 }
     discriminator_optimizer = { average = 0.9 }
-    convergence = { every = 3, samples = 30 }
+    evaluation = { every = 3, samples = 30 }
     alarms.collapse = { distinct_bigrams_below = 2.0, action = "roll-back" }
 "#;
 
@@ -117,7 +117,7 @@ fn threads_do_not_matter() {
 fn an_extended_run_is_the_longer_run() {
     let phase = |steps: u64| {
         phases(&format!(
-            "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = {steps}\nvalidate_every = 5\nkeep = \"last\"\noptimizer = {{ average = 0.9 }}\n"
+            "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = {steps}\nevaluation = {{ every = 5 }}\nkeep = \"last\"\noptimizer = {{ average = 0.9 }}\n"
         ))
     };
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,47 +1,65 @@
 //! The score-function estimator: each sampled word's log-probability, weighted by what it earned.
 
 use candle_core::Tensor;
-use textgan_models::{Conditions, SamplingOptions, Sequences, Tokens, rollouts};
+use textgan_models::{Conditions, Generator, SamplingOptions, Sequences, Tokens, rollouts};
 use textgan_nn::{Mode, ops};
 use textgan_random::Key;
 
+use super::gumbel::sample_nll;
+use super::returns::{advantages, returns, rewards};
 use crate::Result;
+use crate::algorithm::Loss;
 use crate::config::{Baseline, Judged, MonteCarlo, Reward, RewardScore};
-use crate::game::{Fresh, Game, Loss, Turn};
-use crate::rewards::{advantages, returns, rewards};
+use crate::generated::Generated;
+use crate::metric::{Group, Metric, Unit};
+use crate::networks::Judges;
 
-/// A loss whose gradient is the policy gradient of the expected reward of a sentence.
-pub(super) fn loss(
-    game: &Game<'_>,
-    turn: &Turn,
-    fresh: &Fresh,
+/// Who takes part in a policy gradient.
+pub(crate) struct Players<'a> {
+    /// Writes.
+    pub generator: &'a dyn Generator,
+    /// Completes sentences.
+    pub policy: &'a dyn Generator,
+    /// Judges.
+    pub judges: &'a Judges,
+}
+
+/// A loss whose gradient is the policy gradient of the expected reward of a sentence, and the moving
+/// average of returns after it.
+pub(crate) fn loss(
+    players: &Players<'_>,
+    fake: &Generated,
     reward: &Reward,
     baseline: Baseline,
     entropy: f32,
     judged: Judged,
-) -> Result<Loss> {
+    moving_average: Option<f64>,
+    key: &Key,
+) -> Result<(Loss, Option<f64>)> {
     let returns = match &reward.monte_carlo {
-        Some(search) => {
-            action_values(game, fresh, reward.score, search, &turn.key.child("rollouts"))?
-        }
+        Some(search) => action_values(players, fake, reward.score, search, key)?,
         None => {
-            let realness = realness(game, &fresh.sequences)?;
+            let realness = realness(players.judges, &fake.sequences)?;
             let discount = if judged == Judged::Prefixes { reward.discount } else { 1.0 };
             returns(&rewards(reward.score, judged, &realness), discount)
         }
     };
-    let (advantages, moving_average) = advantages(&returns, baseline, turn.moving_average);
-    let value = policy_loss(game, fresh, &advantages, entropy)?;
+    let (advantages, moving_average) = advantages(&returns, baseline, moving_average);
+    let value = policy_loss(players.generator, fake, &advantages, entropy)?;
     let first: f64 = returns.iter().filter_map(|row| row.first()).map(|&x| f64::from(x)).sum();
-    let facts = vec![("return", first / returns.len() as f64), ("sample_nll", fresh.nll())];
-    Ok(Loss { value, facts, moving_average })
+    let mean = first / returns.len() as f64;
+    let metrics = vec![
+        Metric::new("return", mean, Unit::Plain, Group::Game).live("return"),
+        sample_nll(fake),
+    ];
+    Ok((Loss::new(value, metrics), moving_average))
 }
 
 /// `mean over sentences of sum_t (advantage_t * -ln p(word_t) - entropy * H_t)`, with `H_t` the
 /// entropy of the word's distribution.
 fn policy_loss(
-    game: &Game<'_>,
-    fresh: &Fresh,
+    generator: &dyn Generator,
+    fresh: &Generated,
     advantages: &[Vec<f32>],
     entropy: f32,
 ) -> Result<Tensor> {
@@ -55,24 +73,22 @@ fn policy_loss(
     }
     let bonus: Vec<f32> =
         sequences.weights().into_iter().map(|real| real * entropy * share).collect();
-    let hidden =
-        game.generator.hidden(&fresh.context(), sequences, Mode::Evaluate)?.flatten_to(1)?;
+    let hidden = generator.hidden(&fresh.context(), sequences, Mode::Evaluate)?.flatten_to(1)?;
     Ok(ops::head_policy_loss(
         &hidden,
-        game.generator.head(),
+        generator.head(),
         sequences.targets(),
         &weights,
         &bonus,
-        game.generator.precision(),
+        generator.precision(),
     )?
     .loss)
 }
 
 /// The discriminator's logit of every prefix, without a graph.
-fn realness(game: &Game<'_>, sequences: &Sequences) -> Result<Vec<Vec<f32>>> {
+fn realness(judges: &Judges, sequences: &Sequences) -> Result<Vec<Vec<f32>>> {
     let tokens = Tokens::Hard(sequences.targets());
-    let realness = game
-        .judges()
+    let realness = judges
         .frozen
         .realness(&tokens, sequences.lengths(), sequences.labels(), Mode::Evaluate)?
         .detach();
@@ -86,8 +102,8 @@ fn realness(game: &Game<'_>, sequences: &Sequences) -> Result<Vec<Vec<f32>>> {
 /// What each word is worth: the mean score of the sentences that the rollout policy makes of the
 /// words up to it, and the score of the sentence itself for the last (SeqGAN, equation 4).
 fn action_values(
-    game: &Game<'_>,
-    fresh: &Fresh,
+    players: &Players<'_>,
+    fresh: &Generated,
     score: RewardScore,
     search: &MonteCarlo,
     key: &Key,
@@ -96,13 +112,13 @@ fn action_values(
     let noise = fresh.noise.flatten_all()?.to_vec1()?;
     let labels = sequences.labels();
     let conditions = Conditions { rows: sequences.batch(), noise: &noise, labels };
-    let options = SamplingOptions { max_length: game.sample_length, ..Default::default() };
-    let mut sampler = game.policy().sampler()?;
+    let options = SamplingOptions::default();
+    let mut sampler = players.policy.sampler()?;
     let rollouts =
         rollouts(sampler.as_mut(), &conditions, sequences, search.rollouts, &options, key)?;
     drop(sampler);
 
-    let judge = &game.judges().frozen;
+    let judge = &players.judges.frozen;
     let mut values = vec![Vec::new(); sequences.batch()];
     if !rollouts.prefixes.is_empty() {
         let scores = judge.scores(&rollouts.sequences(labels)?)?;
@@ -124,10 +140,10 @@ mod tests {
     use textgan_models::{BOS, EOS, PAD, token_log_probs};
 
     use super::*;
-    use crate::testing::{VOCAB, game, with_data};
+    use crate::testing::{VOCAB, in_game, players};
 
     /// Every sequence of two tokens, with the noise that all of them share.
-    fn all_pairs(game: &Game<'_>) -> Result<Fresh> {
+    fn all_pairs(game: &crate::testing::Players) -> Result<Generated> {
         let ids = 0..VOCAB as u32;
         let pairs: Vec<[u32; 2]> =
             ids.clone().flat_map(|a| ids.clone().map(move |b| [a, b])).collect();
@@ -138,7 +154,7 @@ mod tests {
         let context = textgan_models::Context { noise: &noise, labels: None };
         let log_probs = token_log_probs(game.generator.as_ref(), &context, &sequences)?;
         let log_probs = log_probs.chunks_exact(2).map(<[f32]>::to_vec).collect();
-        Ok(Fresh { sequences, noise, log_probs })
+        Ok(Generated { sequences, noise, log_probs })
     }
 
     fn reward(row: usize) -> f32 {
@@ -146,7 +162,10 @@ mod tests {
     }
 
     /// `-sum_x p(x) R(x)`, with its graph, by candle's own operations.
-    fn negative_expected_reward(game: &Game<'_>, fresh: &Fresh) -> Result<Tensor> {
+    fn negative_expected_reward(
+        game: &crate::testing::Players,
+        fresh: &Generated,
+    ) -> Result<Tensor> {
         let logits = game.generator.logits(&fresh.context(), &fresh.sequences, Mode::Evaluate)?;
         let log_norm = logits.exp()?.sum_keepdim(D::Minus1)?.log()?;
         let log_probs = logits.broadcast_sub(&log_norm)?;
@@ -160,7 +179,7 @@ mod tests {
     }
 
     fn assert_same_gradients(
-        game: &Game<'_>,
+        game: &crate::testing::Players,
         one: &GradStore,
         other: &GradStore,
         what: &str,
@@ -184,8 +203,7 @@ mod tests {
     /// two independent sentences.
     #[test]
     fn the_gradient_is_the_analytic_policy_gradient() -> Result<()> {
-        with_data(|data| {
-            let game = game(data)?;
+        in_game(|game| {
             let fresh = all_pairs(&game)?;
             let expected = negative_expected_reward(&game, &fresh)?.backward()?;
             let rows = fresh.sequences.batch();
@@ -209,7 +227,8 @@ mod tests {
                         }
                     }
                 }
-                let found = policy_loss(&game, &fresh, &weights, 0.0)?.backward()?;
+                let found =
+                    policy_loss(game.generator.as_ref(), &fresh, &weights, 0.0)?.backward()?;
                 assert_same_gradients(&game, &expected, &found, &format!("{baseline:?}"))?;
             }
             Ok(())
@@ -220,30 +239,29 @@ mod tests {
     /// the end at once, or one more word and then the end or the cut.
     #[test]
     fn action_values_are_expected_scores() -> Result<()> {
-        with_data(|data| {
-            let mut game = game(data)?;
-            game.begin_policy()?;
+        in_game(|game| {
+            let policy = players()?.generator;
             // Far from the generator, so that it matters who completes; and a judge of strong views.
-            for (_, variable) in game.policy().parameters().iter() {
+            for (_, variable) in policy.parameters().iter() {
                 variable.set(&(variable.as_detached_tensor() * -2.0)?)?;
             }
-            for (_, variable) in game.judges().learning.parameters().iter() {
+            for (_, variable) in game.judges.learning.parameters().iter() {
                 variable.set(&(variable.as_detached_tensor() * 3.0)?)?;
             }
             let sequences = Sequences::from_samples(&[[4, 4], [5, 4]], &[false; 2], None)?;
             let noise = Tensor::new(&[[0.3f32, -0.7]; 2], &Device::Cpu)?;
-            let fresh = Fresh { sequences, noise, log_probs: Vec::new() };
+            let fresh = Generated { sequences, noise, log_probs: Vec::new() };
             let score = RewardScore::Probability;
             let worth = |tokens: &[u32], ended: bool| -> Result<f64> {
                 let text = Sequences::from_samples(&[tokens], &[ended], None)?;
-                Ok(f64::from(score.of(game.judges().frozen.scores(&text)?[0])))
+                Ok(f64::from(score.of(game.judges.frozen.scores(&text)?[0])))
             };
             // What may follow `tokens`, and how likely the policy makes it.
             let next = |tokens: &[u32]| -> Result<Vec<(u32, f64)>> {
                 let text = Sequences::from_samples(&[tokens], &[true], None)?;
                 let noise = fresh.noise.narrow(0, 0, 1)?.contiguous()?;
                 let context = textgan_models::Context { noise: &noise, labels: None };
-                let logits = game.policy().logits(&context, &text, Mode::Evaluate)?;
+                let logits = policy.logits(&context, &text, Mode::Evaluate)?;
                 let logits: Vec<f32> = logits.get(0)?.get(tokens.len())?.to_vec1()?;
                 let may_follow = |id: &u32| ![PAD, BOS].contains(id);
                 let weight = |id: u32| (id, f64::from(logits[id as usize]).exp());
@@ -267,7 +285,13 @@ mod tests {
                 expected.push([value, worth(&[first, 4], false)?]);
             }
             let search = MonteCarlo { rollouts: 8_000, lag: 0.8 };
-            let values = action_values(&game, &fresh, score, &search, &Key::root(9))?;
+            let with = |policy| Players {
+                generator: game.generator.as_ref(),
+                policy,
+                judges: &game.judges,
+            };
+            let values =
+                action_values(&with(policy.as_ref()), &fresh, score, &search, &Key::root(9))?;
             for (values, expected) in values.iter().zip(&expected) {
                 assert_eq!(values.len(), 2);
                 assert!(
@@ -283,8 +307,8 @@ mod tests {
                 (expected[0][0] - expected[1][0]).abs() > 0.05,
                 "little is proved: {expected:?}"
             );
-            game.rollout_policy = None;
-            let own = action_values(&game, &fresh, score, &search, &Key::root(9))?;
+            let generator = game.generator.as_ref();
+            let own = action_values(&with(generator), &fresh, score, &search, &Key::root(9))?;
             assert!(
                 (own[0][0] - values[0][0]).abs() > 0.05,
                 "little is proved: {own:?} {values:?}"
@@ -296,8 +320,7 @@ mod tests {
     /// One batch of many samples comes near the exact gradient.
     #[test]
     fn sampled_gradients_average_to_the_exact_one() -> Result<()> {
-        with_data(|data| {
-            let game = game(data)?;
+        in_game(|game| {
             let exact = all_pairs(&game)?;
             let expected = negative_expected_reward(&game, &exact)?.backward()?;
             // Draws from the exact distribution over pairs.
@@ -319,7 +342,7 @@ mod tests {
                     *weight += advantage * exact.sequences.batch() as f32 / rows.len() as f32;
                 }
             }
-            let found = policy_loss(&game, &exact, &weights, 0.0)?.backward()?;
+            let found = policy_loss(game.generator.as_ref(), &exact, &weights, 0.0)?.backward()?;
             let (mut dot, mut one, mut other) = (0.0, 0.0, 0.0);
             for (_, variable) in game.generator.parameters().iter() {
                 let (Some(a), Some(b)) = (expected.get(variable), found.get(variable)) else {

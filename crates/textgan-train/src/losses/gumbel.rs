@@ -1,40 +1,50 @@
 //! The pathwise estimator: sampled words, relaxed so that the discriminator's gradient passes.
 
 use candle_core::Tensor;
-use textgan_models::Tokens;
+use textgan_models::{Generator, Sequences, Tokens};
 use textgan_nn::Mode;
 use textgan_nn::ops::{self, Relaxation};
 use textgan_random::Key;
 
+use super::Divergence;
 use crate::Result;
+use crate::algorithm::Loss;
 use crate::config::Judged;
-use crate::divergence::Divergence;
-use crate::game::{Fresh, Game, Loss, Turn, places};
+use crate::generated::Generated;
+use crate::metric::{Group, Metric, Unit};
+use crate::networks::{Judges, places};
 
-/// The generator's loss through relaxed words.
-pub(super) fn loss(
-    game: &Game<'_>,
-    turn: &Turn,
-    fresh: &Fresh,
-    relaxation: Relaxation,
-    temperature: f32,
+/// The generator's loss through `relaxed` words, `[batch, time, embedding]`, of `fake` texts.
+pub(crate) fn loss(
+    judges: &Judges,
     divergence: Divergence,
     judged: Judged,
+    real: &Sequences,
+    fake: &Generated,
+    relaxed: &Tensor,
+    temperature: f32,
 ) -> Result<Loss> {
-    let relaxed = relax(game, fresh, relaxation, temperature, &turn.key.child("gumbel"))?;
-    let fake = game.judge(&Tokens::Soft(&relaxed), &fresh.sequences, judged, Mode::Evaluate)?;
+    let judge =
+        |tokens: &Tokens<'_>, sequences| judges.judge(tokens, sequences, judged, Mode::Evaluate);
+    let opinion = judge(&Tokens::Soft(relaxed), &fake.sequences)?;
     let real = if divergence.is_relativistic() {
-        game.judge(&Tokens::Hard(turn.real.targets()), &turn.real, judged, Mode::Evaluate)?.detach()
+        judge(&Tokens::Hard(real.targets()), real)?.detach()
     } else {
-        fake.detach()
+        opinion.detach()
     };
-    let value = divergence.generator_loss(&real, &fake)?;
-    let facts = vec![
-        ("generator_loss", f64::from(value.to_scalar::<f32>()?)),
-        ("temperature", temperature.into()),
-        ("sample_nll", fresh.nll()),
+    let value = divergence.generator_loss(&real, &opinion)?;
+    let loss = f64::from(value.to_scalar::<f32>()?);
+    let metrics = vec![
+        Metric::new("generator_loss", loss, Unit::Plain, Group::Game).live("G"),
+        Metric::new("temperature", temperature.into(), Unit::Plain, Group::Game),
+        sample_nll(fake),
     ];
-    Ok(Loss { value, facts, moving_average: None })
+    Ok(Loss::new(value, metrics))
+}
+
+/// The generator's surprise at its own words.
+pub(crate) fn sample_nll(fake: &Generated) -> Metric {
+    Metric::new("sample_nll", fake.nll(), Unit::NatsPerToken, Group::Likelihood)
 }
 
 /// The sampled words in the discriminator's embedding space, `[batch, time, embedding]`.
@@ -42,26 +52,26 @@ pub(super) fn loss(
 /// One teacher-forced pass scores what was sampled, and the Gumbel noise is drawn on the condition
 /// that the sampled words were its arg-maxima: the same joint distribution as drawing the noise
 /// first. Padding stays zero.
-pub(super) fn relax(
-    game: &Game<'_>,
-    fresh: &Fresh,
+pub(crate) fn relax(
+    generator: &dyn Generator,
+    embedding: &Tensor,
+    fake: &Generated,
     relaxation: Relaxation,
     temperature: f32,
     key: &Key,
 ) -> Result<Tensor> {
-    let sequences = &fresh.sequences;
+    let sequences = &fake.sequences;
     let (batch, time) = (sequences.batch(), sequences.time());
     let places = places(sequences)?;
-    let hidden = game.generator.hidden(&fresh.context(), sequences, Mode::Evaluate)?;
+    let hidden = generator.hidden(&fake.context(), sequences, Mode::Evaluate)?;
     let hidden = hidden.flatten_to(1)?.index_select(&places, 0)?;
     let sampled: Vec<u32> = (0..batch)
         .flat_map(|row| &sequences.targets()[row * time..][..sequences.lengths()[row]])
         .copied()
         .collect();
-    let embedding = game.judges().frozen.embedding();
     let words = ops::gumbel_head(
         &hidden,
-        game.generator.head(),
+        generator.head(),
         embedding,
         &sampled,
         temperature,
@@ -79,24 +89,32 @@ mod tests {
 
     use super::*;
     use crate::config::{Baseline, Reward, RewardScore};
-    use crate::game::Player;
-    use crate::objective::reinforce;
-    use crate::testing::{game, with_data};
+    use crate::losses::{likelihood::noise, reinforce};
+    use crate::testing::{Players, in_game};
 
-    fn fresh(game: &Game<'_>) -> Result<Fresh> {
-        game.fresh(&Key::root(4), 0, 16, None)
+    fn fresh(game: &Players) -> Result<Generated> {
+        Generated::draw(game.generator.as_ref(), &Key::root(4), 0, 16, None)
+    }
+
+    fn relaxed(
+        game: &Players,
+        fresh: &Generated,
+        relaxation: Relaxation,
+        temperature: f32,
+    ) -> Result<Tensor> {
+        let embedding = game.judges.frozen.embedding();
+        relax(game.generator.as_ref(), embedding, fresh, relaxation, temperature, &Key::root(5))
     }
 
     #[test]
     fn straight_through_words_are_the_sampled_words() -> Result<()> {
-        with_data(|data| {
-            let game = game(data)?;
+        in_game(|game| {
             let fresh = fresh(&game)?;
             let sequences = &fresh.sequences;
-            let relaxed = relax(&game, &fresh, Relaxation::StraightThrough, 0.7, &Key::root(5))?
-                .to_vec3::<f32>()?;
-            let table = game.judges().frozen.embedding().to_vec2::<f32>()?;
-            for (row, words) in relaxed.iter().enumerate() {
+            let words =
+                relaxed(&game, &fresh, Relaxation::StraightThrough, 0.7)?.to_vec3::<f32>()?;
+            let table = game.judges.frozen.embedding().to_vec2::<f32>()?;
+            for (row, words) in words.iter().enumerate() {
                 for (place, word) in words.iter().enumerate() {
                     let token = sequences.targets()[row * sequences.time() + place] as usize;
                     for (i, value) in word.iter().enumerate() {
@@ -107,9 +125,8 @@ mod tests {
                 }
             }
             // A soft word at a low temperature is nearly the same.
-            let soft =
-                relax(&game, &fresh, Relaxation::Soft, 1e-3, &Key::root(5))?.to_vec3::<f32>()?;
-            let far = relaxed.iter().flatten().flatten().zip(soft.iter().flatten().flatten());
+            let soft = relaxed(&game, &fresh, Relaxation::Soft, 1e-3)?.to_vec3::<f32>()?;
+            let far = words.iter().flatten().flatten().zip(soft.iter().flatten().flatten());
             let share = far.clone().filter(|(a, b)| (*a - *b).abs() > 1e-2).count() as f64
                 / far.count() as f64;
             assert!(share < 0.05, "{share} of the entries are far from the words");
@@ -120,12 +137,11 @@ mod tests {
     /// Everything that the generator is made of hears from the discriminator.
     #[test]
     fn every_parameter_of_the_generator_has_a_gradient() -> Result<()> {
-        with_data(|data| {
-            let game = game(data)?;
+        in_game(|game| {
             let fresh = fresh(&game)?;
             for relaxation in [Relaxation::StraightThrough, Relaxation::Soft] {
-                let words = relax(&game, &fresh, relaxation, 1.0, &Key::root(5))?;
-                let logits = game.judge(
+                let words = relaxed(&game, &fresh, relaxation, 1.0)?;
+                let logits = game.judges.judge(
                     &Tokens::Soft(&words),
                     &fresh.sequences,
                     Judged::Whole,
@@ -148,8 +164,8 @@ mod tests {
         })
     }
     /// Sentences of one word, drawn from the generator's own distribution.
-    fn one_word(game: &Game<'_>, rows: usize) -> Result<Fresh> {
-        let noise = game.noise(&Key::root(6), 0, rows)?;
+    fn one_word(game: &Players, rows: usize) -> Result<Generated> {
+        let noise = noise(game.generator.as_ref(), &Key::root(6), 0, rows)?;
         let any = Sequences::from_samples(&vec![[4]; rows], &vec![false; rows], None)?;
         let context = Context { noise: &noise, labels: None };
         let logits = game.generator.logits(&context, &any, Mode::Evaluate)?.squeeze(1)?;
@@ -161,7 +177,7 @@ mod tests {
         };
         let words: Vec<[u32; 1]> = logits.to_vec2::<f32>()?.iter().map(&mut draw).collect();
         let sequences = Sequences::from_samples(&words, &vec![false; rows], None)?;
-        Ok(Fresh { sequences, noise, log_probs: vec![vec![0.0]; rows] })
+        Ok(Generated { sequences, noise, log_probs: vec![vec![0.0]; rows] })
     }
 
     /// Both estimators climb the same hill: over many one-word sentences, where the feedback of a
@@ -169,27 +185,20 @@ mod tests {
     /// policy gradient of the reward `logit` does.
     #[test]
     fn the_gradient_points_where_the_policy_gradient_does() -> Result<()> {
-        with_data(|data| {
-            let game = game(data)?;
+        in_game(|game| {
             let fresh = one_word(&game, 8000)?;
             let reward = Reward { score: RewardScore::Logit, discount: 1.0, monte_carlo: None };
-            let real = game.data.sequences(game.data.train.iter())?;
-            let turn = Turn {
-                player: Player::Generator,
-                key: Key::root(7),
-                step: 0,
-                steps: 1,
-                real,
-                moving_average: None,
-            };
-            let policy = reinforce::loss(
-                &game,
-                &turn,
+            let generator = game.generator.as_ref();
+            let players = reinforce::Players { generator, policy: generator, judges: &game.judges };
+            let (policy, _) = reinforce::loss(
+                &players,
                 &fresh,
                 &reward,
                 Baseline::LeaveOneOut,
                 0.0,
                 Judged::Whole,
+                None,
+                &Key::root(7),
             )?;
             let policy = policy.value.backward()?;
             for (relaxation, temperature, least) in [
@@ -197,9 +206,16 @@ mod tests {
                 (Relaxation::StraightThrough, 0.5, 0.98),
                 (Relaxation::StraightThrough, 1.0, 0.95),
             ] {
-                let hinge = Divergence::Hinge;
-                let path =
-                    loss(&game, &turn, &fresh, relaxation, temperature, hinge, Judged::Whole)?;
+                let words = relaxed(&game, &fresh, relaxation, temperature)?;
+                let path = loss(
+                    &game.judges,
+                    Divergence::Hinge,
+                    Judged::Whole,
+                    &fresh.sequences,
+                    &fresh,
+                    &words,
+                    temperature,
+                )?;
                 let path = path.value.backward()?;
                 let (mut dot, mut one, mut other) = (0.0, 0.0, 0.0);
                 for (_, variable) in game.generator.parameters().iter() {

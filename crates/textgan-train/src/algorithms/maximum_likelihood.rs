@@ -1,0 +1,132 @@
+use std::sync::Arc;
+
+use textgan_models::{Generator, NoiseEncoder, Sizes};
+use textgan_nn::Parameters;
+
+use super::{GENERATOR, optimizer_problem};
+use crate::Result;
+use crate::algorithm::{Algorithm, Learner, Loss};
+use crate::config::{LatentConfig, MaximumLikelihood, Problem, positive, require};
+use crate::data::Rows;
+use crate::losses::likelihood;
+use crate::networks::Networks;
+use crate::objective::{Declared, Objective, Plan, Role};
+use crate::step::Step;
+
+impl Objective for MaximumLikelihood {
+    fn kind(&self) -> &'static str {
+        "maximum-likelihood"
+    }
+
+    fn role(&self) -> Role {
+        Role::Generator
+    }
+
+    fn check(&self, plan: &Plan<'_>) -> Problem {
+        positive("learning_rate", self.learning_rate)?;
+        optimizer_problem(&self.optimizer)?;
+        latent_problem(self.latent.as_ref(), plan)
+    }
+
+    fn declares(&self) -> Vec<Declared> {
+        self.latent.iter().map(declared_encoder).collect()
+    }
+
+    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
+        encoder_parameters(self.latent.as_ref(), plan, sizes)
+    }
+
+    fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
+        let writer = Writer::new(networks, self.latent.as_ref())?;
+        Ok(Box::new(Fitting { config: self.clone(), writer }))
+    }
+}
+
+/// Maximum likelihood under way.
+struct Fitting {
+    config: MaximumLikelihood,
+    writer: Writer,
+}
+
+impl Algorithm for Fitting {
+    fn learners(&self) -> Vec<Learner> {
+        vec![Learner {
+            name: GENERATOR,
+            parameters: self.writer.parameters.clone(),
+            optimizer: self.config.optimizer.clone(),
+            learning_rate: self.config.learning_rate,
+            reads: Rows::Generator,
+            weight_clip: None,
+        }]
+    }
+
+    fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
+        let update = step.update(GENERATOR)?;
+        let likelihood = self.writer.likelihood(&update.real, &update.key)?;
+        let metrics = likelihood.metrics();
+        step.descend(update, Loss::new(likelihood.loss, metrics))
+    }
+}
+
+/// A generator that learns from real text, with the encoder of its noise where it has one.
+pub(super) struct Writer {
+    pub generator: Arc<dyn Generator>,
+    pub latent: Option<(LatentConfig, Arc<NoiseEncoder>)>,
+    /// Of both.
+    pub parameters: Parameters,
+}
+
+impl Writer {
+    pub fn new(networks: &mut Networks<'_>, latent: Option<&LatentConfig>) -> Result<Self> {
+        let generator = networks.generator();
+        let mut parameters = Parameters::new();
+        parameters.share("generator", generator.parameters())?;
+        let latent = match latent {
+            Some(latent) => {
+                let encoder = networks.encoder(&latent.encoder)?;
+                parameters.share("encoder", encoder.parameters())?;
+                Some((latent.clone(), encoder))
+            }
+            None => None,
+        };
+        Ok(Self { generator, latent, parameters })
+    }
+
+    pub fn likelihood(
+        &self,
+        real: &textgan_models::Sequences,
+        key: &textgan_random::Key,
+    ) -> Result<likelihood::Likelihood> {
+        let latent = self.latent.as_ref().map(|(config, encoder)| (config, encoder.as_ref()));
+        likelihood::likelihood(self.generator.as_ref(), real, key, latent)
+    }
+}
+
+/// A latent objective that can work.
+pub(super) fn latent_problem(latent: Option<&LatentConfig>, plan: &Plan<'_>) -> Problem {
+    let Some(latent) = latent else { return Ok(()) };
+    require(plan.noise.dimension > 0, || {
+        "latent needs noise, and noise.dimension is 0".to_owned()
+    })?;
+    require((0.0..=1.0).contains(&latent.prior_share), || {
+        format!("latent.prior_share = {} is outside 0 to 1", latent.prior_share)
+    })?;
+    require(latent.rate >= 0.0, || format!("latent.rate = {} must not be negative", latent.rate))
+}
+
+/// The encoder of a latent objective, by its config.
+pub(super) fn declared_encoder(latent: &LatentConfig) -> Declared {
+    Declared { name: "latent.encoder", config: serde_json::json!(latent.encoder) }
+}
+
+/// The number of the encoder's weights.
+pub(super) fn encoder_parameters(
+    latent: Option<&LatentConfig>,
+    plan: &Plan<'_>,
+    sizes: &Sizes,
+) -> Result<u64> {
+    match latent {
+        Some(latent) => Ok(latent.encoder.parameter_count(plan.noise, sizes)?),
+        None => Ok(0),
+    }
+}

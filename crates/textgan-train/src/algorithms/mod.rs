@@ -1,0 +1,101 @@
+//! The algorithms of this crate: each file a paper's step, over the shared [`losses`](crate::losses).
+
+mod adversarial;
+mod discriminator;
+mod maximum_likelihood;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use textgan_models::Sizes;
+
+use crate::Result;
+use crate::algorithm::Algorithm;
+use crate::config::{
+    Adversarial, DiscriminatorOnly, MaximumLikelihood, OptimizerConfig, Problem, require,
+};
+use crate::networks::Networks;
+use crate::objective::{Declared, Objective, Plan, Role};
+
+/// The objectives of this crate, by the `kind` of a `[[phase]]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum BuiltIn {
+    /// The generator learns to predict real text.
+    MaximumLikelihood(MaximumLikelihood),
+    /// The discriminator learns to tell real text from samples of a resting generator.
+    Discriminator(DiscriminatorOnly),
+    /// Both learn, in alternation.
+    Adversarial(Adversarial),
+}
+
+impl BuiltIn {
+    fn objective(&self) -> &dyn Objective {
+        match self {
+            Self::MaximumLikelihood(objective) => objective,
+            Self::Discriminator(objective) => objective,
+            Self::Adversarial(objective) => objective,
+        }
+    }
+}
+
+/// Each passes on to the one it holds.
+impl Objective for BuiltIn {
+    fn kind(&self) -> &'static str {
+        self.objective().kind()
+    }
+
+    fn role(&self) -> Role {
+        self.objective().role()
+    }
+
+    fn check(&self, plan: &Plan<'_>) -> Problem {
+        self.objective().check(plan)
+    }
+
+    fn declares(&self) -> Vec<Declared> {
+        self.objective().declares()
+    }
+
+    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
+        self.objective().declared_parameters(plan, sizes)
+    }
+
+    fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
+        self.objective().begin(networks)
+    }
+}
+
+impl From<MaximumLikelihood> for BuiltIn {
+    fn from(objective: MaximumLikelihood) -> Self {
+        Self::MaximumLikelihood(objective)
+    }
+}
+
+impl From<DiscriminatorOnly> for BuiltIn {
+    fn from(objective: DiscriminatorOnly) -> Self {
+        Self::Discriminator(objective)
+    }
+}
+
+impl From<Adversarial> for BuiltIn {
+    fn from(objective: Adversarial) -> Self {
+        Self::Adversarial(objective)
+    }
+}
+
+/// The name of the generator as a learner.
+const GENERATOR: &str = "generator";
+/// The name of the discriminator as a learner.
+const DISCRIMINATOR: &str = "discriminator";
+
+/// An optimizer whose numbers make sense.
+fn optimizer_problem(optimizer: &OptimizerConfig) -> Problem {
+    require((0.0..1.0).contains(&optimizer.average), || {
+        format!("the optimizer's average = {} is outside [0, 1)", optimizer.average)
+    })
+}
+
+/// A plan with a discriminator.
+fn needs_discriminator(plan: &Plan<'_>) -> Problem {
+    require(plan.discriminator.is_some(), || "it needs a [discriminator] table".to_owned())
+}

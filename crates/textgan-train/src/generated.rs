@@ -1,0 +1,69 @@
+//! Batches that the generator wrote.
+
+use candle_core::{Device, Tensor};
+use textgan_models::{Conditions, Context, Generator, SamplingOptions, Sequences, sample};
+use textgan_random::Key;
+
+use crate::Result;
+
+/// Texts, and the noise that they were made of, where that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a> {
+    /// The texts, with their labels.
+    pub sequences: &'a Sequences,
+    /// Their noise, `[batch, noise]`; unknown of real text.
+    pub noise: Option<&'a Tensor>,
+}
+
+/// A batch that a generator has just written, with all that is needed to score it again.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// The texts.
+    pub sequences: Sequences,
+    /// Their noise, `[batch, noise]`.
+    pub noise: Tensor,
+    /// Log-probability of every token in nats, the end included, and of a cut that of its last
+    /// token.
+    pub log_probs: Vec<Vec<f32>>,
+}
+
+impl Generated {
+    /// Samples a text for each of the noise vectors `first .. first + rows` of `key`, at temperature
+    /// 1 and without truncation: from the generator's own distribution.
+    ///
+    /// # Errors
+    /// When labels do not fit the generator, or its logits are not finite.
+    pub fn draw(
+        generator: &dyn Generator,
+        key: &Key,
+        first: u64,
+        rows: usize,
+        labels: Option<&[u32]>,
+    ) -> Result<Self> {
+        let options = SamplingOptions::default();
+        let vectors = generator.noise().draw(&key.child("noise"), first, rows);
+        let conditions = Conditions { rows, noise: &vectors, labels };
+        let mut sampler = generator.sampler()?;
+        let samples =
+            sample(sampler.as_mut(), &conditions, &[], &options, &key.child("tokens"), first)?;
+        let sequences = samples.sequences(labels)?;
+        let noise = Tensor::from_vec(vectors, (rows, generator.noise().dimension), &Device::Cpu)?;
+        Ok(Self { sequences, noise, log_probs: samples.log_probs })
+    }
+
+    /// What the generator was conditioned on.
+    pub fn context(&self) -> Context<'_> {
+        Context { noise: &self.noise, labels: self.sequences.labels() }
+    }
+
+    /// The texts as a critic reads them.
+    pub fn texts(&self) -> Texts<'_> {
+        Texts { sequences: &self.sequences, noise: Some(&self.noise) }
+    }
+
+    /// Mean surprise of the generator at its own words, nats per token: an estimate of its entropy.
+    pub fn nll(&self) -> f64 {
+        let words = self.log_probs.iter().flatten();
+        -words.map(|&x| f64::from(x)).sum::<f64>() / self.sequences.tokens() as f64
+    }
+}

@@ -1,0 +1,271 @@
+//! The networks of a run, by name.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use textgan_models::{
+    Discriminator, Generator, NoiseConfig, NoiseEncoder, NoiseEncoderConfig, Sequences, Sizes,
+    Tokens, build_discriminator, build_generator, load_discriminator, load_generator,
+    save_discriminator, whole,
+};
+use textgan_nn::{Mode, Parameters};
+use textgan_random::Key;
+
+use crate::config::Judged;
+use crate::data::TrainData;
+use crate::objective::Plan;
+use crate::{Error, Result};
+
+/// A network of an algorithm's own: see [`Networks::custom`].
+pub trait Network: Any + Send + Sync {
+    /// The variables, by name.
+    fn parameters(&self) -> &Parameters;
+}
+
+/// The networks of a run: made when an objective first asks for them, each from weights drawn under
+/// its name, and kept from then on. Checkpoints hold them all.
+pub struct Networks<'a> {
+    data: &'a TrainData<'a>,
+    plan: &'a Plan<'a>,
+    sizes: Sizes,
+    key: Key,
+    generator: Arc<dyn Generator>,
+    discriminator: Option<Judges>,
+    encoder: Option<Arc<NoiseEncoder>>,
+    /// Those of [`custom`](Self::custom), with their weights.
+    custom: BTreeMap<&'static str, (Arc<dyn Any + Send + Sync>, Parameters)>,
+    /// Those of [`lagged`](Self::lagged); they last as long as a phase.
+    lagged: BTreeMap<&'static str, Arc<dyn Generator>>,
+}
+
+/// A discriminator twice, over the same weights.
+#[derive(Clone)]
+pub struct Judges {
+    /// Its weights get gradients.
+    pub learning: Arc<dyn Discriminator>,
+    /// Its weights get none: for the generator's updates, and for looking.
+    pub frozen: Arc<dyn Discriminator>,
+}
+
+impl<'a> Networks<'a> {
+    /// The generator alone, from the plan; `key` names the initial weights.
+    pub(crate) fn new(plan: &'a Plan<'a>, data: &'a TrainData<'a>, key: Key) -> Result<Self> {
+        let sizes = plan.sizes(data);
+        let device = &Device::Cpu;
+        let mut generator =
+            build_generator(plan.generator, plan.noise, &sizes, &key.child("generator"), device)?;
+        generator.set_precision(plan.train.precision);
+        if let Some(folder) = &plan.train.init_from {
+            check_tokenizer(folder, data)?;
+            start_from(
+                folder,
+                generator.parameters(),
+                load_generator(folder, device)?.parameters(),
+            )?;
+        }
+        Ok(Self {
+            data,
+            plan,
+            sizes,
+            key,
+            generator: generator.into(),
+            discriminator: None,
+            encoder: None,
+            custom: BTreeMap::new(),
+            lagged: BTreeMap::new(),
+        })
+    }
+
+    /// What the run reads.
+    pub fn data(&self) -> &'a TrainData<'a> {
+        self.data
+    }
+
+    /// What the run was told.
+    pub fn plan(&self) -> &'a Plan<'a> {
+        self.plan
+    }
+
+    /// The sizes that the data decides.
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    /// The generator.
+    pub fn generator(&self) -> Arc<dyn Generator> {
+        self.generator.clone()
+    }
+
+    /// The discriminator of the plan.
+    ///
+    /// # Errors
+    /// When the plan has none, or it cannot be built.
+    pub fn discriminator(&mut self) -> Result<Judges> {
+        if let Some(judges) = &self.discriminator {
+            return Ok(judges.clone());
+        }
+        let config = self.plan.discriminator.ok_or_else(|| Error::Train {
+            problem: "a phase asks for a discriminator: it needs a [discriminator] table"
+                .to_owned(),
+        })?;
+        let key = self.key.child("discriminator");
+        let device = &Device::Cpu;
+        let network = build_discriminator(config, &self.sizes, self.data.words, &key, device)?;
+        if let Some(folder) = &self.plan.train.init_discriminator_from {
+            let stored = load_discriminator(folder, device)?;
+            start_from(folder, network.parameters(), stored.parameters())?;
+        }
+        let judges = Judges { frozen: network.frozen()?.into(), learning: network.into() };
+        Ok(self.discriminator.insert(judges).clone())
+    }
+
+    /// The encoder `q(z | x)` from texts to the noise that may have made them.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn encoder(&mut self, config: &NoiseEncoderConfig) -> Result<Arc<NoiseEncoder>> {
+        if let Some(encoder) = &self.encoder {
+            return Ok(encoder.clone());
+        }
+        let key = self.key.child("encoder");
+        let encoder = NoiseEncoder::new(config, self.plan.noise, &self.sizes, &key, &Device::Cpu)?;
+        Ok(self.encoder.insert(Arc::new(encoder)).clone())
+    }
+
+    /// The encoder, if a phase has asked for one.
+    pub fn found_encoder(&self) -> Option<Arc<NoiseEncoder>> {
+        self.encoder.clone()
+    }
+
+    /// A copy of the generator as it is when the phase begins, for algorithms that let it follow
+    /// the generator or stay behind. It lasts as long as the phase.
+    ///
+    /// # Errors
+    /// When it cannot be built; not in practice, as the generator was before.
+    pub fn lagged(&mut self, name: &'static str) -> Result<Arc<dyn Generator>> {
+        if let Some(copy) = self.lagged.get(name) {
+            return Ok(copy.clone());
+        }
+        let copy: Arc<dyn Generator> = copy_of(self.generator.as_ref())?.into();
+        self.lagged.insert(name, copy.clone());
+        Ok(copy)
+    }
+
+    /// A network of the algorithm's own: `build` makes it, with the key of its name, unless an
+    /// earlier phase has.
+    ///
+    /// # Errors
+    /// What `build` says, and a name that another kind of network has.
+    pub fn custom<N: Network>(
+        &mut self,
+        name: &'static str,
+        build: impl FnOnce(&Sizes, &NoiseConfig, &Key) -> Result<N>,
+    ) -> Result<Arc<N>> {
+        if let Some((network, _)) = self.custom.get(name) {
+            return network.clone().downcast().map_err(|_| Error::Train {
+                problem: format!("two phases ask for networks of different kinds named {name}"),
+            });
+        }
+        let network = Arc::new(build(&self.sizes, self.plan.noise, &self.key.child(name))?);
+        self.custom.insert(name, (network.clone(), network.parameters().clone()));
+        Ok(network)
+    }
+
+    /// The parameters of all lasting networks, each with the name of its file.
+    pub(crate) fn lasting(&self) -> Vec<(&'static str, &Parameters)> {
+        let mut networks = vec![("generator", self.generator.parameters())];
+        let judges = self.discriminator.as_ref();
+        networks.extend(judges.map(|judges| ("discriminator", judges.learning.parameters())));
+        networks.extend(self.encoder.as_ref().map(|network| ("encoder", network.parameters())));
+        networks.extend(self.custom.iter().map(|(name, (_, parameters))| (*name, parameters)));
+        networks
+    }
+
+    /// The parameters of the networks that last as long as the phase.
+    pub(crate) fn passing(&self) -> impl Iterator<Item = (&'static str, &Parameters)> {
+        self.lagged.iter().map(|(name, network)| (*name, network.parameters()))
+    }
+
+    /// Forgets what lasts as long as a phase.
+    pub(crate) fn forget_passing(&mut self) {
+        self.lagged.clear();
+    }
+
+    /// Writes the discriminator's folder, if there is one; says how many weights it has.
+    pub(crate) fn publish_discriminator(&self, folder: &Path) -> Result<Option<u64>> {
+        let Some(judges) = &self.discriminator else { return Ok(None) };
+        save_discriminator(folder, judges.learning.as_ref())?;
+        Ok(Some(judges.learning.parameters().count() as u64))
+    }
+}
+
+impl Judges {
+    /// The discriminator's opinion of `tokens`, which `sequences` gives the lengths and labels of:
+    /// `[batch]`, or `[tokens]` where prefixes are judged. Only in training do its weights get
+    /// gradients.
+    ///
+    /// # Errors
+    /// When tokens and sequences do not fit each other or the network.
+    pub fn judge(
+        &self,
+        tokens: &Tokens<'_>,
+        sequences: &Sequences,
+        judged: Judged,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        let network = match mode {
+            Mode::Train(_) => &self.learning,
+            Mode::Evaluate => &self.frozen,
+        };
+        let realness = network.realness(tokens, sequences.lengths(), sequences.labels(), mode)?;
+        match judged {
+            Judged::Whole => Ok(whole(&realness, sequences.lengths())?),
+            Judged::Prefixes => Ok(realness.flatten_all()?.index_select(&places(sequences)?, 0)?),
+        }
+    }
+}
+
+/// Places of the tokens of a padded `[batch, time]`, flattened: `[tokens]`.
+pub(crate) fn places(sequences: &Sequences) -> Result<Tensor> {
+    let time = sequences.time();
+    let row = |(row, &length): (usize, &usize)| row * time..row * time + length;
+    let places: Vec<u32> =
+        sequences.lengths().iter().enumerate().flat_map(row).map(|place| place as u32).collect();
+    let count = places.len();
+    Ok(Tensor::from_vec(places, count, &Device::Cpu)?)
+}
+
+/// A generator of its own with the same weights.
+fn copy_of(generator: &dyn Generator) -> Result<Box<dyn Generator>> {
+    let (config, noise, sizes) = (generator.config(), generator.noise(), generator.sizes());
+    // What it begins with is overwritten.
+    let copy = build_generator(config, noise, sizes, &Key::root(0), &Device::Cpu)?;
+    copy.parameters().copy_from(generator.parameters())?;
+    Ok(copy)
+}
+
+fn start_from(folder: &Path, network: &Parameters, stored: &Parameters) -> Result<()> {
+    network
+        .copy_from(stored)
+        .map_err(|error| Error::InitFrom { folder: folder.to_owned(), problem: error.to_string() })
+}
+
+/// Weights are of use only with the vocabulary they were trained with.
+fn check_tokenizer(folder: &Path, data: &TrainData<'_>) -> Result<()> {
+    let Some(ours) = data.tokenizer else { return Ok(()) };
+    let theirs = folder.join("tokenizer.json");
+    if !theirs.exists() {
+        return Ok(());
+    }
+    let read = |path: &Path| std::fs::read(path).map_err(crate::error::io("read", path));
+    if read(ours)? == read(&theirs)? {
+        return Ok(());
+    }
+    let problem =
+        "its tokenizer is not this run's; set tokenizer.kind = \"file\" with its tokenizer.json"
+            .to_owned();
+    Err(Error::InitFrom { folder: folder.to_owned(), problem })
+}
