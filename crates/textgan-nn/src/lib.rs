@@ -5,7 +5,8 @@
 //!
 //! - [`ops`]: differentiable operations with hand-written backward passes (products, RMSNorm,
 //!   causal attention with rotary positions, SwiGLU, embeddings, the language-model head with its
-//!   loss or its Gumbel relaxation, recurrent sequences, text convolutions, dropout);
+//!   loss, its log-probabilities, its Gumbel relaxation or beside another head, recurrent
+//!   sequences, text convolutions, dropout);
 //! - [`layers`]: the small structs that own weights and call those operations;
 //! - [`Parameters`], [`Builder`], [`Init`]: a name-sorted store of variables and an initialisation
 //!   in which every weight has its own random stream;

@@ -34,6 +34,7 @@ mod packed;
 pub(crate) mod pointwise;
 mod product;
 mod random;
+pub(crate) mod ratio;
 mod recurrent;
 mod rotary;
 pub(crate) mod softmax;

@@ -8,6 +8,7 @@ use candle_core::{D, DType, Shape, Tensor};
 use textgan_random::Key;
 
 pub use super::composed_convolution::text_convolution;
+pub use super::composed_head::{head_expected_policy_loss, head_target_log_probs};
 pub use super::composed_recurrent::recurrent_sequence;
 use super::{BlockOptions, BlockWeights, HeadLoss, HeadScores, Relaxation};
 use crate::Result;
@@ -149,7 +150,7 @@ pub fn transformer_block(
 
 /// `x` as a product of that precision multiplies it. The gradient passes as if nothing had been
 /// rounded.
-fn rounded(x: &Tensor, precision: Precision) -> Result<Tensor> {
+pub(super) fn rounded(x: &Tensor, precision: Precision) -> Result<Tensor> {
     match precision {
         Precision::F32 => Ok(x.clone()),
         Precision::Bf16 => {

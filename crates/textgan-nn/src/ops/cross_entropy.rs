@@ -1,15 +1,12 @@
-use std::borrow::Cow;
+use candle_core::Tensor;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
-use rayon::prelude::*;
-
-use super::argument::{fused, ids_in_range, matrix, same};
+use super::argument::{fused, ids_in_range, same};
 use super::composed;
-use super::storage::{tensor, with_slices};
+use super::head::{self, HeadRows, Known, Wanted};
+use super::storage::with_slices;
 use crate::Result;
-use crate::kernels::buffer::Buffer;
+use crate::kernels::Precision;
 use crate::kernels::softmax::{RowScore, nll_gradient_row, policy_gradient_row, score_row};
-use crate::kernels::{Packed, Precision, Start, Strided};
 
 /// The result of [`head_cross_entropy`].
 #[derive(Clone, Debug)]
@@ -104,9 +101,7 @@ fn check(
     targets: &[u32],
     weights: &[f32],
 ) -> Result<()> {
-    let (rows, width) = matrix(operation, "hidden", hidden)?;
-    let (vocab, head_width) = matrix(operation, "the head", head)?;
-    same(operation, "width of hidden and of the head", width, head_width)?;
+    let (rows, vocab) = head::check(operation, hidden, head)?;
     same(operation, "number of rows and of targets", rows, targets.len())?;
     same(operation, "number of rows and of weights", rows, weights.len())?;
     ids_in_range(operation, targets, vocab)
@@ -144,172 +139,42 @@ fn loss(hidden: &Tensor, head: &Tensor, rows: &Rows<'_>, precision: Precision) -
         );
     }
     let (hidden, head) = (hidden.contiguous()?, head.contiguous()?);
-    let wanted = Wanted { hidden: hidden.track_op(), head: head.track_op() };
-    let (_, width) = hidden.dims2()?;
-    let outcome = with_slices([&hidden, &head], |[hidden, head]| {
-        Ok(compute(hidden, head, width, rows, precision, wanted))
-    })?;
-    let operation = Known {
-        value: outcome.value,
-        dhidden: wanted.hidden.then(|| tensor(outcome.dhidden, hidden.shape())).transpose()?,
-        dhead: wanted.head.then(|| tensor(outcome.dhead, head.shape())).transpose()?,
-    };
-    Ok(HeadLoss { loss: hidden.apply_op2(&head, operation)?, scores: outcome.scores })
-}
-
-/// Which gradients anybody asks for.
-#[derive(Clone, Copy)]
-struct Wanted {
-    hidden: bool,
-    head: bool,
-}
-
-struct Outcome {
-    value: f32,
-    scores: HeadScores,
-    /// `[rows, width]`, or empty.
-    dhidden: Vec<f32>,
-    /// `[vocab, width]`, or empty.
-    dhead: Vec<f32>,
-}
-
-/// Rows that one task scores.
-const TILE: usize = 48;
-/// Rows whose logits exist at the same time.
-const CHUNK: usize = 16 * TILE;
-
-fn compute(
-    hidden: &[f32],
-    head: &[f32],
-    width: usize,
-    rows: &Rows<'_>,
-    precision: Precision,
-    wanted: Wanted,
-) -> Outcome {
-    let row_count = rows.targets.len();
-    let vocab = head.len() / width.max(1);
+    let wanted = Wanted::of(&hidden, &head);
+    let (all, width) = hidden.dims2()?;
     let counted = rows.counted();
-    let packed = gather(hidden, &counted, row_count, width);
-
-    let mut scores = vec![RowScore::default(); counted.len()];
-    let mut dpacked = vec![0.0; if wanted.hidden { packed.len() } else { 0 }];
-    let mut dhead = vec![0.0; if wanted.head { head.len() } else { 0 }];
-    let mut logits = Buffer::new(CHUNK.min(counted.len()) * vocab);
-    let pack = |matrix, depth, columns| Packed::with_precision(precision, matrix, depth, columns);
-    let outward = pack(Strided::transposed(head, width), width, vocab);
-    let inward = wanted.hidden.then(|| pack(Strided::rows(head, width), vocab, width));
-    for (chunk, (counted, scores)) in
-        counted.chunks(CHUNK).zip(scores.chunks_mut(CHUNK)).enumerate()
-    {
-        let first = chunk * CHUNK;
-        let packed = &packed[first * width..][..counted.len() * width];
-        let logits = &mut logits[..counted.len() * vocab];
-        logits
-            .par_chunks_mut(TILE * vocab)
-            .zip(packed.par_chunks(TILE * width))
-            .zip(counted.par_chunks(TILE).zip(scores.par_chunks_mut(TILE)))
-            .for_each(|((logits, hidden), (counted, scores))| {
-                let hidden = Strided::rows(hidden, width);
-                outward.multiply(counted.len(), hidden, Start::Zero, logits, vocab);
-                for ((logits, &row), score) in
-                    logits.chunks_exact_mut(vocab).zip(counted).zip(scores)
-                {
-                    *score = finish_row(logits, rows, row, wanted);
-                }
-            });
-        if let Some(inward) = &inward {
-            let dpacked = &mut dpacked[first * width..][..counted.len() * width];
-            let gradients = Strided::rows(logits, vocab);
-            inward.multiply_on_all_threads(counted.len(), gradients, Start::Zero, dpacked, width);
+    let (value, scores, gradients) = with_slices([&hidden, &head], |[x, matrix]| {
+        let asked = HeadRows::new(x, matrix, width, &counted, all, precision);
+        let (said, gradients) = asked.run(wanted, |logits, first, said: &mut [RowScore]| {
+            let each = logits.chunks_exact_mut(asked.vocab).zip(&counted[first..]).zip(said);
+            for ((logits, &row), said) in each {
+                *said = finish_row(logits, rows, row, wanted);
+            }
+        });
+        let mut value = 0f64;
+        for (&row, said) in counted.iter().zip(&said) {
+            value -= f64::from(rows.weights[row] * said.log_prob);
+            value -= f64::from(rows.entropy_weight(row) * said.entropy);
         }
-        if wanted.head {
-            let hidden = pack(Strided::rows(packed, width), counted.len(), width);
-            let gradients = Strided::transposed(logits, vocab);
-            hidden.multiply_on_all_threads(vocab, gradients, Start::Output, &mut dhead, width);
-        }
-    }
-
-    let mut value = 0f64;
-    let mut all = HeadScores { log_probs: vec![0.0; row_count], entropies: vec![0.0; row_count] };
-    for (&row, score) in counted.iter().zip(&scores) {
-        value -= f64::from(rows.weights[row] * score.log_prob);
-        value -= f64::from(rows.entropy_weight(row) * score.entropy);
-        all.log_probs[row] = score.log_prob;
-        all.entropies[row] = score.entropy;
-    }
-    let dhidden = match wanted.hidden {
-        true => scatter(dpacked, &counted, row_count, width),
-        false => Vec::new(),
-    };
-    Outcome { value: value as f32, scores: all, dhidden, dhead }
+        let scores = HeadScores {
+            log_probs: asked.spread(&said, |said| said.log_prob),
+            entropies: asked.spread(&said, |said| said.entropy),
+        };
+        Ok((value as f32, scores, gradients))
+    })?;
+    let gradients = gradients.tensors(wanted, &hidden, &head)?;
+    let operation = Known { name: "head_cross_entropy", value, gradients };
+    Ok(HeadLoss { loss: hidden.apply_op2(&head, operation)?, scores })
 }
 
 /// Scores a row of logits and leaves the gradient in their place if anybody wants it.
 fn finish_row(logits: &mut [f32], rows: &Rows<'_>, row: usize, wanted: Wanted) -> RowScore {
     let (target, weight) = (rows.targets[row] as usize, rows.weights[row]);
     let (score, inverse) = score_row(logits, target);
-    if wanted.hidden || wanted.head {
+    if wanted.any() {
         match rows.entropy_weight(row) {
             0.0 => nll_gradient_row(logits, inverse, target, weight),
             bonus => policy_gradient_row(logits, inverse, target, weight, score.entropy, bonus),
         }
     }
     score
-}
-
-fn gather<'a>(x: &'a [f32], rows: &[usize], all: usize, width: usize) -> Cow<'a, [f32]> {
-    if rows.len() == all {
-        return Cow::Borrowed(x);
-    }
-    Cow::Owned(rows.iter().flat_map(|&row| &x[row * width..][..width]).copied().collect())
-}
-
-fn scatter(packed: Vec<f32>, rows: &[usize], all: usize, width: usize) -> Vec<f32> {
-    if rows.len() == all {
-        return packed;
-    }
-    let mut x = vec![0.0; all * width];
-    for (&row, packed) in rows.iter().zip(packed.chunks_exact(width)) {
-        x[row * width..][..width].copy_from_slice(packed);
-    }
-    x
-}
-
-/// A scalar function of a hidden state and a head whose value and gradients are known already.
-struct Known {
-    value: f32,
-    dhidden: Option<Tensor>,
-    dhead: Option<Tensor>,
-}
-
-impl CustomOp2 for Known {
-    fn name(&self) -> &'static str {
-        "head_cross_entropy"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _hidden: &CpuStorage,
-        _hidden_layout: &Layout,
-        _head: &CpuStorage,
-        _head_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(vec![self.value]), Shape::from(())))
-    }
-
-    fn bwd(
-        &self,
-        _hidden: &Tensor,
-        _head: &Tensor,
-        _loss: &Tensor,
-        dloss: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let scale = f64::from(dloss.to_scalar::<f32>()?);
-        let scaled = |gradient: &Option<Tensor>| match gradient {
-            Some(gradient) if scale == 1.0 => Ok(Some(gradient.clone())),
-            Some(gradient) => (gradient * scale).map(Some),
-            None => Ok(None),
-        };
-        Ok((scaled(&self.dhidden)?, scaled(&self.dhead)?))
-    }
 }

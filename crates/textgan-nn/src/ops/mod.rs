@@ -10,18 +10,22 @@ pub(crate) mod argument;
 mod bundle;
 pub mod composed;
 mod composed_convolution;
+mod composed_head;
 mod composed_recurrent;
 mod convolution;
 mod cross_entropy;
 mod dropout;
 mod embedding;
 mod gumbel;
+mod head;
+mod likelihood_ratio;
 mod linear;
 mod pointwise;
 mod recurrent;
 mod reduce;
 mod rms_norm;
 pub(crate) mod storage;
+mod target_log_probs;
 mod transformer_block;
 
 pub use convolution::text_convolution;
@@ -31,8 +35,13 @@ pub use cross_entropy::{
 pub use dropout::dropout;
 pub use embedding::embedding;
 pub use gumbel::{Relaxation, gumbel_head};
+pub use likelihood_ratio::{
+    HeadInput, LogRatios, PolicyLoss, RatioOptions, SampledTokens, head_expected_policy_loss,
+    head_log_ratios,
+};
 pub use linear::{linear, matmul};
 pub use pointwise::{bce_with_logits, softplus, swiglu};
 pub use recurrent::{RecurrentWeights, recurrent_sequence};
 pub use rms_norm::rms_norm;
+pub use target_log_probs::head_target_log_probs;
 pub use transformer_block::{BlockOptions, BlockWeights, transformer_block};
