@@ -60,6 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         decode: &decode,
         words: None,
         tokenizer: None,
+        id: None,
+        well_formed: Some(&|tokens| Grammar::embedded().grammatical(&language.text(tokens))),
         card: &ModelCard::default(),
     };
     let recipe = Recipe {

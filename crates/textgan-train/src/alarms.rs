@@ -27,9 +27,16 @@ pub(crate) struct Alarm {
 }
 
 impl Watch {
-    /// Looks at one evaluation: the fraction of `distinct` bigrams among the samples, and the
-    /// discriminator's recent `accuracy` if it was updated at all.
-    pub fn look(&mut self, alarms: &Alarms, distinct: f64, accuracy: Option<f64>) -> Vec<Alarm> {
+    /// Looks at one evaluation: the fraction of `distinct` bigrams among the samples, the
+    /// discriminator's recent `accuracy` if it was updated at all, and how well it tells damaged text
+    /// (`auc`).
+    pub fn look(
+        &mut self,
+        alarms: &Alarms,
+        distinct: f64,
+        accuracy: Option<f64>,
+        auc: Option<f64>,
+    ) -> Vec<Alarm> {
         let mut ringing = Vec::new();
         let first = *self.first_distinct.get_or_insert(distinct);
         if distinct < alarms.collapse.distinct_bigrams_below * first {
@@ -43,6 +50,18 @@ impl Watch {
                 ),
                 action: alarms.collapse.action,
                 value: distinct,
+            });
+        }
+        if let Some(auc) = auc.filter(|&auc| auc < alarms.discriminator_blind.auc_below) {
+            ringing.push(Alarm {
+                name: "discriminator-blind",
+                message: format!(
+                    "the discriminator has learned nothing yet: it ranks real text above damaged text \
+                     in {:.0} % of pairs, and 50 % is guessing",
+                    100.0 * auc
+                ),
+                action: alarms.discriminator_blind.action,
+                value: auc,
             });
         }
         let bound = alarms.discriminator_won.accuracy_above;
@@ -73,7 +92,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CollapseAlarm, WonAlarm};
+    use crate::config::{BlindAlarm, CollapseAlarm, WonAlarm};
 
     fn names(ringing: &[Alarm]) -> Vec<&'static str> {
         ringing.iter().map(|alarm| alarm.name).collect()
@@ -87,15 +106,23 @@ mod tests {
                 for_evaluations: 2,
                 action: AlarmAction::RollBack,
             },
+            discriminator_blind: BlindAlarm { auc_below: 0.6, action: AlarmAction::Report },
         }
+    }
+
+    #[test]
+    fn a_blind_discriminator_is_named() {
+        let mut watch = Watch::default();
+        assert!(watch.look(&alarms(), 1.0, None, Some(0.6)).is_empty());
+        assert_eq!(names(&watch.look(&alarms(), 1.0, None, Some(0.5))), ["discriminator-blind"]);
     }
 
     #[test]
     fn collapse_is_measured_against_the_beginning() {
         let mut watch = Watch::default();
-        assert!(watch.look(&alarms(), 0.4, None).is_empty());
-        assert!(watch.look(&alarms(), 0.2, None).is_empty(), "half is not below half");
-        let ringing = watch.look(&alarms(), 0.19, None);
+        assert!(watch.look(&alarms(), 0.4, None, None).is_empty());
+        assert!(watch.look(&alarms(), 0.2, None, None).is_empty(), "half is not below half");
+        let ringing = watch.look(&alarms(), 0.19, None, None);
         assert_eq!(names(&ringing), ["collapse"]);
         assert_eq!(ringing[0].action, AlarmAction::Stop);
     }
@@ -103,13 +130,13 @@ mod tests {
     #[test]
     fn the_discriminator_wins_only_in_a_row() {
         let mut watch = Watch::default();
-        let mut look = |accuracy| names(&watch.look(&alarms(), 1.0, Some(accuracy)));
+        let mut look = |accuracy| names(&watch.look(&alarms(), 1.0, Some(accuracy), None));
         assert!(look(0.95).is_empty());
         assert!(look(0.5).is_empty());
         assert!(look(0.95).is_empty());
         assert_eq!(look(0.95), ["discriminator-won"]);
         watch.forgive();
-        assert!(watch.look(&alarms(), 1.0, Some(0.95)).is_empty());
-        assert_eq!(watch.look(&alarms(), 0.0, Some(0.95)).len(), 2);
+        assert!(watch.look(&alarms(), 1.0, Some(0.95), None).is_empty());
+        assert_eq!(watch.look(&alarms(), 0.0, Some(0.95), None).len(), 2);
     }
 }

@@ -66,6 +66,15 @@ pub trait Critic {
         self.logits(texts)
     }
 
+    /// How well formed each text looks to it, one number a text: what damaged text is told by. That of
+    /// real text is compared with that of the same text damaged, which no generator may ever write.
+    ///
+    /// # Errors
+    /// Of tensor operations.
+    fn fluency(&self, texts: &Texts<'_>) -> Result<Vec<f32>> {
+        self.scores(texts)
+    }
+
     /// The logit that parts real from generated, given the mean logits of both.
     fn threshold(&self, mean_real: f64, mean_fake: f64) -> f64;
 }

@@ -28,6 +28,11 @@ pub struct TrainData<'a> {
     pub words: Option<&'a [String]>,
     /// The tokenizer's file, to be kept in model folders.
     pub tokenizer: Option<&'a Path>,
+    /// The id of a word, where texts are of words.
+    pub id: Option<&'a (dyn Fn(&str) -> Option<u32> + Sync)>,
+    /// Whether content tokens are a text that could be real, where that is known exactly: of a grammar
+    /// or of a notation. How well a discriminator tells is measured with it.
+    pub well_formed: Option<&'a (dyn Fn(&[u32]) -> bool + Sync)>,
     /// What model folders say of the model; labels and facts of training are added.
     pub card: &'a ModelCard,
 }
@@ -65,6 +70,17 @@ impl TrainData<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Pairs of words as ids.
+    pub(crate) fn confusions(&self, pairs: &[[String; 2]]) -> Result<Vec<(u32, u32)>> {
+        let id = |word: &String| {
+            let found = self.id.and_then(|id| id(word));
+            found.ok_or_else(|| Error::Train {
+                problem: format!("evaluation.confusions: {word:?} is not in the vocabulary"),
+            })
+        };
+        pairs.iter().map(|[one, other]| Ok((id(one)?, id(other)?))).collect()
     }
 
     /// The chosen `rows` as the models read them; labels only where the models are conditional.

@@ -6,8 +6,9 @@ use textgan_random::Key;
 
 use crate::Result;
 use crate::algorithm::{Accuracy, Algorithm, Critic};
-use crate::config::{EvaluationConfig, TrainConfig};
+use crate::config::{Damage, EvaluationConfig, GateConfig, TrainConfig};
 use crate::data::TrainData;
+use crate::gate;
 use crate::generated::{Generated, Texts};
 use crate::losses::likelihood::marginal_nll;
 use crate::metric::{Group, Metric, Unit};
@@ -29,6 +30,8 @@ pub(crate) struct Evaluation {
     pub score: Option<f64>,
     /// Distinct bigrams of the samples, as a fraction of all.
     pub distinct: Option<f64>,
+    /// How well a discriminator tells text with each kind of damage: area under the ROC curve.
+    pub damage: Vec<(Damage, f64)>,
 }
 
 /// Held-out sentences, cut into batches.
@@ -100,7 +103,8 @@ pub(crate) fn evaluate(
 ) -> Result<Option<Evaluation>> {
     let (config, generator) = (networks.plan().train, networks.generator());
     let role = phase.objective.role();
-    let mut found = Evaluation { metrics: Vec::new(), score: None, distinct: None };
+    let mut found =
+        Evaluation { metrics: Vec::new(), score: None, distinct: None, damage: Vec::new() };
     if role != Role::Discriminator {
         let noise = config.validation_noise;
         let Some(loss) = held_out.loss(generator.as_ref(), &keys.noise, noise, stop)? else {
@@ -122,6 +126,7 @@ pub(crate) fn evaluate(
         {
             found.note(name, value, Unit::Share, Group::Discriminator);
         }
+        found.gate(networks.data(), critic, settings, &samples, &keys.samples.child("damage"))?;
         if let (Role::Game, Some(references)) = (role, &held_out.references) {
             found.judge(&samples, references, settings)?;
         }
@@ -135,6 +140,76 @@ pub(crate) fn evaluate(
 impl Evaluation {
     fn note(&mut self, name: &'static str, value: f64, unit: Unit, group: Group) {
         self.metrics.push(Metric::new(name, value, unit, group));
+    }
+
+    /// Shows the critic damaged text beside real text, samples beside real text, and where that is
+    /// known, ill-formed samples beside well-formed ones.
+    fn gate(
+        &mut self,
+        data: &TrainData<'_>,
+        critic: &dyn Critic,
+        settings: &EvaluationConfig,
+        samples: &[Generated],
+        key: &Key,
+    ) -> Result<()> {
+        let pairs = data.confusions(&settings.confusions)?;
+        let (mut real, mut whole, mut damaged) =
+            (Vec::new(), Vec::new(), vec![Vec::new(); Damage::ALL.len()]);
+        let rows: Vec<_> = data.valid.iter().take(settings.samples.max(1)).collect();
+        for (number, rows) in (0..).zip(rows.chunks(CHUNK)) {
+            let texts = data.sequences(rows.iter().copied())?;
+            let undamaged = Texts { sequences: &texts, noise: None };
+            real.extend(critic.scores(&undamaged)?);
+            whole.extend(critic.fluency(&undamaged)?);
+            for (damage, scores) in Damage::ALL.into_iter().zip(&mut damaged) {
+                if damage == Damage::Confused && pairs.is_empty() {
+                    continue;
+                }
+                let key = key.index(number);
+                let changed = gate::damaged(&texts, damage, data.vocab_size, &pairs, &key);
+                let changed =
+                    Sequences::from_samples(&changed, &vec![true; texts.batch()], texts.labels())?;
+                scores.extend(critic.fluency(&Texts { sequences: &changed, noise: None })?);
+            }
+        }
+        let mut fake = Vec::new();
+        for batch in samples {
+            fake.extend(critic.scores(&batch.texts())?);
+        }
+        if let Some(well_formed) = data.well_formed {
+            let batches = samples.iter().map(|batch| &batch.sequences);
+            let texts = batches.flat_map(|batch| (0..batch.batch()).map(|row| batch.row(row)));
+            let (mut well, mut ill) = (Vec::new(), Vec::new());
+            for (text, &score) in texts.zip(&fake) {
+                if well_formed(text) { well.push(score) } else { ill.push(score) }
+            }
+            if let Some(auc) = gate::auc(&well, &ill) {
+                self.note("auc_ill_formed", auc, Unit::Share, Group::Discriminator);
+            }
+        }
+        if let Some(auc) = gate::auc(&real, &fake) {
+            self.note("auc_generated", auc, Unit::Share, Group::Discriminator);
+        }
+        for (damage, scores) in Damage::ALL.into_iter().zip(&damaged) {
+            let Some(auc) = gate::auc(&whole, scores) else { continue };
+            self.note(damage.metric(), auc, Unit::Share, Group::Discriminator);
+            self.damage.push((damage, auc));
+        }
+        Ok(())
+    }
+
+    /// Whether the discriminator knows what the gate asks for.
+    pub fn passes(&self, gate: &GateConfig) -> bool {
+        gate.on.iter().all(|wanted| {
+            self.damage.iter().any(|(damage, auc)| damage == wanted && *auc >= gate.auc)
+        })
+    }
+
+    /// How well the discriminator tells damage that any text can have.
+    pub fn sees(&self) -> Option<f64> {
+        let of = |wanted| self.damage.iter().find(|(damage, _)| *damage == wanted);
+        let (swapped, replaced) = (of(Damage::Swapped)?, of(Damage::Replaced)?);
+        Some(0.5 * (swapped.1 + replaced.1))
     }
 
     /// Quality and diversity of the samples, and the score made of them.
@@ -171,6 +246,18 @@ impl Evaluation {
             self.note(name, value, unit, Group::Samples);
         }
         Ok(())
+    }
+}
+
+impl Damage {
+    /// The name of how well it is told.
+    fn metric(self) -> &'static str {
+        match self {
+            Self::Swapped => "auc_swapped",
+            Self::Replaced => "auc_replaced",
+            Self::Cut => "auc_cut",
+            Self::Confused => "auc_confused",
+        }
     }
 }
 

@@ -41,6 +41,8 @@
 //!     decode: &|tokens| format!("{tokens:?}"),
 //!     words: None,
 //!     tokenizer: None,
+//!     id: None,
+//!     well_formed: None,
 //!     card: &ModelCard::default(),
 //! };
 //! let objective = MaximumLikelihood { learning_rate: 1e-2, ..MaximumLikelihood::default() };
@@ -76,6 +78,7 @@ mod error;
 mod evaluation;
 mod events;
 mod footprint;
+mod gate;
 mod generated;
 mod losses;
 mod memory;
@@ -94,11 +97,12 @@ mod testing;
 mod train;
 
 pub use algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Measured, Update};
-pub use algorithms::BuiltIn;
+pub use algorithms::{BuiltIn, LanguageModel, LikelihoodRatio};
 pub use config::{
-    Adversarial, AlarmAction, Alarms, Baseline, CollapseAlarm, Decay, DiscriminatorOnly, Estimator,
-    EvaluationConfig, Judged, Keep, LatentConfig, MaximumLikelihood, MonteCarlo, OptimizerConfig,
-    Phase, PhaseSettings, Reward, RewardScore, ScheduleConfig, Temperature, TrainConfig, WonAlarm,
+    Adversarial, AlarmAction, Alarms, Baseline, BlindAlarm, CollapseAlarm, Damage, Decay,
+    DiscriminatorOnly, Estimator, EvaluationConfig, GateConfig, Judged, Keep, LatentConfig,
+    MaximumLikelihood, MonteCarlo, OptimizerConfig, Phase, PhaseSettings, Reward, RewardScore,
+    ScheduleConfig, Temperature, TrainConfig, WonAlarm,
 };
 pub use data::{Rows, TrainData};
 pub use error::{Error, Result};

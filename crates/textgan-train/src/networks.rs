@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use textgan_models::{
-    Discriminator, Generator, NoiseConfig, NoiseEncoder, NoiseEncoderConfig, Sequences, Sizes,
-    Tokens, build_discriminator, build_generator, load_discriminator, load_generator,
-    save_discriminator, whole,
+    Discriminator, Generator, GeneratorConfig, NoiseConfig, NoiseEncoder, NoiseEncoderConfig,
+    Sequences, Sizes, Tokens, build_discriminator, build_generator, load_discriminator,
+    load_generator, save_discriminator, whole,
 };
 use textgan_nn::{Mode, Parameters};
 use textgan_random::Key;
@@ -35,6 +35,8 @@ pub struct Networks<'a> {
     generator: Arc<dyn Generator>,
     discriminator: Option<Judges>,
     encoder: Option<Arc<NoiseEncoder>>,
+    /// Those of [`writer`](Self::writer).
+    writers: BTreeMap<&'static str, Arc<dyn Generator>>,
     /// Those of [`custom`](Self::custom), with their weights.
     custom: BTreeMap<&'static str, (Arc<dyn Any + Send + Sync>, Parameters)>,
     /// Those of [`lagged`](Self::lagged); they last as long as a phase.
@@ -74,6 +76,7 @@ impl<'a> Networks<'a> {
             generator: generator.into(),
             discriminator: None,
             encoder: None,
+            writers: BTreeMap::new(),
             custom: BTreeMap::new(),
             lagged: BTreeMap::new(),
         })
@@ -140,6 +143,32 @@ impl<'a> Networks<'a> {
         self.encoder.clone()
     }
 
+    /// Another model that writes, or judges by what it would have written: made from `config`, unless
+    /// an earlier phase has.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn writer(
+        &mut self,
+        name: &'static str,
+        config: &GeneratorConfig,
+        noise: &NoiseConfig,
+    ) -> Result<Arc<dyn Generator>> {
+        if let Some(writer) = self.writers.get(name) {
+            return Ok(writer.clone());
+        }
+        let key = self.key.child(name);
+        let writer: Arc<dyn Generator> =
+            build_generator(config, noise, &self.sizes, &key, &Device::Cpu)?.into();
+        self.writers.insert(name, writer.clone());
+        Ok(writer)
+    }
+
+    /// The writer of that name, if a phase has asked for one.
+    pub fn found_writer(&self, name: &str) -> Option<Arc<dyn Generator>> {
+        self.writers.get(name).cloned()
+    }
+
     /// A copy of the generator as it is when the phase begins, for algorithms that let it follow
     /// the generator or stay behind. It lasts as long as the phase.
     ///
@@ -180,6 +209,7 @@ impl<'a> Networks<'a> {
         let judges = self.discriminator.as_ref();
         networks.extend(judges.map(|judges| ("discriminator", judges.learning.parameters())));
         networks.extend(self.encoder.as_ref().map(|network| ("encoder", network.parameters())));
+        networks.extend(self.writers.iter().map(|(name, network)| (*name, network.parameters())));
         networks.extend(self.custom.iter().map(|(name, (_, parameters))| (*name, parameters)));
         networks
     }
@@ -192,6 +222,11 @@ impl<'a> Networks<'a> {
     /// Forgets what lasts as long as a phase.
     pub(crate) fn forget_passing(&mut self) {
         self.lagged.clear();
+    }
+
+    /// The other models that write.
+    pub(crate) fn writers(&self) -> impl Iterator<Item = (&'static str, &dyn Generator)> {
+        self.writers.iter().map(|(name, network)| (*name, network.as_ref()))
     }
 
     /// Writes the discriminator's folder, if there is one; says how many weights it has.

@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub watch: Watch,
     /// The discriminator's accuracy, averaged over recent updates of this phase.
     pub accuracy: Option<f64>,
+    /// Whether the generator may move in this phase.
+    pub gate_open: bool,
     /// What the algorithm of this phase remembers.
     pub memory: Memory,
     /// Training facts since the last line of the log.
@@ -90,6 +92,7 @@ impl State {
             convergence: Convergence::default(),
             watch: Watch::default(),
             accuracy: None,
+            gate_open: false,
             memory: Memory::default(),
             interval: Facts::default(),
             updates: BTreeMap::new(),

@@ -44,6 +44,12 @@ impl<'a> Step<'_, 'a> {
         self.networks
     }
 
+    /// Whether the generator may move: the discriminator has passed the phase's gate, or there is
+    /// none.
+    pub fn gate_is_open(&self) -> bool {
+        self.state.gate_open
+    }
+
     /// What the algorithm remembers between steps.
     pub fn memory(&mut self) -> &mut Memory {
         &mut self.state.memory

@@ -52,6 +52,8 @@ pub enum End {
     Converged,
     /// An alarm stopped it.
     Alarm,
+    /// The discriminator never knew what the gate asks for.
+    Gate,
 }
 
 impl PhaseSummary {
@@ -71,6 +73,7 @@ impl std::fmt::Display for PhaseSummary {
             End::StepLimit => "at its step limit",
             End::Converged => "converged",
             End::Alarm => "stopped by an alarm",
+            End::Gate => "ended at its gate, which the discriminator did not pass",
         };
         write!(f, "{}: {} steps, {why}", self.kind, self.steps)?;
         match self.kept_step {

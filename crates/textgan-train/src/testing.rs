@@ -39,6 +39,8 @@ pub(crate) fn with_data<T>(test: impl FnOnce(&TrainData<'_>) -> T) -> T {
         decode: &|tokens| format!("{tokens:?}"),
         words: None,
         tokenizer: None,
+        id: None,
+        well_formed: None,
         card: &ModelCard::default(),
     })
 }

@@ -6,6 +6,7 @@ mod ingest;
 mod report;
 mod tokenize;
 mod train;
+mod truth;
 
 use std::path::Path;
 use textgan_random::Key;

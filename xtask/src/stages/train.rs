@@ -9,6 +9,7 @@ use textgan_models::ModelCard;
 use textgan_tokenizer::Tokenizer;
 use textgan_train::TrainData;
 
+use super::truth::{Known, source};
 use super::{TOKENIZE, TRAIN, key};
 use crate::config::RootConfig;
 use crate::stage::{Input, Stage};
@@ -55,14 +56,21 @@ impl Stage for Train<'_> {
             ids.map(|id| tokenizer.token(id).unwrap_or_default()).collect()
         });
         let card = ModelCard { labels: labels.clone(), ..ModelCard::default() };
+        let known = source(self.config).map(Known::of).transpose()?.flatten();
+        // An id that the tokenizer does not know cannot come from its own vocabulary.
+        let decode = |tokens: &[u32]| tokenizer.decode(tokens).unwrap_or_default();
+        let grammar = known.as_ref().and_then(Known::grammar);
+        let grammatical = grammar.map(|grammar| move |text: &str| grammar.grammatical(text));
+        let well_formed = grammatical.map(|is| move |tokens: &[u32]| is(&decode(tokens)));
         let data = TrainData {
             train: &train,
             valid: &valid,
             labels: &labels,
             vocab_size: tokenizer.vocab_size(),
             max_length: self.config.tokenizer.max_length,
-            // An id that the tokenizer does not know cannot come from its own vocabulary.
-            decode: &|tokens| tokenizer.decode(tokens).unwrap_or_default(),
+            decode: &decode,
+            id: Some(&|word| tokenizer.id(word)),
+            well_formed: well_formed.as_ref().map(|is| is as &(dyn Fn(&[u32]) -> bool + Sync)),
             tokenizer: Some(&path),
             words: words.as_deref(),
             card: &card,

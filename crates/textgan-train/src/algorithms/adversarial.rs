@@ -128,6 +128,9 @@ impl Algorithm for Game {
             let loss = self.discriminator_loss(step, &update)?;
             step.descend(update, loss)?;
         }
+        if !step.gate_is_open() {
+            return Ok(());
+        }
         for _ in 0..self.config.generator_steps {
             let update = step.update(GENERATOR)?;
             let loss = self.generator_loss(step, &update)?;

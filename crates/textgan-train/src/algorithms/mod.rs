@@ -2,7 +2,12 @@
 
 mod adversarial;
 mod discriminator;
+mod language_model;
+mod likelihood_ratio;
 mod maximum_likelihood;
+
+pub use language_model::LanguageModel;
+pub use likelihood_ratio::LikelihoodRatio;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +31,10 @@ pub enum BuiltIn {
     Discriminator(DiscriminatorOnly),
     /// Both learn, in alternation.
     Adversarial(Adversarial),
+    /// A second language model learns to predict real text.
+    LanguageModel(LanguageModel),
+    /// The generator plays against the likelihood ratio of that model and itself.
+    LikelihoodRatio(LikelihoodRatio),
 }
 
 impl BuiltIn {
@@ -34,6 +43,8 @@ impl BuiltIn {
             Self::MaximumLikelihood(objective) => objective,
             Self::Discriminator(objective) => objective,
             Self::Adversarial(objective) => objective,
+            Self::LanguageModel(objective) => objective,
+            Self::LikelihoodRatio(objective) => objective,
         }
     }
 }
@@ -80,6 +91,18 @@ impl From<DiscriminatorOnly> for BuiltIn {
 impl From<Adversarial> for BuiltIn {
     fn from(objective: Adversarial) -> Self {
         Self::Adversarial(objective)
+    }
+}
+
+impl From<LanguageModel> for BuiltIn {
+    fn from(objective: LanguageModel) -> Self {
+        Self::LanguageModel(objective)
+    }
+}
+
+impl From<LikelihoodRatio> for BuiltIn {
+    fn from(objective: LikelihoodRatio) -> Self {
+        Self::LikelihoodRatio(objective)
     }
 }
 

@@ -9,6 +9,25 @@ pub struct Alarms {
     pub collapse: CollapseAlarm,
     /// The discriminator has nothing left to teach.
     pub discriminator_won: WonAlarm,
+    /// The discriminator has learned nothing.
+    pub discriminator_blind: BlindAlarm,
+}
+
+/// Rings when the discriminator does not tell damaged text from real text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BlindAlarm {
+    /// Rings when the mean area under the ROC curve, over swapped neighbours and replaced words, is
+    /// below this.
+    pub auc_below: f64,
+    /// What happens then.
+    pub action: AlarmAction,
+}
+
+impl Default for BlindAlarm {
+    fn default() -> Self {
+        Self { auc_below: 0.6, action: AlarmAction::Report }
+    }
 }
 
 /// Rings when distinct bigrams of the samples become rare.

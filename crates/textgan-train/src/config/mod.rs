@@ -3,14 +3,16 @@
 mod adversarial;
 mod alarms;
 mod check;
+mod gate;
 mod objectives;
 mod phase;
 
 pub use adversarial::{
     Adversarial, Baseline, Estimator, Judged, MonteCarlo, Reward, RewardScore, Temperature,
 };
-pub use alarms::{AlarmAction, Alarms, CollapseAlarm, WonAlarm};
+pub use alarms::{AlarmAction, Alarms, BlindAlarm, CollapseAlarm, WonAlarm};
 pub(crate) use check::{Problem, at_least_one, positive, require};
+pub use gate::{Damage, GateConfig};
 pub use objectives::{DiscriminatorOnly, LatentConfig, MaximumLikelihood};
 pub use phase::{EvaluationConfig, Keep, Phase, PhaseSettings};
 

@@ -5,7 +5,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Alarms, ScheduleConfig};
+use super::{Alarms, GateConfig, ScheduleConfig};
 use crate::algorithms::BuiltIn;
 
 /// One `[[phase]]` table: settings that phases of all kinds have, and the keys of its own kind.
@@ -38,6 +38,9 @@ pub struct PhaseSettings {
     pub evaluation: EvaluationConfig,
     /// What is watched for at each evaluation of a phase in which generator and discriminator play.
     pub alarms: Alarms,
+    /// Holds the generator until the discriminator knows something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateConfig>,
     /// Which weights the phase hands on.
     pub keep: Keep,
     /// Gives generator and discriminator disjoint halves of the training text: a discriminator that
@@ -46,8 +49,8 @@ pub struct PhaseSettings {
 }
 
 /// The keys of [`PhaseSettings`] in a `[[phase]]` table; all others are the objective's.
-const SETTINGS: [&str; 7] =
-    ["steps", "epochs", "schedule", "evaluation", "alarms", "keep", "cross_fit"];
+const SETTINGS: [&str; 8] =
+    ["steps", "epochs", "schedule", "evaluation", "alarms", "gate", "keep", "cross_fit"];
 
 /// When a phase is evaluated, on what, and when it has converged: its score no longer improves.
 ///
@@ -67,13 +70,23 @@ pub struct EvaluationConfig {
     pub min_improvement: f64,
     /// What a point of Self-BLEU-4 costs in points of BLEU-4.
     pub diversity_weight: f64,
-    /// Samples drawn where a phase has a discriminator.
+    /// Samples drawn where a phase has a discriminator, and held-out texts damaged.
     pub samples: usize,
+    /// Pairs of words, such as `["is", "are"]`: how well the discriminator tells text in which one
+    /// stands for the other is measured beside other damage.
+    pub confusions: Vec<[String; 2]>,
 }
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
-        Self { every: 200, patience: 0, min_improvement: 0.0, diversity_weight: 0.5, samples: 500 }
+        Self {
+            every: 200,
+            patience: 0,
+            min_improvement: 0.0,
+            diversity_weight: 0.5,
+            samples: 500,
+            confusions: Vec::new(),
+        }
     }
 }
 
@@ -137,7 +150,12 @@ mod tests {
 
     #[test]
     fn every_setting_is_known_by_name() {
-        let full = PhaseSettings { steps: Some(1), epochs: Some(1), ..PhaseSettings::default() };
+        let full = PhaseSettings {
+            steps: Some(1),
+            epochs: Some(1),
+            gate: Some(GateConfig::default()),
+            ..PhaseSettings::default()
+        };
         let Ok(Value::Object(keys)) = serde_json::to_value(full) else { panic!("a table") };
         let keys: Vec<&str> = keys.keys().map(String::as_str).collect();
         assert_eq!(keys, SETTINGS);

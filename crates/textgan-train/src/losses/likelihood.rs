@@ -45,8 +45,7 @@ pub(crate) fn likelihood(
             let (mean, log_variance) =
                 encoder.posterior(real, Mode::Train(&dropout.child("encoder")))?;
             let told = told(real.batch(), latent.prior_share)?;
-            let spread = (log_variance.broadcast_mul(&told)? * 0.5)?.exp()?;
-            let noise = (mean.broadcast_mul(&told)? + (draws * spread)?)?;
+            let noise = noise_of(&mean, &log_variance, &draws, &told)?;
             (noise, Some((divergence_from_prior(&mean, &log_variance)?, latent.rate)))
         }
         None => (draws, None),
@@ -117,9 +116,27 @@ pub(crate) fn noise(
     Ok(Tensor::from_vec(noise, (rows, config.dimension), &Device::Cpu)?)
 }
 
+/// Noise from the posterior where `told` is 1 and from the prior where it is 0; `draws` are standard
+/// normal.
+fn noise_of(mean: &Tensor, log_variance: &Tensor, draws: &Tensor, told: &Tensor) -> Result<Tensor> {
+    let spread = (log_variance.broadcast_mul(told)? * 0.5)?.exp()?;
+    Ok((mean.broadcast_mul(told)? + (draws * spread)?)?)
+}
+
+/// Noise that may have made `real` texts, drawn from the encoder's posterior without a gradient.
+pub(crate) fn guessed_noise(
+    encoder: &NoiseEncoder,
+    real: &Sequences,
+    draws: &Tensor,
+    told: &Tensor,
+) -> Result<Tensor> {
+    let (mean, log_variance) = encoder.posterior(real, Mode::Evaluate)?;
+    Ok(noise_of(&mean, &log_variance, draws, told)?.detach())
+}
+
 /// Which rows of a batch have the encoder's noise, `[batch, 1]` of ones and zeros. With mean and
 /// log-variance times zero a row has the prior's. Batches are in random order, so the first rows do.
-fn told(batch: usize, prior_share: f32) -> Result<Tensor> {
+pub(crate) fn told(batch: usize, prior_share: f32) -> Result<Tensor> {
     let untold = (prior_share * batch as f32).round() as usize;
     let told: Vec<f32> = (0..batch).map(|row| if row < untold { 0.0 } else { 1.0 }).collect();
     Ok(Tensor::from_vec(told, (batch, 1), &Device::Cpu)?)

@@ -58,6 +58,19 @@ impl<'a> Run<'a> {
         let values = describe(self.state.evaluation.iter());
         progress.message(&format!("step {}: {values}", self.state.step));
 
+        if !self.state.gate_open {
+            let passed = planned.settings.gate.as_ref().is_none_or(|gate| found.passes(gate));
+            self.state.gate_open = passed;
+            if passed && planned.settings.gate.is_some() {
+                progress.message("the discriminator has passed the gate: the generator moves");
+            }
+            // What nobody teaches will not learn.
+            if !passed && planned.objective.role() == Role::Game && phase.course.sides.len() < 2 {
+                progress
+                    .message("the discriminator does not pass the gate, and nothing teaches it");
+                return Ok(Some(End::Gate));
+            }
+        }
         let settings = &planned.settings.evaluation;
         let step = self.state.phase_step;
         if let (Some(score), 1..) = (found.score, step)
@@ -67,7 +80,8 @@ impl<'a> Run<'a> {
         }
         if let Some(distinct) = found.distinct {
             let accuracy = self.state.accuracy;
-            for alarm in self.state.watch.look(&planned.settings.alarms, distinct, accuracy) {
+            let alarms = &planned.settings.alarms;
+            for alarm in self.state.watch.look(alarms, distinct, accuracy, found.sees()) {
                 progress.message(&alarm.message);
                 let values = [("value".to_owned(), alarm.value)].into();
                 let note = format!("{}: {}", alarm.name, alarm.action.name());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use textgan_models::save_generator;
+use textgan_models::{Generator, save_generator};
 use textgan_nn::Optimizer;
 
 use super::{Course, Current, Run, Side};
@@ -25,6 +25,7 @@ impl<'a> Run<'a> {
         let course = self.course_of(planned, algorithm.learners())?;
         let mut phase = Current { planned, algorithm, course, meter: Meter::start() };
         if self.state.phase_step == 0 {
+            self.state.gate_open = planned.settings.gate.is_none();
             if self.is_first_game() {
                 self.save_generator("baseline")?;
             }
@@ -118,6 +119,9 @@ impl<'a> Run<'a> {
     /// Publishes the models and the summary.
     pub fn finish(&mut self) -> Result<Summary> {
         self.save_generator("model")?;
+        for (name, writer) in self.networks.writers() {
+            self.save_writer(name, writer)?;
+        }
         let data = self.networks.data();
         let discriminator = self.out.join("discriminator");
         let summary = Summary {
@@ -134,12 +138,16 @@ impl<'a> Run<'a> {
     }
 
     fn save_generator(&self, name: &str) -> Result<()> {
-        let (data, generator) = (self.networks.data(), self.networks.generator());
+        self.save_writer(name, self.networks.generator().as_ref())
+    }
+
+    fn save_writer(&self, name: &str, generator: &dyn Generator) -> Result<()> {
+        let data = self.networks.data();
         let mut card = data.card.clone();
         card.labels = data.labels.to_vec();
         card.facts.push(("parameters".to_owned(), generator.parameters().count().to_string()));
         card.facts.extend(self.state.done.iter().map(|phase| (phase.kind.clone(), phase.facts())));
-        Ok(save_generator(&self.out.join(name), generator.as_ref(), data.tokenizer, &card)?)
+        Ok(save_generator(&self.out.join(name), generator, data.tokenizer, &card)?)
     }
 
     fn is_first_game(&self) -> bool {
@@ -198,6 +206,7 @@ impl End {
             Self::StepLimit => "step-limit",
             Self::Converged => "converged",
             Self::Alarm => "alarm",
+            Self::Gate => "gate",
         }
     }
 }

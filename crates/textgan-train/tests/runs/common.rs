@@ -78,6 +78,8 @@ impl Setting {
             decode: &|tokens| format!("{tokens:?}"),
             words: None,
             tokenizer: None,
+            id: None,
+            well_formed: None,
             card: &ModelCard::default(),
         };
         let recipe = Recipe {

@@ -1,0 +1,57 @@
+//! What is known exactly of the text of an experiment.
+
+use anyhow::{Context, Result};
+use textgan_corpus::{Source, Synthetic};
+use textgan_evaluate::Truth;
+use textgan_synthetic::{Grammar, Oracle};
+
+use crate::config::RootConfig;
+
+/// The source of which all of the corpus is drawn, if there is one with a known distribution.
+pub fn source(config: &RootConfig) -> Option<&Source> {
+    let [source] = &config.corpus.sources[..] else { return None };
+    matches!(source, Source::Synthetic(_) | Source::Oracle(_)).then_some(source)
+}
+
+/// A distribution that was read or drawn.
+pub enum Known {
+    BuiltIn,
+    Grammar(Box<Grammar>),
+    Oracle(Box<Oracle>),
+}
+
+impl Known {
+    /// Reads what is known of a source.
+    pub fn of(source: &Source) -> Result<Option<Self>> {
+        Ok(match source {
+            Source::Files(_) => None,
+            Source::Oracle(source) => Some(Self::Oracle(Box::new(source.oracle()?))),
+            Source::Synthetic(Synthetic { grammar: None, .. }) => Some(Self::BuiltIn),
+            Source::Synthetic(Synthetic { grammar: Some(path), .. }) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                let grammar =
+                    Grammar::from_toml(&text).with_context(|| path.display().to_string())?;
+                Some(Self::Grammar(Box::new(grammar)))
+            }
+        })
+    }
+
+    /// As the evaluation takes it.
+    pub fn truth(&self) -> Truth<'_> {
+        match self {
+            Self::BuiltIn => Truth::Grammar(Grammar::embedded()),
+            Self::Grammar(grammar) => Truth::Grammar(grammar),
+            Self::Oracle(oracle) => Truth::Oracle(oracle),
+        }
+    }
+
+    /// The grammar, where it is one.
+    pub fn grammar(&self) -> Option<&Grammar> {
+        match self {
+            Self::BuiltIn => Some(Grammar::embedded()),
+            Self::Grammar(grammar) => Some(grammar),
+            Self::Oracle(_) => None,
+        }
+    }
+}
