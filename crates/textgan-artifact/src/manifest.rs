@@ -4,6 +4,8 @@ use crate::{Error, HashCache, Result, hash_file, safe_join, write_atomic};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The name of the manifest in a stage's folder.
@@ -92,13 +94,17 @@ impl Manifest {
             inputs: header.inputs,
             files: names.into_iter().zip(entries).collect(),
         };
-        let mut text = serde_json::to_vec_pretty(&manifest).map_err(|error| Error::Json {
+        manifest.save(folder)?;
+        Ok(manifest)
+    }
+
+    fn save(&self, folder: &Path) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| Error::Json {
             what: "a manifest".into(),
             message: error.to_string(),
         })?;
         text.push(b'\n');
-        write_atomic(folder.join(MANIFEST), &text)?;
-        Ok(manifest)
+        write_atomic(folder.join(MANIFEST), &text)
     }
 
     /// Reads the manifest of `folder`.
@@ -108,9 +114,9 @@ impl Manifest {
     /// a file outside the folder.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::NoManifest { path: folder.to_path_buf() });
             }
             Err(source) => return Err(Error::io("read", path, source)),
@@ -148,6 +154,28 @@ impl Manifest {
         Ok(())
     }
 
+    /// Copies the files of `folder`, which this is the manifest of, into `target`, a folder that exists
+    /// and is empty; checks the copies and writes the manifest there, last. The copies share nothing
+    /// with the originals, so that what happens to one does not happen to the other.
+    ///
+    /// # Errors
+    /// [`Error::Escapes`] for a symbolic link, even one that leads to a place inside;
+    /// [`Error::Changed`] names the first file that is not what the manifest says; [`Error::Io`],
+    /// [`Error::DiskFull`].
+    pub fn copy(&self, folder: &Path, target: &Path) -> Result<()> {
+        for name in self.files.keys() {
+            let (from, to) = (without_links(folder, name)?, safe_join(target, name)?);
+            let parent = to.parent().unwrap_or(target);
+            fs::create_dir_all(parent).map_err(|source| Error::io("create", parent, source))?;
+            fs::copy(&from, &to).map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => self.changed(from, "is missing"),
+                _ => Error::io("write", &to, source),
+            })?;
+        }
+        self.verify(target)?;
+        self.save(target)
+    }
+
     /// The size of all files together.
     pub fn bytes(&self) -> u64 {
         self.files.values().map(|entry| entry.bytes).sum()
@@ -158,7 +186,7 @@ impl Manifest {
         match path.metadata() {
             Ok(metadata) if metadata.len() == entry.bytes => Ok(path),
             Ok(_) => Err(self.changed(path, "was changed")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(self.changed(path, "is missing"))
             }
             Err(source) => Err(Error::io("read", path, source)),
@@ -193,10 +221,21 @@ pub fn instruction_set() -> &'static str {
     }
 }
 
+/// The path of `name` in `folder`, if no part of it is a symbolic link.
+fn without_links(folder: &Path, name: &str) -> Result<PathBuf> {
+    let path = safe_join(folder, name)?;
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    let below = || path.ancestors().take_while(|part| *part != folder);
+    if is_link(folder) || below().any(is_link) {
+        return Err(Error::Escapes { base: folder.to_path_buf(), name: name.to_string() });
+    }
+    Ok(path)
+}
+
 /// Every file under `folder`, by its name relative to `base`, sorted.
 fn list_files(base: &Path, folder: &Path, names: &mut Vec<String>) -> Result<()> {
     let read = |source| Error::io("read", folder, source);
-    for entry in std::fs::read_dir(folder).map_err(read)? {
+    for entry in fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
         let path = entry.path();
         let kind = entry.file_type().map_err(read)?;

@@ -102,6 +102,51 @@ fn changed_and_missing_files_are_named() {
 }
 
 #[test]
+fn a_copy_is_checked_and_shares_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (original, copy) = (folder.path().join("one"), folder.path().join("two"));
+    let manifest = stage(&original, "text");
+    fs::create_dir(&copy).unwrap();
+    manifest.copy(&original, &copy).unwrap();
+    for file in [MANIFEST, "a.txt", "deep/er/b.bin"] {
+        assert_eq!(fs::read(copy.join(file)).unwrap(), fs::read(original.join(file)).unwrap());
+    }
+    fs::write(copy.join("a.txt"), "TEXT").unwrap();
+    manifest.verify(&original).unwrap();
+
+    // What is not as it was written is not passed on, nor called finished.
+    let third = folder.path().join("three");
+    fs::create_dir(&third).unwrap();
+    let refused = manifest.copy(&copy, &third).unwrap_err();
+    assert!(matches!(refused, Error::Changed { .. }), "{refused:?}");
+    fs::remove_file(original.join("a.txt")).unwrap();
+    let refused = manifest.copy(&original, &third).unwrap_err();
+    assert!(refused.to_string().contains("a.txt is missing"), "{refused}");
+    assert!(!third.join(MANIFEST).exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_follows_no_link() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let (original, copy) = (folder.path().join("one"), folder.path().join("two"));
+    let manifest = stage(&original, "text");
+    fs::create_dir(&copy).unwrap();
+    let refused = |from: &Path| {
+        let error = manifest.copy(from, &copy).unwrap_err();
+        assert!(matches!(error, Error::Escapes { .. }), "{error:?}");
+    };
+    let linked = folder.path().join("linked");
+    symlink(&original, &linked).unwrap();
+    refused(&linked);
+    // One that stays inside, and has the right content.
+    fs::rename(original.join("deep"), original.join("deeper")).unwrap();
+    symlink("deeper", original.join("deep")).unwrap();
+    refused(&original);
+}
+
+#[test]
 fn bad_manifests_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let none = Manifest::read(folder.path()).unwrap_err();
