@@ -2,9 +2,10 @@
 //!
 //! The program is `cargo xtask`. This library is its insides, so that tests can reach them.
 //!
-//! - [`config`]: the experiment's file: `extends`, `--set`, complaints that name the line.
+//! - [`config`]: the experiment's file: `extends`, `--set`, complaints that name the line; and a sweep's.
 //! - [`stage`], [`stages`]: what a stage is, and the six there are.
-//! - [`runner`]: skips what is fresh, resumes what was killed, publishes what is finished.
+//! - [`runner`]: skips what is fresh, resumes what was killed, takes what a sibling has, publishes what
+//!   is finished.
 //! - [`exit`]: how the program ends.
 
 mod args;

@@ -1,17 +1,23 @@
 //! Brings the stages of a run up to date, each only when something that decides it has changed.
 
-use anyhow::{Context, Result, anyhow, bail};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+mod inspection;
+mod siblings;
+
+pub use inspection::Inspection;
+pub use siblings::Siblings;
+
+use anyhow::{Context, Result, anyhow};
+use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use textgan_artifact::{
-    HashCache, Header, Manifest, Progress, RunDir, RunLock, publish, remove_folder, write_atomic,
+    Header, Manifest, Progress, RunDir, RunLock, publish, remove_folder, write_atomic,
 };
 
 use crate::exit::Refusal;
-use crate::stage::{Input, Stage};
+use crate::stage::Stage;
+use inspection::{Recipe, State};
 
 /// Which stages to look at, and how hard.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,31 +39,47 @@ pub struct Selection<'a> {
 pub struct Outcome {
     /// The stages that ran.
     pub ran: Vec<&'static str>,
+    /// The stages that were taken over from a sibling.
+    pub taken: Vec<&'static str>,
     /// The stages that were fresh.
     pub fresh: Vec<&'static str>,
 }
 
 /// A run folder that belongs to this process, and the stages to be made in it.
 pub struct Runner<'a> {
-    run: RunDir,
-    stages: Vec<Box<dyn Stage + 'a>>,
+    inspection: Inspection<'a>,
     progress: &'a dyn Progress,
-    cache: HashCache,
+    siblings: Option<&'a Siblings>,
     _lock: RunLock,
 }
 
-/// What a stage would be made from, as of now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Recipe {
-    fingerprint: String,
-    format_version: u32,
-    inputs: BTreeMap<String, String>,
+/// What became of one stage.
+enum Made {
+    Ran,
+    Taken,
+    WasFresh,
 }
 
-/// How a stage stands.
-enum State {
-    Fresh,
-    Stale(String),
+/// A line of the log.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: u64,
+    stage: &'a str,
+    #[serde(flatten)]
+    event: Event<'a>,
+    threads: usize,
+    instruction_set: &'a str,
+    version: &'a str,
+}
+
+/// What happened to a stage.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Event<'a> {
+    Begin,
+    Stopped { seconds: f64 },
+    End { seconds: f64 },
+    Taken { from: &'a Path },
 }
 
 impl<'a> Runner<'a> {
@@ -72,13 +94,20 @@ impl<'a> Runner<'a> {
     ) -> Result<Self> {
         let run = RunDir::create(path)?;
         let lock = run.lock()?;
-        let cache = HashCache::load(run.join("hashes.json")?);
-        Ok(Self { run, stages, progress, cache, _lock: lock })
+        let inspection = Inspection::new(run, stages)?;
+        Ok(Self { inspection, progress, siblings: None, _lock: lock })
+    }
+
+    /// Takes over what `siblings` have finished, where it is what would be made here; of several that
+    /// want the same at once, one makes it.
+    #[must_use]
+    pub fn beside(self, siblings: &'a Siblings) -> Self {
+        Self { siblings: Some(siblings), ..self }
     }
 
     /// The folder.
     pub fn run_dir(&self) -> &RunDir {
-        &self.run
+        &self.inspection.run
     }
 
     /// Brings the selected stages up to date, in order.
@@ -86,12 +115,13 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// An unknown name, or the first stage that fails.
     pub fn bring_up_to_date(&mut self, selection: &Selection<'_>) -> Result<Outcome> {
-        let last = self.stages.len() - 1;
-        let only = selection.only.map(|name| self.position(name)).transpose()?;
-        let until = selection.until.map_or(Ok(last), |name| self.position(name))?;
-        let from = selection.from.map(|name| self.position(name)).transpose()?;
+        let last = self.inspection.stages.len() - 1;
+        let only = selection.only.map(|name| self.inspection.position(name)).transpose()?;
+        let until = selection.until.map_or(Ok(last), |name| self.inspection.position(name))?;
+        let from = selection.from.map(|name| self.inspection.position(name)).transpose()?;
         if let Some(from) = from.filter(|from| *from > until) {
-            let (from, until) = (self.stages[from].name(), self.stages[until].name());
+            let (from, until) =
+                (self.inspection.stages[from].name(), self.inspection.stages[until].name());
             return Err(Refusal::new(format!("--from {from} comes after --until {until}")).into());
         }
         let range = only.map_or(0..=until, |only| only..=only);
@@ -102,47 +132,79 @@ impl<'a> Runner<'a> {
             let redo = redo_from.is_some_and(|from| index >= from);
             let result = self.stage(index, redo, selection);
             // Hashes that were paid for are kept, whatever happened.
-            self.cache.save()?;
-            let name = self.stages[index].name();
+            self.inspection.cache.save()?;
+            let name = self.inspection.stages[index].name();
             match result.with_context(|| name)? {
-                true => outcome.ran.push(name),
-                false => outcome.fresh.push(name),
+                Made::Ran => outcome.ran.push(name),
+                Made::Taken => outcome.taken.push(name),
+                Made::WasFresh => outcome.fresh.push(name),
             }
         }
         Ok(outcome)
     }
 
-    /// Makes one stage if it is stale or to be redone; says whether it ran.
-    fn stage(&mut self, index: usize, redo: bool, selection: &Selection<'_>) -> Result<bool> {
-        let name = self.stages[index].name();
-        self.run.recover(name)?;
-        let recipe = self.recipe(index)?;
-        let why = match self.state(name, &recipe, redo)? {
+    /// Makes one stage, or takes it over, if it is stale or to be redone.
+    fn stage(&mut self, index: usize, redo: bool, selection: &Selection<'_>) -> Result<Made> {
+        let name = self.inspection.stages[index].name();
+        self.inspection.run.recover(name)?;
+        let recipe = self.inspection.recipe(index)?;
+        let why = match self.inspection.state(name, &recipe, redo)? {
             State::Fresh => {
                 self.discard(name)?;
-                return Ok(false);
+                return Ok(Made::WasFresh);
             }
             State::Stale(why) => why,
         };
+        let siblings = self.siblings.filter(|_| !redo && !selection.extend);
+        // Kept until the stage is published here, where the others then find it.
+        let _turn = match siblings {
+            Some(siblings) => {
+                let turn = siblings.turn(name, &recipe, self.progress);
+                Some(turn.context("stopped while another run made the same")?)
+            }
+            None => None,
+        };
+        if let Some(siblings) = siblings
+            && self.take_over(name, &recipe, siblings)?
+        {
+            return Ok(Made::Taken);
+        }
         self.make(index, &recipe, &why, selection)?;
-        Ok(true)
+        Ok(Made::Ran)
     }
 
-    fn state(&mut self, name: &str, recipe: &Recipe, redo: bool) -> Result<State> {
-        let folder = self.run.stage_dir(name)?;
-        if !folder.exists() {
-            return Ok(State::Stale("not made yet".into()));
+    /// Publishes a copy of what a sibling has finished, if one has.
+    fn take_over(
+        &mut self,
+        name: &'static str,
+        recipe: &Recipe,
+        siblings: &Siblings,
+    ) -> Result<bool> {
+        let run = self.run_dir().clone();
+        let (partial, target) = (run.partial_dir(name)?, run.stage_dir(name)?);
+        for found in siblings.holding(run.path(), name, recipe) {
+            let from = found.run.display();
+            let refuse =
+                |why| self.progress.message(&format!("{name}: not taken from {from}: {why}"));
+            // Checked first: what is half done here is worth more than what was changed there.
+            if let Err(why) = found.manifest.verify(&found.folder) {
+                refuse(why);
+                continue;
+            }
+            self.discard(name)?;
+            fs::create_dir(&partial)
+                .with_context(|| format!("cannot create {}", partial.display()))?;
+            if let Err(why) = found.manifest.copy(&found.folder, &partial) {
+                refuse(why);
+                self.discard(name)?;
+                continue;
+            }
+            self.publish(name, &found.manifest, &partial, &target)?;
+            self.log(name, Event::Taken { from: found.run })?;
+            self.progress.message(&format!("{name}: taken from {from}"));
+            return Ok(true);
         }
-        if redo {
-            return Ok(State::Stale("asked for".into()));
-        }
-        let manifest = Manifest::read(&folder)?;
-        let old = Recipe::of(&manifest);
-        if let Some(why) = recipe.differs_from(&old) {
-            return Ok(State::Stale(why));
-        }
-        manifest.verify_cached(&folder, &mut self.cache)?;
-        Ok(State::Fresh)
+        Ok(false)
     }
 
     fn make(
@@ -152,9 +214,10 @@ impl<'a> Runner<'a> {
         why: &str,
         selection: &Selection<'_>,
     ) -> Result<()> {
-        let stage = &self.stages[index];
+        let stage = &self.inspection.stages[index];
         let name = stage.name();
-        let (partial, target) = (self.run.partial_dir(name)?, self.run.stage_dir(name)?);
+        let (partial, target) =
+            (self.inspection.run.partial_dir(name)?, self.inspection.run.stage_dir(name)?);
         let note = self.note(name)?;
         let half_done = partial.is_dir() && read_note(&note).as_ref() == Some(recipe);
 
@@ -183,13 +246,13 @@ impl<'a> Runner<'a> {
             write_atomic(&note, &serde_json::to_vec_pretty(recipe)?)?;
         }
 
-        self.log(name, "begin", None)?;
+        self.log(name, Event::Begin)?;
         let begin = Instant::now();
-        let result = stage.run(&self.run, &partial, self.progress);
+        let result = stage.run(&self.inspection.run, &partial, self.progress);
         self.progress.finish();
         let seconds = begin.elapsed().as_secs_f64();
         if let Err(error) = result {
-            self.log(name, "stopped", Some(seconds))?;
+            self.log(name, Event::Stopped { seconds })?;
             if !stage.can_resume(&partial) {
                 self.discard(name)?;
             }
@@ -203,7 +266,7 @@ impl<'a> Runner<'a> {
         };
         let manifest = Manifest::write(&partial, header)?;
         self.publish(name, &manifest, &partial, &target)?;
-        self.log(name, "end", Some(seconds))?;
+        self.log(name, Event::End { seconds })?;
         self.progress.message(&format!("{name}: done in {}", crate::terminal::duration(seconds)));
         Ok(())
     }
@@ -217,45 +280,9 @@ impl<'a> Runner<'a> {
     ) -> Result<()> {
         publish(partial, target)?;
         for (file, entry) in &manifest.files {
-            self.cache.remember(&target.join(file), &entry.hash)?;
+            self.inspection.cache.remember(&target.join(file), &entry.hash)?;
         }
         self.discard(name)
-    }
-
-    /// What decides `stage` as of now. What it reads is checked against its own manifest first.
-    fn recipe(&mut self, index: usize) -> Result<Recipe> {
-        let mut inputs = BTreeMap::new();
-        for input in self.stages[index].inputs(&self.run)? {
-            match input {
-                Input::File(path) => {
-                    let hash = self.cache.hash(&path)?;
-                    inputs.insert(self.input_name(&path), hash);
-                }
-                Input::Stage(earlier) => {
-                    let manifest = self.earlier(earlier)?;
-                    let files = manifest.files.into_iter();
-                    inputs
-                        .extend(files.map(|(name, file)| (format!("{earlier}/{name}"), file.hash)));
-                }
-            }
-        }
-        let fingerprint = self.stages[index].fingerprint();
-        let format_version = fingerprint.format_version();
-        Ok(Recipe { fingerprint: fingerprint.finish()?, format_version, inputs })
-    }
-
-    /// The manifest of an earlier stage, which must be there and as it was written.
-    fn earlier(&mut self, name: &str) -> Result<Manifest> {
-        let folder = self.run.stage_dir(name)?;
-        if !folder.exists() {
-            bail!(
-                "{} has no {name} yet; run `cargo xtask pipeline --until {name}` first",
-                self.run.path().display()
-            );
-        }
-        let manifest = Manifest::read(&folder)?;
-        manifest.verify_cached(&folder, &mut self.cache)?;
-        Ok(manifest)
     }
 
     /// Refuses to build on an earlier stage that this config would make differently.
@@ -263,47 +290,30 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// The earlier stage, and how to bring it up to date.
     pub fn check_earlier(&mut self, name: &str) -> Result<()> {
-        let last = self.position(name)?;
+        let last = self.inspection.position(name)?;
         for index in 0..last {
-            let name = self.stages[index].name();
-            self.run.recover(name)?;
-            self.earlier(name)?;
-            let recipe = self.recipe(index)?;
-            if let State::Stale(why) = self.state(name, &recipe, false)? {
+            let name = self.inspection.stages[index].name();
+            self.inspection.run.recover(name)?;
+            self.inspection.earlier(name)?;
+            let recipe = self.inspection.recipe(index)?;
+            if let State::Stale(why) = self.inspection.state(name, &recipe, false)? {
                 return Err(anyhow!(
                     "{name} in {} is not what this config makes ({why}); run `cargo xtask pipeline` instead",
-                    self.run.path().display()
+                    self.inspection.run.path().display()
                 ));
             }
         }
         Ok(())
     }
 
-    fn position(&self, name: &str) -> Result<usize> {
-        let names: Vec<String> = self.stages.iter().map(|stage| stage.name().into()).collect();
-        match names.iter().position(|known| known == name) {
-            Some(index) => Ok(index),
-            None => {
-                let known = names.join(", ");
-                Err(Refusal::new(format!("there is no stage `{name}`; they are {known}")).into())
-            }
-        }
-    }
-
-    /// Files of the run go by their name in it, so that the run may be moved.
-    fn input_name(&self, path: &Path) -> String {
-        let name = path.strip_prefix(self.run.path()).unwrap_or(path);
-        name.to_string_lossy().replace('\\', "/")
-    }
-
     /// The file that says what a half-done stage was being made from.
     fn note(&self, name: &str) -> Result<PathBuf> {
-        Ok(self.run.join(format!("{name}.partial.json"))?)
+        Ok(self.inspection.run.join(format!("{name}.partial.json"))?)
     }
 
     /// Removes what a stage left half done.
     fn discard(&self, name: &str) -> Result<()> {
-        remove_folder(&self.run.partial_dir(name)?)?;
+        remove_folder(&self.inspection.run.partial_dir(name)?)?;
         let note = self.note(name)?;
         match fs::remove_file(&note) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -314,41 +324,17 @@ impl<'a> Runner<'a> {
     }
 
     /// The log may speak of clocks and hardware; nothing reads it back into a result.
-    fn log(&self, stage: &str, event: &str, seconds: Option<f64>) -> Result<()> {
+    fn log(&self, stage: &str, event: Event<'_>) -> Result<()> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        self.run.log(&serde_json::json!({
-            "time": clock,
-            "stage": stage,
-            "event": event,
-            "seconds": seconds,
-            "threads": rayon::current_num_threads(),
-            "instruction_set": textgan_artifact::instruction_set(),
-            "version": env!("CARGO_PKG_VERSION"),
-        }))?;
+        self.inspection.run.log(&Line {
+            time: clock,
+            stage,
+            event,
+            threads: rayon::current_num_threads(),
+            instruction_set: textgan_artifact::instruction_set(),
+            version: env!("CARGO_PKG_VERSION"),
+        })?;
         Ok(())
-    }
-}
-
-impl Recipe {
-    fn of(manifest: &Manifest) -> Self {
-        Self {
-            fingerprint: manifest.fingerprint.clone(),
-            format_version: manifest.format_version,
-            inputs: manifest.inputs.clone(),
-        }
-    }
-
-    /// Why what was made from `old` is not what would be made from this; `None` if it is.
-    fn differs_from(&self, old: &Self) -> Option<String> {
-        if self.format_version != old.format_version {
-            return Some("made by another version of this program".into());
-        }
-        if self.fingerprint != old.fingerprint {
-            return Some("its config changed".into());
-        }
-        let names = self.inputs.keys().chain(old.inputs.keys());
-        let mut changed = names.filter(|name| self.inputs.get(*name) != old.inputs.get(*name));
-        changed.next().map(|name| format!("its input {name} changed"))
     }
 }
 

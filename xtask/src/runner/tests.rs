@@ -1,9 +1,12 @@
 //! The runner with toy stages: a file is counted, then reported.
 
 use super::*;
+use anyhow::bail;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use textgan_artifact::{Fingerprint, Quiet};
+
+use crate::stage::Input;
 
 /// What the toy world does and has seen.
 #[derive(Default)]
@@ -269,4 +272,56 @@ fn a_missing_input_is_named() {
     fs::remove_file(fixture.folder.path().join("corpus.txt")).unwrap();
     let error = format!("{:#}", fixture.pipeline(Selection::default()).unwrap_err());
     assert!(error.contains("one: ") && error.contains("corpus.txt"), "{error}");
+}
+
+#[test]
+fn a_stage_that_a_sibling_holds_is_taken_over() {
+    let fixture = Fixture::new();
+    fixture.up_to_date();
+    fixture.world.ran.borrow_mut().clear();
+    let own = fixture.folder.path().join("sibling");
+    let folders = || vec![own.clone(), fixture.path("").components().collect()];
+    let outcome = |selection: Selection<'_>| {
+        let siblings = Siblings::new(folders());
+        let runner = Runner::open(&own, fixture.stages(), &Quiet).unwrap();
+        runner.beside(&siblings).bring_up_to_date(&selection).unwrap()
+    };
+    let first = outcome(Selection::default());
+    assert_eq!((first.taken, first.ran), (ALL.to_vec(), vec![]));
+    assert!(fixture.world.ran.borrow().is_empty());
+    for file in ["one/manifest.json", "two/result.txt", "two/manifest.json"] {
+        assert_eq!(fs::read(own.join(file)).unwrap(), fs::read(fixture.path(file)).unwrap());
+    }
+    assert_eq!(outcome(Selection::default()).fresh, ALL);
+    let log = fs::read_to_string(own.join("log.jsonl")).unwrap();
+    assert_eq!(log.matches(r#""event":"taken","from":"#).count(), 3, "{log}");
+
+    // Nobody has it: it is made here. Asked for from nothing: it is made too.
+    fixture.world.setting.set(1);
+    let changed = outcome(Selection::default());
+    assert_eq!((changed.fresh, changed.ran), (vec!["one"], vec!["two", "three"]));
+    let forced = outcome(Selection { force: true, ..Selection::default() });
+    assert_eq!(forced.ran, ALL);
+
+    // What was changed in the sibling since is not taken.
+    fs::remove_dir_all(&own).unwrap();
+    fs::write(fixture.path("one/result.txt"), "tampered").unwrap();
+    let made = outcome(Selection::default());
+    assert_eq!((made.taken, made.ran), (vec![], ALL.to_vec()));
+    assert!(fs::read_to_string(own.join("one/result.txt")).unwrap().starts_with("one 0"));
+}
+
+#[test]
+fn an_inspection_says_what_is_left_and_changes_nothing() {
+    let fixture = Fixture::new();
+    let run = fixture.folder.path().join("run");
+    assert!(Inspection::open(&run, fixture.stages()).is_err());
+    assert!(!run.exists());
+    fixture.up_to_date();
+    let left = || Inspection::open(&run, fixture.stages()).unwrap().left_to_do().unwrap();
+    assert_eq!(left(), [""; 0]);
+    fixture.world.setting.set(1);
+    // One who makes it does not mind.
+    let _runner = Runner::open(&run, fixture.stages(), &Quiet).unwrap();
+    assert_eq!(left(), ["two", "three"]);
 }
