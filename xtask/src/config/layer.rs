@@ -46,7 +46,7 @@ pub enum Node {
 
 /// The key that says which variant a table is. Tables of different kinds share no keys, so one
 /// replaces the other instead of being merged with it.
-const KIND: &str = "kind";
+pub(super) const KIND: &str = "kind";
 
 impl Entry {
     /// Reads a TOML file's text.

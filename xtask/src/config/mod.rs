@@ -1,4 +1,5 @@
-//! The config of an experiment: one TOML file, what it extends, and what the command line sets.
+//! The config of an experiment: one TOML file, what it extends, and what the command line sets; and
+//! the file of a sweep, which varies one.
 
 mod complaint;
 mod documented;
@@ -6,9 +7,11 @@ mod layer;
 mod paths;
 mod root;
 mod set;
+mod sweep;
 
 pub use complaint::nearest;
 pub use root::RootConfig;
+pub use sweep::{Assignment, Axis, CellOfSweep, Corpora, SweepFile};
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -32,23 +35,56 @@ pub struct Loaded {
     pub config: RootConfig,
 }
 
+/// A config that is still being put together.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    name: String,
+    tree: Entry,
+}
+
+impl Draft {
+    /// Reads the config in `file` (the built-in `quickstart` if there is none) with whatever it
+    /// extends.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the file and the line.
+    pub fn read(file: Option<&Path>) -> Result<Self> {
+        let (name, tree) = match file {
+            Some(file) => (name_of(file)?, read(file, &mut Vec::new())?),
+            None => ("quickstart".to_string(), Entry::parse("quickstart (built in)", QUICKSTART)?),
+        };
+        Ok(Self { name, tree })
+    }
+
+    /// Lays the values of a sweep over it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the file, the line and the key.
+    pub fn lay(&mut self, assignments: &[Assignment]) -> Result<()> {
+        assignments.iter().try_for_each(|assignment| assignment.lay(&mut self.tree))
+    }
+
+    /// The config that it has become.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the file, the line and the key.
+    pub fn finish(self) -> Result<Loaded> {
+        let printed = self.tree.print();
+        let config: RootConfig = toml::from_str(&printed.text)
+            .map_err(|error| Refusal::new(complaint::explain(&printed, &error)))?;
+        Ok(Loaded { name: self.name, config })
+    }
+}
+
 /// Reads the config in `file` (the built-in `quickstart` if there is none) with whatever it
 /// extends, and applies the assignments of the command line.
 ///
 /// # Errors
 /// A [`Refusal`] that names the file, the line and the key.
 pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Loaded> {
-    let (name, mut tree) = match file {
-        Some(file) => (name_of(file)?, read(file, &mut Vec::new())?),
-        None => ("quickstart".to_string(), Entry::parse("quickstart (built in)", QUICKSTART)?),
-    };
-    for assignment in assignments {
-        set::set(&mut tree, assignment)?;
-    }
-    let printed = tree.print();
-    let config: RootConfig = toml::from_str(&printed.text)
-        .map_err(|error| Refusal::new(complaint::explain(&printed, &error)))?;
-    Ok(Loaded { name, config })
+    let mut draft = Draft::read(file)?;
+    assignments.iter().try_for_each(|assignment| set::set(&mut draft.tree, assignment))?;
+    draft.finish()
 }
 
 /// The JSON Schema of config files, for editors.

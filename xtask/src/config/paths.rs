@@ -33,6 +33,28 @@ pub fn rebase(config: &mut Entry, folder: &Path) {
     }
 }
 
+/// Rewrites the paths in a value that goes to `key` of a config, as [`rebase`] does in a whole one.
+pub fn rebase_below(value: &mut Entry, key: &str, folder: &Path) {
+    let key: Vec<&str> = key.split('.').collect();
+    for path in PATHS {
+        let names: Vec<&str> = path.split('.').collect();
+        if let Some(rest) = below(&names, &key) {
+            visit(value, rest, &mut |text| rebased(text, folder));
+        }
+    }
+}
+
+/// What is left of a path below a key, if it goes through it.
+fn below<'a>(names: &'a [&'a str], key: &[&str]) -> Option<&'a [&'a str]> {
+    match (names, key) {
+        (rest, []) => Some(rest),
+        (["*", rest @ ..], [place, key @ ..]) if place.parse::<usize>().is_ok() => below(rest, key),
+        (["*", rest @ ..], key) => below(rest, key),
+        ([name, rest @ ..], [first, key @ ..]) if name == first => below(rest, key),
+        _ => None,
+    }
+}
+
 fn visit(entry: &mut Entry, names: &[&str], change: &mut dyn FnMut(&str) -> Option<String>) {
     let Some((name, rest)) = names.split_first() else {
         if let Some(new) = entry.text().and_then(|text| change(&text)) {
@@ -139,6 +161,26 @@ mod tests {
             encoder = "hf://a/b"
         };
         assert_eq!(config, expect);
+    }
+
+    #[test]
+    fn a_value_alone_is_rebased_by_where_it_goes() {
+        for (key, value, expect) in [
+            ("corpus.sources", "'a.txt'", "\"f/a.txt\""),
+            ("corpus.sources.0", "'a.txt'", "\"f/a.txt\""),
+            ("corpus.sources.1.path", "'a.txt'", "\"f/a.txt\""),
+            ("corpus.sources.0.text", "'a.txt'", "\"a.txt\""),
+            ("corpus", "{ sources = ['a.txt'] }", "{ sources = [\"f/a.txt\"] }"),
+            ("tokenizer.path", "'../t.json'", "\"t.json\""),
+            ("tokenizer.kind", "'word'", "\"word\""),
+        ] {
+            let mut tree = Entry::parse("c.toml", &format!("v = {value}")).unwrap();
+            let Node::Table(entries) = &mut tree.node else { panic!("not a table") };
+            rebase_below(entries.get_mut("v").unwrap(), key, Path::new("f"));
+            let found: toml::Table = toml::from_str(&tree.print().text).unwrap();
+            let expect: toml::Table = toml::from_str(&format!("v = {expect}")).unwrap();
+            assert_eq!(found, expect, "{key}");
+        }
     }
 
     #[test]

@@ -17,13 +17,22 @@ pub fn set(config: &mut Entry, assignment: &str) -> Result<()> {
         return Err(fail("give it as key=value, such as train.batch_size=32".into()).into());
     };
     let place = Place { source: format!("--set {}", path.trim()).into(), line: None };
+    Ok(lay(config, path, parse(value.trim(), &place)).map_err(fail)?)
+}
+
+/// Lays `value` over what `config` has at a dotted path.
+///
+/// # Errors
+/// An empty name, or a place in a list that is not there: what is wrong, without where.
+pub fn lay(config: &mut Entry, path: &str, value: Entry) -> Result<(), String> {
     let names: Vec<&str> = path.split('.').map(str::trim).collect();
     if names.iter().any(|name| name.is_empty()) {
-        return Err(fail("a name is missing before the `=`".into()).into());
+        return Err("a name is missing before the `=`".into());
     }
 
     // A table of the same shape, laid over: so that `kind` has its usual effect.
-    let mut upper = parse(value.trim(), &place);
+    let place = value.place.clone();
+    let mut upper = value;
     for (depth, name) in names.iter().enumerate().rev() {
         let below = at(config, &names[..depth]);
         if let Some(Entry { node: Node::Array(items), .. }) = below {
@@ -33,9 +42,7 @@ pub fn set(config: &mut Entry, assignment: &str) -> Result<()> {
                     0 => "is empty".to_string(),
                     count => format!("has places 0 to {}", count - 1),
                 };
-                return Err(
-                    fail(format!("there is no place `{name}` in `{list}`, which {known}")).into()
-                );
+                return Err(format!("there is no place `{name}` in `{list}`, which {known}"));
             };
             item.overlay(upper);
             return Ok(());
