@@ -58,3 +58,37 @@ fn a_signal_is_obeyed_within_five_seconds() {
         assert!(checkpoint.exists());
     }
 }
+
+#[test]
+fn a_sweep_stops_as_a_run_does() {
+    let program = Program::new();
+    program.write(
+        "s.toml",
+        "config = 'tiny.toml'\nseeds = [1, 2, 3]\nset = { 'phase.0.steps' = 100000 }\n",
+    );
+    let mut child = program
+        .command(&["sweep", "s.toml", "--jobs", "2"])
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let checkpoint = |seed: u32| {
+        program.path(&format!("runs/s/tiny/seed-{seed}/train.partial/checkpoints/latest"))
+    };
+    let begin = Instant::now();
+    while !(checkpoint(1).exists() && checkpoint(2).exists()) {
+        assert!(begin.elapsed() < Duration::from_secs(120), "training never began");
+        sleep(Duration::from_millis(20));
+    }
+    let begin = Instant::now();
+    signal(&child, "-INT");
+    let status = child.wait().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(status.code(), Some(130));
+    // Both can be gone on with, the third was not begun, and no table speaks of either.
+    assert!(checkpoint(1).exists() && checkpoint(2).exists());
+    assert_eq!(program.names("runs/s"), ["tiny"]);
+    assert_eq!(program.names("runs/s/tiny"), ["seed-1", "seed-2"]);
+    let left = program.succeeds(&["sweep", "s.toml", "--dry-run"]).stdout;
+    assert!(left.contains("seed-2  left: train (half done), generate"), "{left}");
+}

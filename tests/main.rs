@@ -10,3 +10,4 @@ mod interruption;
 mod program;
 mod runs;
 mod score;
+mod sweep;

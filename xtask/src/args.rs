@@ -28,6 +28,9 @@ pub struct Cli {
 pub enum Command {
     /// Bring a run up to date: every stage that has something to do, in order.
     Pipeline(Pipeline),
+    /// Bring the runs of a sweep up to date, several seeds and settings of one experiment, and
+    /// compare them in one table.
+    Sweep(Sweep),
     /// Read, clean and split the corpus (one stage alone).
     Ingest(OneStage),
     /// Learn the vocabulary and encode the corpus (one stage alone).
@@ -95,6 +98,34 @@ pub struct Pipeline {
     /// Let training go on from its own finished state: for more steps, or more phases, than before.
     #[arg(long)]
     pub extend: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file, in TOML; only `config` is needed:
+  config    the experiment that is varied, relative to the file
+  seeds     values of `seed`, such as [1, 2, 3]; without it, that of the config
+  corpora   \"shared\" (the seeds learn from one corpus) or \"of-each-seed\"
+  set       values of the config that all runs have, such as { \"train.batch_size\" = 32 }
+  measures  the columns of the table, such as [\"test-nll\", \"bleu-4\"]
+  [grid]    lists of values, each with each, such as \"generator.hidden\" = [12, 32]
+  [[cell]]  one more setting, with a `name` and a `set` of its own")]
+pub struct Sweep {
+    /// The file of the sweep: which config is varied, and how; `configs/sweeps` has examples.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The folder of its runs; without it, `runs/` and the name of the file.
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Make so many runs at once, each with its share of the threads.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+    /// List the runs and what is left to do in each, and do nothing.
+    #[arg(long, conflicts_with = "json")]
+    pub dry_run: bool,
+    /// Print the table as JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

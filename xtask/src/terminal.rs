@@ -16,6 +16,8 @@ pub struct Terminal {
     signals: Signals,
     bars: bool,
     quiet: bool,
+    /// What stands before every line.
+    prefix: String,
     task: Mutex<Option<Task>>,
 }
 
@@ -33,7 +35,13 @@ impl Terminal {
     /// With bars if stderr is a terminal; with `quiet`, facts only.
     pub fn new(signals: Signals, quiet: bool) -> Self {
         let bars = std::io::stderr().is_terminal() && !quiet;
-        Self { signals, bars, quiet, task: Mutex::new(None) }
+        Self { signals, bars, quiet, prefix: String::new(), task: Mutex::new(None) }
+    }
+
+    /// For one of several works that go on at once: no bars, and its name before every line.
+    pub fn named(&self, name: &str) -> Self {
+        let (signals, prefix) = (self.signals.clone(), format!("{name}: "));
+        Self { signals, bars: false, quiet: self.quiet, prefix, task: Mutex::new(None) }
     }
 
     /// The signal that asked to stop, if one did.
@@ -49,8 +57,10 @@ impl Terminal {
     }
 
     fn line(&self, line: &str) {
+        let prefixed: String =
+            line.split('\n').map(|line| format!("{}{line}\n", self.prefix)).collect();
         // A closed stderr is no reason to stop working.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = std::io::stderr().write_all(prefixed.as_bytes());
     }
 
     fn plain(&self, task: &mut Task) {

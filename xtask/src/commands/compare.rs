@@ -2,7 +2,7 @@
 //! another run.
 
 mod agree;
-mod finished;
+pub(super) mod finished;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -37,6 +37,22 @@ pub fn run(args: Compare) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The verdict over `runs`, training seeds of one experiment that is called `name`, each against its
+/// own maximum-likelihood checkpoint.
+///
+/// # Errors
+/// Runs that do not belong together, and those that have no curves or no checkpoint.
+pub(super) fn over_seeds(name: &str, runs: Vec<Finished>) -> Result<Comparison> {
+    agree::check(&runs.iter().collect::<Vec<_>>())?;
+    let experiments = experiments(runs)?;
+    let [experiment] = &experiments[..] else {
+        bail!("the runs differ in more than their seeds");
+    };
+    let mut comparison = experiment.against_itself()?;
+    comparison.sentence = comparison.verdict.sentence(name, &comparison.baseline);
+    Ok(comparison)
 }
 
 fn read(paths: Vec<PathBuf>) -> Result<Vec<Finished>> {
@@ -115,10 +131,10 @@ fn sampled(sweep: &Sweep) -> Result<Sampled> {
 
 /// What one experiment came to.
 #[derive(Serialize)]
-struct Comparison {
+pub(super) struct Comparison {
     runs: Vec<String>,
     baseline: String,
-    sentence: String,
+    pub(super) sentence: String,
     /// What is repeated, of the runs and of the baseline.
     repeated: [String; 2],
     #[serde(flatten)]

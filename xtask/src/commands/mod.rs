@@ -10,6 +10,7 @@ mod pipeline;
 mod score;
 mod show;
 mod stage;
+mod sweep;
 mod test;
 
 use anyhow::{Context, Result};
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<()> {
     let terminal = Terminal::new(signals, cli.quiet);
     let result = match cli.command {
         Command::Pipeline(args) => pipeline::run(args, &terminal),
+        Command::Sweep(args) => sweep::run(args, &terminal),
         Command::Ingest(args) => stage::run(stages::INGEST, args, &terminal),
         Command::Tokenize(args) => stage::run(stages::TOKENIZE, args, &terminal),
         Command::Train(args) => stage::run(stages::TRAIN, args, &terminal),

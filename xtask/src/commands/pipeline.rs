@@ -11,6 +11,9 @@ use crate::runner::{Outcome, Runner, Selection};
 use crate::stages;
 use crate::terminal::Terminal;
 
+/// The file of a run that keeps its config.
+const CONFIG: &str = "config.toml";
+
 pub fn run(args: Pipeline, terminal: &Terminal) -> Result<()> {
     let (loaded, folder) = resolve(&args.target)?;
     let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?;
@@ -37,12 +40,18 @@ pub fn resolve(target: &Target) -> Result<(Loaded, PathBuf)> {
 
 /// Writes the resolved config into the run, unless it is there already.
 pub fn write_config(config: &RootConfig, run: &Path) -> Result<()> {
-    let path = run.join("config.toml");
-    let text = config::resolved(config, run)?;
-    if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+    if config_is_kept(config, run)? {
         return Ok(());
     }
-    write_atomic(&path, text.as_bytes()).with_context(|| "cannot keep the config in the run")
+    let text = config::resolved(config, run)?;
+    write_atomic(run.join(CONFIG), text.as_bytes())
+        .with_context(|| "cannot keep the config in the run")
+}
+
+/// Whether the resolved config is in the run already.
+pub fn config_is_kept(config: &RootConfig, run: &Path) -> Result<bool> {
+    let text = config::resolved(config, run)?;
+    Ok(fs::read_to_string(run.join(CONFIG)).is_ok_and(|old| old == text))
 }
 
 /// Says what there is now, and where.

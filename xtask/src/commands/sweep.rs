@@ -1,0 +1,78 @@
+//! `sweep`: the runs of a grid or a list of settings, over seeds, and one table of them.
+
+mod left;
+mod make;
+mod names;
+mod plan;
+mod print;
+mod table;
+
+use anyhow::{Result, anyhow};
+use std::io::{self, Write};
+use textgan_artifact::{Progress, write_atomic};
+
+use self::make::Ending;
+use self::plan::Plan;
+use self::table::Table;
+use crate::args::Sweep;
+use crate::config::nearest;
+use crate::exit::Refusal;
+use crate::terminal::Terminal;
+
+/// The file of the table, in the folder of the sweep.
+const FILE: &str = "sweep.json";
+
+pub fn run(args: Sweep, terminal: &Terminal) -> Result<()> {
+    if args.jobs == 0 {
+        return Err(Refusal::new("--jobs 0: give at least 1").into());
+    }
+    let plan = Plan::read(&args.file, args.folder)?;
+    if args.dry_run {
+        return left::print(&plan);
+    }
+    let endings = make::all(&plan, args.jobs, terminal)?;
+    if terminal.stop_requested() {
+        let done = endings.iter().filter(|ending| matches!(ending, Ending::Done)).count();
+        return Err(anyhow!(
+            "stopped with {done} of {} runs up to date; the same command goes on from here",
+            endings.len()
+        ));
+    }
+    let table = Table::of(&plan, &endings)?;
+    let mut text = serde_json::to_string_pretty(&table)?;
+    text.push('\n');
+    let path = plan.folder.join(FILE);
+    write_atomic(&path, text.as_bytes())?;
+    print::print(&table, terminal);
+    terminal.message(&format!("the table: {}", path.display()));
+    if args.json {
+        io::stdout().write_all(text.as_bytes())?;
+    }
+    failures(&plan, &endings)?;
+    unknown(&table)
+}
+
+/// What failed, in one message.
+fn failures(plan: &Plan, endings: &[Ending]) -> Result<()> {
+    let failed: Vec<String> = plan
+        .runs()
+        .zip(endings)
+        .filter_map(|(run, ending)| match ending {
+            Ending::Failed(why) => Some(format!("{}: {why}", run.name)),
+            Ending::Done | Ending::Stopped => None,
+        })
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let (count, all) = (failed.len(), endings.len());
+    Err(anyhow!("{count} of {all} runs failed: {}", failed.join("; ")))
+}
+
+/// Complains of measures that were asked for and that no evaluation has.
+fn unknown(table: &Table) -> Result<()> {
+    let Some(name) = table.lacking.first() else { return Ok(()) };
+    let hint = nearest(name, &table.known)
+        .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    Err(anyhow!("no evaluation has the measure `{name}`{hint} Known: {}", table.known.join(", ")))
+}

@@ -1,0 +1,97 @@
+//! Brings the runs of a sweep up to date, several at once.
+
+use anyhow::{Context, Result};
+use rayon::ThreadPool;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use textgan_artifact::Progress;
+
+use super::plan::{Plan, Run};
+use crate::commands::pipeline::write_config;
+use crate::exit;
+use crate::runner::{Outcome, Runner, Selection, Siblings};
+use crate::stages;
+use crate::terminal::Terminal;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// It is up to date.
+    Done,
+    /// It failed, and why. Others went on.
+    Failed(String),
+    /// It was asked to stop, or was not begun because of that.
+    Stopped,
+}
+
+/// Brings all runs up to date, `jobs` at once, in their order. One that fails does not keep the
+/// others from being made; a request to stop does.
+///
+/// # Errors
+/// The system has no threads left; nothing was begun then.
+pub fn all(plan: &Plan, jobs: usize, terminal: &Terminal) -> Result<Vec<Ending>> {
+    let runs: Vec<&Run> = plan.runs().collect();
+    let siblings = Siblings::new(runs.iter().map(|run| run.folder.clone()).collect());
+    let jobs = jobs.min(runs.len());
+    if jobs <= 1 {
+        let in_turn = |(index, run): (usize, &&Run)| {
+            terminal.message(&format!("{} ({} of {})", run.name, index + 1, runs.len()));
+            one(run, &siblings, terminal)
+        };
+        return Ok(runs.iter().enumerate().map(in_turn).collect());
+    }
+    let threads = rayon::current_num_threads();
+    let pool = |job: usize| {
+        // Threads that cannot be shared out evenly go to the first.
+        let share = threads / jobs + usize::from(job < threads % jobs);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(share.max(1)).build();
+        pool.context("cannot start the threads")
+    };
+    let pools = (0..jobs).map(pool).collect::<Result<Vec<_>>>()?;
+    let next = AtomicUsize::new(0);
+    let endings = Mutex::new(vec![Ending::Stopped; runs.len()]);
+    let work = |pool: &ThreadPool| {
+        while let index = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(run) = runs.get(index)
+        {
+            let named = terminal.named(&run.name);
+            let ending = pool.install(|| one(run, &siblings, &named));
+            endings.lock().unwrap_or_else(PoisonError::into_inner)[index] = ending;
+        }
+    };
+    thread::scope(|scope| {
+        pools.iter().for_each(|pool| drop(scope.spawn(|| work(pool))));
+    });
+    Ok(endings.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn one(run: &Run, siblings: &Siblings, progress: &Terminal) -> Ending {
+    if progress.stop_requested() {
+        return Ending::Stopped;
+    }
+    let result = up_to_date(run, siblings, progress);
+    progress.finish();
+    match result {
+        Ok(outcome) => {
+            if outcome.ran.is_empty() && outcome.taken.is_empty() {
+                progress.message("up to date");
+            }
+            Ending::Done
+        }
+        Err(_) if progress.stop_requested() => Ending::Stopped,
+        Err(error) => {
+            let why = exit::chain(&error);
+            progress.message(&format!("failed: {why}"));
+            Ending::Failed(why)
+        }
+    }
+}
+
+fn up_to_date(run: &Run, siblings: &Siblings, progress: &Terminal) -> Result<Outcome> {
+    let experiment = &run.experiment;
+    let runner = Runner::open(&run.folder, stages::all(experiment), progress)?;
+    let mut runner = runner.beside(siblings);
+    write_config(&experiment.config, runner.run_dir().path())?;
+    runner.bring_up_to_date(&Selection::default())
+}
