@@ -249,6 +249,79 @@ def generator_step(token_loop, compiled, time=37, batch=64):
     return work
 
 
+class RecurrentModel(nn.Module):
+    """A language model; padding and the beginning, 0 and 2, have probability zero."""
+
+    def __init__(self, vocabulary, embedding, hidden, cell):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.rnn = cell(embedding, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, vocabulary, bias=False)
+        # As a bias it costs no pass over the logits.
+        support = torch.zeros(vocabulary)
+        support[[0, 2]] = -1e9
+        self.register_buffer("support", support)
+
+    def forward(self, read):
+        hidden = self.rnn(self.embedding(read))[0].flatten(0, 1)
+        return F.linear(hidden, self.head.weight, self.support)
+
+
+def ratio_game(vocabulary, time, batch):
+    """Generator, discriminator, what they read and what comes next."""
+    generator = RecurrentModel(vocabulary, 32, 32, nn.LSTM)
+    judge = RecurrentModel(vocabulary, 96, 192, nn.GRU)
+    tokens = torch.randint(4, vocabulary, (batch, time))
+    return generator, judge, F.pad(tokens[:, :-1], (1, 0), value=2), tokens.flatten()
+
+
+def ratio_adam(network, rate):
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.99), fused=True)
+
+
+def ratio_discriminator_step(vocabulary, compiled, time=16, batch=128):
+    """A logistic step on log-ratios of whole texts; real and generated ones are read together."""
+    generator, judge, read, tokens = ratio_game(vocabulary, time, 2 * batch)
+    adam = ratio_adam(judge, 1e-4)
+
+    def log_probs(model):
+        return -F.cross_entropy(model(read), tokens, reduction="none")
+
+    def loss_of_texts():
+        with torch.no_grad():
+            own = log_probs(generator)
+        ratios = (log_probs(judge) - own).view(2 * batch, time).sum(1)
+        return F.softplus(-ratios[:batch]).mean() + F.softplus(ratios[batch:]).mean()
+
+    loss_of_texts = torch.compile(loss_of_texts) if compiled else loss_of_texts
+    return lambda: descend(loss_of_texts, judge, adam)
+
+
+def expected_policy_gradient_step(vocabulary, compiled, time=16, batch=128):
+    """The expected policy gradient against a held discriminator."""
+    generator, judge, read, _ = ratio_game(vocabulary, time, batch)
+    adam = ratio_adam(generator, 1e-3)
+
+    def loss_of_places():
+        policy = generator(read).softmax(-1)
+        with torch.no_grad():
+            # In place: nothing but the policy is kept for the backward pass.
+            ratios = judge(read).log_softmax(-1).sub_(policy.log()).clamp_(-5.0, 5.0)
+        return -(policy * ratios).sum() / len(policy)
+
+    loss_of_places = torch.compile(loss_of_places) if compiled else loss_of_places
+    return lambda: descend(loss_of_places, generator, adam)
+
+
+def descend(loss_of, network, adam):
+    adam.zero_grad(set_to_none=True)
+    loss = loss_of()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    adam.step()
+    return loss.item()
+
+
 def sampling(size, compiled, time=37, batch=64):
     model = Transformer(**SIZES[size], positions=64).eval()
     step = torch.compile(model.step_at) if compiled else None
@@ -322,6 +395,10 @@ WORKS = {
     "sample-small": lambda c: sampling("small", c),
     "sample-big": lambda c: sampling("big", c),
     "seqgan-step": lambda c: seqgan_step(),
+    "ratio-discriminator-step": lambda c: ratio_discriminator_step(619, c),
+    "ratio-discriminator-step-5600": lambda c: ratio_discriminator_step(5600, c),
+    "expected-policy-gradient-step": lambda c: expected_policy_gradient_step(619, c),
+    "expected-policy-gradient-step-5600": lambda c: expected_policy_gradient_step(5600, c),
     "metrics/mauve": lambda c: mauve(),
     "metrics/encoder": lambda c: encoder(int(sys.argv[2])),
 }

@@ -125,6 +125,31 @@ pub const DUELS: &[Duel] = &[
         opponent: Opponent::TextGanPyTorch,
     },
     Duel {
+        name: "ratio-discriminator-step",
+        bar: 0.35,
+        what: "logistic step of a language model on log-ratios, GRU 192 beside LSTM 32, V 619 T 16 B 128",
+        opponent: Opponent::PyTorch,
+    },
+    Duel {
+        name: "ratio-discriminator-step-5600",
+        // Nine tenths of it are the same matrix products on both sides.
+        bar: 0.80,
+        what: "the same, V 5600",
+        opponent: Opponent::PyTorch,
+    },
+    Duel {
+        name: "expected-policy-gradient-step",
+        bar: 0.35,
+        what: "expected policy gradient of LSTM 32 against GRU 192, V 619 T 16 B 128",
+        opponent: Opponent::PyTorch,
+    },
+    Duel {
+        name: "expected-policy-gradient-step-5600",
+        bar: 0.35,
+        what: "the same, V 5600",
+        opponent: Opponent::PyTorch,
+    },
+    Duel {
         name: "metrics/mauve",
         bar: 1.0,
         what: "MAUVE of 10,000 embeddings beside 10,000, 1,000 clusters",

@@ -4,6 +4,7 @@ mod artifact;
 pub mod captions;
 pub mod duel;
 mod pipeline;
+mod ratio;
 mod streaming;
 mod text;
 mod works;

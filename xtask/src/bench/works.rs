@@ -15,8 +15,8 @@ use textgan_nn::ops::{self, Relaxation, softplus};
 use textgan_nn::{AdamConfig, Mode, Optimizer};
 use textgan_random::Key;
 
-use super::captions;
 use super::duel::Needs;
+use super::{captions, ratio};
 
 /// A call to be timed, ready to be made many times.
 pub type Work = Box<dyn FnMut() -> Result<()>>;
@@ -54,6 +54,10 @@ pub fn work(name: &str, needs: Needs<'_>) -> Result<Work> {
         "sample-big" => sampling(BIG),
         "sample-small" => sampling(SMALL),
         "seqgan-step" => seqgan_step(),
+        "ratio-discriminator-step" => ratio::discriminator_step(619),
+        "ratio-discriminator-step-5600" => ratio::discriminator_step(5600),
+        "expected-policy-gradient-step" => ratio::generator_step(619),
+        "expected-policy-gradient-step-5600" => ratio::generator_step(5600),
         "metrics/mauve" => mauve(),
         "metrics/encoder" => encoder(needs.encoder.context("it needs --encoder")?),
         _ => bail!("there is no work named {name}"),
@@ -92,7 +96,7 @@ impl Shape {
     }
 }
 
-const NO_NOISE: NoiseConfig =
+pub(super) const NO_NOISE: NoiseConfig =
     NoiseConfig { dimension: 0, placement: textgan_models::Placement::Begin };
 
 fn gru() -> DiscriminatorConfig {
@@ -105,7 +109,7 @@ fn gru() -> DiscriminatorConfig {
 }
 
 /// Texts that fill `time` positions, the end included.
-fn texts(vocab: usize, time: usize, batch: usize) -> Result<Sequences> {
+pub(super) fn texts(vocab: usize, time: usize, batch: usize) -> Result<Sequences> {
     let mut stream = Key::root(2).stream();
     let mut row =
         || -> Vec<u32> { (1..time).map(|_| 4 + stream.below(vocab as u64 - 4) as u32).collect() };
@@ -113,7 +117,7 @@ fn texts(vocab: usize, time: usize, batch: usize) -> Result<Sequences> {
     Ok(Sequences::from_samples(&rows, &vec![true; batch], None)?)
 }
 
-fn no_noise(batch: usize) -> Result<Tensor> {
+pub(super) fn no_noise(batch: usize) -> Result<Tensor> {
     Ok(Tensor::from_vec(Vec::<f32>::new(), (batch, 0), &Device::Cpu)?)
 }
 

@@ -104,7 +104,7 @@ fn comparisons(
             textgan_nn::kernels::InstructionSet::current().name()
         );
         println!(
-            "{:20} {:>9} {:>9} {:>6} {:>7} {:>8} {:>8}  what; the peer's fastest",
+            "{:34} {:>9} {:>9} {:>6} {:>7} {:>8} {:>8}  what; the peer's fastest",
             "row", "ours, ms", "peer, ms", "ratio", "at most", "ours, MB", "peer, MB"
         );
     }
@@ -129,7 +129,7 @@ fn comparisons(
             value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
         };
         println!(
-            "{:20} {:>9.2} {:>9} {:>6} {:>7.2} {:>8.0} {:>8}  {}{}{}",
+            "{:34} {:>9.2} {:>9} {:>6} {:>7.2} {:>8.0} {:>8}  {}{}{}",
             duel.name,
             outcome.ours_ms,
             number(peer.map(|peer| peer.ms), 2),

@@ -1,0 +1,111 @@
+//! The likelihood-ratio game: an update of the discriminator and one of the generator, on texts
+//! that are there already.
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use textgan_models::{
+    BOS, Context, Generator, GeneratorConfig, LstmConfig, PAD, Sequences, Sizes, build_generator,
+};
+use textgan_nn::kernels::{CellKind, Precision};
+use textgan_nn::layers::{Embedding, EmbeddingConfig, Recurrent, RecurrentConfig};
+use textgan_nn::ops::{self, HeadInput, RatioOptions, softplus};
+use textgan_nn::{AdamConfig, Builder, Init, Mode, Optimizer, Parameters};
+use textgan_random::Key;
+
+use super::works::{NO_NOISE, Work, no_noise, texts};
+
+const TIME: usize = 16;
+const BATCH: usize = 128;
+/// What no sampler takes.
+const EXCLUDED: [u32; 2] = [PAD, BOS];
+
+/// The discriminator: a language model, GRU 192 over embeddings of 96.
+struct LanguageModel {
+    embedding: Embedding,
+    recurrent: Recurrent,
+    head: Tensor,
+}
+
+impl LanguageModel {
+    const EMBEDDING: usize = 96;
+    const HIDDEN: usize = 192;
+
+    fn new(builder: &mut Builder<'_>, vocab: usize) -> Result<Self> {
+        let embedding = EmbeddingConfig::new(vocab, Self::EMBEDDING);
+        let recurrent = RecurrentConfig::new(CellKind::Gru, Self::EMBEDDING, Self::HIDDEN);
+        Ok(Self {
+            embedding: Embedding::new(&mut builder.child("embedding"), &embedding)?,
+            recurrent: Recurrent::new(&mut builder.child("gru"), &recurrent)?,
+            head: builder.child("head").get("weight", (vocab, Self::HIDDEN), Init::FanIn)?,
+        })
+    }
+
+    /// `[batch * time, hidden]`.
+    fn hidden(&self, texts: &Sequences) -> Result<Tensor> {
+        let shape = (texts.batch(), texts.time());
+        let x = self.embedding.forward(&texts.inputs(), shape)?;
+        Ok(self.recurrent.forward(&x, texts.lengths(), None, Mode::Evaluate)?.flatten_to(1)?)
+    }
+}
+
+fn generator(vocab: usize) -> Result<Box<dyn Generator>> {
+    let config = LstmConfig { embedding: 32, hidden: 32, ..LstmConfig::default() };
+    let config = GeneratorConfig::Lstm(config);
+    let sizes = Sizes { vocab, labels: 0, max_length: TIME - 1 };
+    Ok(build_generator(&config, &NO_NOISE, &sizes, &Key::root(1), &Device::Cpu)?)
+}
+
+fn adam(parameters: &Parameters) -> Result<Optimizer> {
+    let config = AdamConfig { beta1: 0.5, beta2: 0.99, ..AdamConfig::default() };
+    Ok(Optimizer::new(config, parameters)?)
+}
+
+/// The language model learns by the logistic loss on `ln M(text) - ln q(text)`: half of the texts
+/// count as real, half as generated. Both halves are read together.
+pub fn discriminator_step(vocab: usize) -> Result<Work> {
+    let generator = generator(vocab)?;
+    let mut parameters = Parameters::new();
+    let mut builder = Builder::new(&mut parameters, Key::root(3), &Device::Cpu);
+    let model = LanguageModel::new(&mut builder, vocab)?;
+    let mut optimizer = adam(&parameters)?;
+    let texts = texts(vocab, TIME, 2 * BATCH)?;
+    let noise = no_noise(2 * BATCH)?;
+    Ok(Box::new(move || {
+        let log_probs = |hidden: &Tensor, head: &Tensor| {
+            let (targets, weights) = (texts.targets(), texts.weights());
+            ops::head_target_log_probs(hidden, head, targets, &weights, &EXCLUDED, Precision::F32)
+        };
+        let context = Context { noise: &noise, labels: None };
+        let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
+        let own = log_probs(&hidden.detach(), &generator.head().detach())?;
+        let ratios = (log_probs(&model.hidden(&texts)?, &model.head)? - own)?;
+        let ratios = ratios.reshape((2 * BATCH, texts.time()))?.sum(1)?;
+        let (real, generated) = (ratios.narrow(0, 0, BATCH)?, ratios.narrow(0, BATCH, BATCH)?);
+        let loss = (softplus(&real.neg()?)?.mean_all()? + softplus(&generated)?.mean_all()?)?;
+        optimizer.step(&loss.backward()?, 1e-4)?;
+        Ok(())
+    }))
+}
+
+/// The generator learns by the expected policy gradient on prefixes it has visited.
+pub fn generator_step(vocab: usize) -> Result<Work> {
+    let generator = generator(vocab)?;
+    let mut parameters = Parameters::new();
+    LanguageModel::new(&mut Builder::new(&mut parameters, Key::root(3), &Device::Cpu), vocab)?;
+    let judge = LanguageModel::new(&mut Builder::frozen(&parameters, &Device::Cpu), vocab)?;
+    let mut optimizer = adam(generator.parameters())?;
+    let texts = texts(vocab, TIME, BATCH)?;
+    let noise = no_noise(BATCH)?;
+    let tokens = texts.tokens() as f32;
+    let weights: Vec<f32> = texts.weights().into_iter().map(|weight| weight / tokens).collect();
+    Ok(Box::new(move || {
+        let context = Context { noise: &noise, labels: None };
+        let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
+        let policy = HeadInput { hidden: &hidden, head: generator.head() };
+        let judged = HeadInput { hidden: &judge.hidden(&texts)?, head: &judge.head };
+        let options = RatioOptions { bound: 5.0, excluded: &EXCLUDED, precision: Precision::F32 };
+        let policy = ops::head_expected_policy_loss(policy, judged, &weights, None, options)?;
+        optimizer.step(&policy.loss.backward()?, 1e-3)?;
+        Ok(())
+    }))
+}
