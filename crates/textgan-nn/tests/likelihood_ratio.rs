@@ -120,6 +120,66 @@ fn target_log_probs(case: &Case, fused: bool, precision: Precision) -> (Vec<f32>
     (numbers(&log_probs), [hidden, head].map(|x| numbers(store.get(&x).unwrap())))
 }
 
+/// The logistic loss on a sum of log-probabilities, less two a row: value and derivative.
+fn logistic(number: usize, log_probs: &[f32], derivatives: &mut [f32]) -> f32 {
+    let sign = if number % 2 == 0 { 1.0 } else { -1.0 };
+    let ratio = sign * log_probs.iter().map(|x| 0.5 * x + 1.0).sum::<f32>();
+    derivatives.fill(-0.5 * sign / (1.0 + ratio.exp()));
+    (-ratio).max(0.0) + (-ratio.abs()).exp().ln_1p()
+}
+
+/// The logistic loss of groups of so many rows, log-probabilities and gradients.
+fn group_loss(case: &Case, group: usize, fused: bool) -> (f32, Vec<f32>, [Vec<f32>; 2]) {
+    let [hidden, head, ..] = case.tensors.each_ref().map(|x| Var::from_tensor(x).unwrap());
+    let operation = match fused {
+        true => ops::head_group_loss,
+        false => composed::head_group_loss,
+    };
+    let Case { tokens, weights, excluded, .. } = case;
+    let ops::GroupLoss { loss, log_probs } =
+        operation(&hidden, &head, tokens, weights, group, excluded, F32, logistic).unwrap();
+    let store = loss.backward().unwrap();
+    let gradients = [hidden, head].map(|x| numbers(store.get(&x).unwrap()));
+    (loss.to_scalar().unwrap(), log_probs, gradients)
+}
+
+/// Against the twin, and against the loss built on differentiable log-probabilities. The largest
+/// case has more rows than a chunk, which ends where a group does; one group is longer than a chunk.
+#[test]
+fn losses_of_groups_are_those_of_their_log_probabilities() {
+    for case in Case::all() {
+        let divisors = [1, 3, 20, 1100].into_iter().filter(|group| case.rows % group == 0);
+        for group in divisors {
+            let name = format!("{} in groups of {group}", case.name());
+            let fused = group_loss(&case, group, true);
+            let twin = group_loss(&case, group, false);
+            assert!((fused.0 - twin.0).abs() < 1e-5 * twin.0.abs().max(1.0), "{name}");
+            assert_close(&name, &fused.1, &twin.1, 1e-5);
+            for (gradient, twin) in fused.2.iter().zip(&twin.2) {
+                assert_close(&name, gradient, twin, 3e-5);
+            }
+
+            let [hidden, head, ..] = case.tensors.each_ref().map(|x| Var::from_tensor(x).unwrap());
+            let Case { tokens, weights, excluded, .. } = &case;
+            let log_probs =
+                ops::head_target_log_probs(&hidden, &head, tokens, weights, excluded, F32).unwrap();
+            let groups = case.rows / group;
+            let signs: Vec<f32> = (0..groups).map(|i| [1.0, -1.0][i % 2]).collect();
+            let any = |weights: &[f32]| f32::from(u8::from(weights.iter().any(|&w| w != 0.0)));
+            let counts: Vec<f32> = weights.chunks(group).map(any).collect();
+            let ratios = ((log_probs * 0.5).unwrap() + 1.0).unwrap();
+            let ratios = ratios.reshape((groups, group)).unwrap().sum(1).unwrap();
+            let ratios = (ratios * Tensor::new(signs, &Device::Cpu).unwrap()).unwrap();
+            let losses = ops::softplus(&ratios.neg().unwrap()).unwrap();
+            let losses = (losses * Tensor::new(counts, &Device::Cpu).unwrap()).unwrap();
+            let store = losses.sum_all().unwrap().backward().unwrap();
+            for (x, gradient) in [hidden, head].iter().zip(&fused.2) {
+                assert_close(&name, gradient, &numbers(store.get(x).unwrap()), 1e-4);
+            }
+        }
+    }
+}
+
 fn probe(rows: usize) -> Vec<f32> {
     (0..rows).map(|i| 0.5 * (i % 3) as f32 - 0.5).map(|x| if rows == 1 { 1.0 } else { x }).collect()
 }
@@ -401,9 +461,10 @@ fn bits_depend_on_no_number_of_threads_and_on_no_width() {
             let (loss, ratios, gradients) =
                 expected_policy(&case, true, F32, &ops::head_expected_policy_loss);
             let (log_probs, others) = target_log_probs(&case, true, F32);
+            let (value, _, of_groups) = group_loss(&case, 20, true);
             let LogRatios { expected, sampled, log_probs: of_sampled } = ratios;
-            let all = [vec![loss], expected, sampled, of_sampled, log_probs];
-            let all = all.into_iter().chain(gradients).chain(others).flatten();
+            let all = [vec![loss, value], expected, sampled, of_sampled, log_probs];
+            let all = all.into_iter().chain(gradients).chain(others).chain(of_groups).flatten();
             all.map(f32::to_bits).collect::<Vec<u32>>()
         })
     };
@@ -445,6 +506,11 @@ fn what_does_not_fit_is_named() {
     assert_eq!(
         ask(&[1; 5], &[0.0; 5], &[3, 1, 0, 2, 2]),
         "head_target_log_probs: every token is excluded"
+    );
+    let error = ops::head_group_loss(hidden, head, &[1; 5], &[1.0; 5], 2, &[], F32, logistic);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "head_group_loss: 5 rows are no whole number of groups of 2"
     );
     let policy = HeadInput { hidden, head };
     let judge = HeadInput { hidden: judge_hidden, head: judge_head };

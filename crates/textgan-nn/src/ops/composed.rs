@@ -8,7 +8,7 @@ use candle_core::{D, DType, Shape, Tensor};
 use textgan_random::Key;
 
 pub use super::composed_convolution::text_convolution;
-pub use super::composed_head::{head_expected_policy_loss, head_target_log_probs};
+pub use super::composed_head::{head_expected_policy_loss, head_group_loss, head_target_log_probs};
 pub use super::composed_recurrent::recurrent_sequence;
 use super::{BlockOptions, BlockWeights, HeadLoss, HeadScores, Relaxation};
 use crate::Result;

@@ -1,7 +1,7 @@
 use candle_core::{D, DType, Tensor};
 
 use super::composed::{log_softmax, rounded};
-use super::{HeadInput, LogRatios, PolicyLoss, RatioOptions, SampledTokens};
+use super::{GroupLoss, HeadInput, LogRatios, PolicyLoss, RatioOptions, SampledTokens};
 use crate::Result;
 use crate::kernels::Precision;
 
@@ -41,6 +41,36 @@ pub fn head_target_log_probs(
     let counts = weights.iter().map(|&weight| f32::from(u8::from(weight != 0.0))).collect();
     let counts = Tensor::from_vec(counts, weights.len(), hidden.device())?;
     Ok((log_probs.gather(&targets, 1)?.squeeze(1)? * counts.to_dtype(hidden.dtype())?)?)
+}
+
+/// See [`super::head_group_loss`]. Only the log-probabilities are differentiated, once.
+///
+/// # Errors
+/// If candle refuses.
+pub fn head_group_loss(
+    hidden: &Tensor,
+    head: &Tensor,
+    targets: &[u32],
+    weights: &[f32],
+    group: usize,
+    excluded: &[u32],
+    precision: Precision,
+    mut loss: impl FnMut(usize, &[f32], &mut [f32]) -> f32,
+) -> Result<GroupLoss> {
+    let log_probs = head_target_log_probs(hidden, head, targets, weights, excluded, precision)?;
+    let values = log_probs.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+    let mut derivatives = vec![0f32; values.len()];
+    let mut value = 0f64;
+    let groups = values.chunks(group).zip(derivatives.chunks_mut(group)).zip(weights.chunks(group));
+    for (number, ((log_probs, derivatives), weights)) in groups.enumerate() {
+        if weights.iter().any(|&weight| weight != 0.0) {
+            value += f64::from(loss(number, log_probs, derivatives));
+        }
+    }
+    let derivatives = Tensor::new(derivatives, hidden.device())?.to_dtype(hidden.dtype())?;
+    let linear = (log_probs * derivatives)?.sum_all()?;
+    let loss = ((&linear - linear.detach())? + value)?;
+    Ok(GroupLoss { loss, log_probs: values })
 }
 
 /// See [`super::head_expected_policy_loss`].

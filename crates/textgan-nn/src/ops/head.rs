@@ -1,6 +1,7 @@
 //! The one loop under every loss that a language model's head is part of.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
@@ -12,9 +13,9 @@ use crate::kernels::{Packed, Precision, Start, Strided};
 use crate::{Error, Result};
 
 /// Rows that one task scores.
-const TILE: usize = 48;
+pub(super) const TILE: usize = 48;
 /// Rows whose logits exist at the same time.
-const CHUNK: usize = 16 * TILE;
+pub(super) const CHUNK: usize = 16 * TILE;
 
 /// Below every logit, so that a token's probability is zero. Not infinity: the difference of two
 /// such logits is zero.
@@ -157,25 +158,47 @@ impl<'a> HeadRows<'a> {
         wanted: Wanted,
         finish: impl Fn(&mut [f32], usize, &mut [S]) + Sync,
     ) -> (Vec<S>, Gradients) {
+        let all = self.counted.len();
+        if wanted.any() {
+            let chunks = (0..all).step_by(CHUNK).map(|first| first..all.min(first + CHUNK));
+            return self.run_chunks(&chunks.collect::<Vec<_>>(), wanted, finish, |_, _, _| {});
+        }
+        let mut said = vec![S::default(); all];
+        let outward = self.outward();
+        said.par_chunks_mut(TILE).enumerate().for_each(|(tile, said)| {
+            let mut logits = Buffer::new(said.len() * self.vocab);
+            self.logits(&outward, tile * TILE, &mut logits);
+            finish(&mut logits, tile * TILE, said);
+        });
+        (said, Gradients { hidden: Vec::new(), head: Vec::new() })
+    }
+
+    /// As [`HeadRows::run`], for gradients that depend on what several rows say: `finish` leaves
+    /// whatever it likes, and `weigh` is called with all logits of a chunk, the index of the first
+    /// of its rows, and what they said. It leaves the gradient of the logits. The chunks cover what
+    /// counts, in order.
+    pub(super) fn run_chunks<S: Clone + Default + Send>(
+        &self,
+        chunks: &[Range<usize>],
+        wanted: Wanted,
+        finish: impl Fn(&mut [f32], usize, &mut [S]) + Sync,
+        mut weigh: impl FnMut(&mut [f32], usize, &[S]),
+    ) -> (Vec<S>, Gradients) {
         let Self { packed, head, width, vocab, counted, .. } = self;
         let (width, vocab) = (*width, *vocab);
         let mut said = vec![S::default(); counted.len()];
         let mut dpacked = vec![0.0; if wanted.hidden { packed.len() } else { 0 }];
         let mut dhead = vec![0.0; if wanted.head { head.len() } else { 0 }];
         let outward = self.outward();
-        if !wanted.any() {
-            said.par_chunks_mut(TILE).enumerate().for_each(|(tile, said)| {
-                let mut logits = Buffer::new(said.len() * vocab);
-                self.logits(&outward, tile * TILE, &mut logits);
-                finish(&mut logits, tile * TILE, said);
-            });
-            return (said, Gradients { hidden: dpacked, head: dhead });
-        }
         let inward = wanted.hidden.then(|| self.pack(Strided::rows(head, width), vocab, width));
-        let mut logits = Buffer::new(CHUNK.min(counted.len()) * vocab);
-        for (chunk, said) in said.chunks_mut(CHUNK).enumerate() {
-            let first = chunk * CHUNK;
-            let rows = said.len();
+        let largest = chunks.iter().map(Range::len).max().unwrap_or(0);
+        let mut logits = Buffer::new(largest * vocab);
+        for chunk in chunks {
+            let (first, rows) = (chunk.start, chunk.len());
+            if rows == 0 {
+                continue;
+            }
+            let said = &mut said[chunk.clone()];
             let logits = &mut logits[..rows * vocab];
             let tiles = logits.par_chunks_mut(TILE * vocab).zip(said.par_chunks_mut(TILE));
             tiles.enumerate().for_each(|(tile, (logits, said))| {
@@ -183,6 +206,7 @@ impl<'a> HeadRows<'a> {
                 self.logits(&outward, first, logits);
                 finish(logits, first, said);
             });
+            weigh(logits, first, said);
             if let Some(inward) = &inward {
                 let dpacked = &mut dpacked[first * width..][..rows * width];
                 let gradients = Strided::rows(logits, vocab);

@@ -16,6 +16,7 @@ mod convolution;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod group_loss;
 mod gumbel;
 mod head;
 mod likelihood_ratio;
@@ -34,6 +35,7 @@ pub use cross_entropy::{
 };
 pub use dropout::dropout;
 pub use embedding::embedding;
+pub use group_loss::{GroupLoss, head_group_loss};
 pub use gumbel::{Relaxation, gumbel_head};
 pub use likelihood_ratio::{
     HeadInput, LogRatios, PolicyLoss, RatioOptions, SampledTokens, head_expected_policy_loss,

@@ -12,12 +12,10 @@ use crate::kernels::ratio::{log_prob_gradient_row, log_sum_exp};
 /// `ln softmax(hidden_i head^T)[target_i]` in nats, `[rows]`, differentiable; zero where the weight
 /// is zero. The weights have no other effect.
 ///
-/// A logistic loss on a sum of log-ratios, direct preference or discriminative optimisation, a
-/// clipped ratio of probabilities: each is a few candle operations on this vector. Where the loss is
-/// a weighted sum with weights known beforehand, take
-/// [`head_cross_entropy`](super::head_cross_entropy), which multiplies with the head three times to
-/// this one's four: here the logits, which never exist as a whole, are made once to score the rows
-/// and again when it is known what each row weighs. Rows whose gradient is zero cost nothing then.
+/// The logits, which never exist as a whole, are made once to score the rows and again when it is
+/// known what each row weighs; rows whose gradient is zero cost nothing then. Where the weights are
+/// known beforehand [`head_cross_entropy`](super::head_cross_entropy) makes them once, and where
+/// they follow from the texts one by one [`head_group_loss`](super::head_group_loss) does.
 ///
 /// `excluded` are tokens that have probability zero, because no sampler takes them; the softmax is
 /// that of all others. Products are of numbers of `precision`; all else is `f32`.
