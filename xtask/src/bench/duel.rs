@@ -132,7 +132,7 @@ pub const DUELS: &[Duel] = &[
     },
     Duel {
         name: "ratio-discriminator-step-5600",
-        // Nine tenths of it are the same matrix products on both sides.
+        // Four fifths of ours are matrix products, of which the peer has as many.
         bar: 0.80,
         what: "the same, V 5600",
         opponent: Opponent::PyTorch,

@@ -8,7 +8,7 @@ use textgan_models::{
 };
 use textgan_nn::kernels::{CellKind, Precision};
 use textgan_nn::layers::{Embedding, EmbeddingConfig, Recurrent, RecurrentConfig};
-use textgan_nn::ops::{self, HeadInput, RatioOptions, softplus};
+use textgan_nn::ops::{self, HeadInput, RatioOptions};
 use textgan_nn::{AdamConfig, Builder, Init, Mode, Optimizer, Parameters};
 use textgan_random::Key;
 
@@ -71,18 +71,34 @@ pub fn discriminator_step(vocab: usize) -> Result<Work> {
     let texts = texts(vocab, TIME, 2 * BATCH)?;
     let noise = no_noise(2 * BATCH)?;
     Ok(Box::new(move || {
-        let log_probs = |hidden: &Tensor, head: &Tensor| {
-            let (targets, weights) = (texts.targets(), texts.weights());
-            ops::head_target_log_probs(hidden, head, targets, &weights, &EXCLUDED, Precision::F32)
-        };
+        let (targets, weights, time) = (texts.targets(), texts.weights(), texts.time());
         let context = Context { noise: &noise, labels: None };
         let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
-        let own = log_probs(&hidden.detach(), &generator.head().detach())?;
-        let ratios = (log_probs(&model.hidden(&texts)?, &model.head)? - own)?;
-        let ratios = ratios.reshape((2 * BATCH, texts.time()))?.sum(1)?;
-        let (real, generated) = (ratios.narrow(0, 0, BATCH)?, ratios.narrow(0, BATCH, BATCH)?);
-        let loss = (softplus(&real.neg()?)?.mean_all()? + softplus(&generated)?.mean_all()?)?;
-        optimizer.step(&loss.backward()?, 1e-4)?;
+        let (hidden, head) = (hidden.detach(), generator.head().detach());
+        let precision = Precision::F32;
+        let own =
+            ops::head_target_log_probs(&hidden, &head, targets, &weights, &EXCLUDED, precision)?;
+        let own: Vec<f32> = own.to_vec1()?;
+        let (hidden, head) = (model.hidden(&texts)?, &model.head);
+        let loss = ops::head_group_loss(
+            &hidden,
+            head,
+            targets,
+            &weights,
+            time,
+            &EXCLUDED,
+            precision,
+            |text, log_probs, derivatives| {
+                let own = own[text * time..].iter();
+                let ratio = log_probs.iter().zip(own).map(|(judge, own)| judge - own).sum::<f32>();
+                // Of real texts the ratio should rise, of generated ones fall.
+                let sign = if text < BATCH { -1.0 } else { 1.0 };
+                let x = sign * ratio;
+                derivatives.fill(sign / (1.0 + (-x).exp()) / BATCH as f32);
+                (x.max(0.0) + (-x.abs()).exp().ln_1p()) / BATCH as f32
+            },
+        )?;
+        optimizer.step(&loss.loss.backward()?, 1e-4)?;
         Ok(())
     }))
 }
