@@ -122,7 +122,7 @@ fn target_log_probs(case: &Case, fused: bool, precision: Precision) -> (Vec<f32>
 
 /// The logistic loss on a sum of log-probabilities, less two a row: value and derivative.
 fn logistic(number: usize, log_probs: &[f32], derivatives: &mut [f32]) -> f32 {
-    let sign = if number % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = if number.is_multiple_of(2) { 1.0 } else { -1.0 };
     let ratio = sign * log_probs.iter().map(|x| 0.5 * x + 1.0).sum::<f32>();
     derivatives.fill(-0.5 * sign / (1.0 + ratio.exp()));
     (-ratio).max(0.0) + (-ratio.abs()).exp().ln_1p()
