@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::embedding::check_encoder;
+use crate::verdict::Pair;
 use crate::{Error, LanguageModelConfig, Result, TwoSampleConfig};
 
 /// The `[evaluate]` table: how much is measured, and how finely.
@@ -24,6 +25,11 @@ pub struct EvaluateConfig {
     /// `samples` texts are drawn at each. `compare` needs them: as many as it takes to reach from
     /// careful to daring, such as `[0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2]`. None: no curves.
     pub sweep: Vec<f32>,
+    /// The pairs of measures that decide whether the game made the generator better, chosen before
+    /// looking: each is compared at equal diversity over the curves of `sweep`.
+    pub verdict: Vec<Pair>,
+    /// What is done with the baseline's samples, as controls beside its temperatures.
+    pub controls: Vec<Decoding>,
     /// Noise vectors that the probability of a text is averaged over.
     pub noise_vectors: usize,
     /// Texts of the validation split, and of the test split, whose likelihood is measured. Unset:
@@ -50,6 +56,17 @@ pub struct EvaluateConfig {
     pub batch_size: usize,
 }
 
+/// A way to make a generator's samples better at the cost of their diversity, without training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decoding {
+    /// Of more samples than are wanted, those are kept that the generator itself finds most probable.
+    Rejection,
+    /// Each token is picked among the most probable that have a given probability together (nucleus
+    /// sampling; Holtzman et al., 2020).
+    Truncation,
+}
+
 impl Default for EvaluateConfig {
     fn default() -> Self {
         Self {
@@ -57,6 +74,8 @@ impl Default for EvaluateConfig {
             temperatures: vec![1.0],
             self_bleu_bound: None,
             sweep: Vec::new(),
+            verdict: vec![Pair::default()],
+            controls: Vec::new(),
             noise_vectors: 64,
             likelihood_texts: None,
             greedy_texts: 1_000,

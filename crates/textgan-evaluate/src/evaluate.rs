@@ -1,9 +1,9 @@
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use textgan_artifact::table::{TokenRow, read_split};
 use textgan_artifact::{Progress, write_atomic};
-use textgan_generate::{Labels, Model, Options};
+use textgan_generate::{Drawn, Labels, Model, Options};
 use textgan_metrics::References;
 use textgan_random::Key;
 use textgan_tokenizer::{Statistics, Tokenizer};
@@ -11,17 +11,18 @@ use textgan_tokenizer::{Statistics, Tokenizer};
 use crate::draws::Draws;
 use crate::embedded::Embedded;
 use crate::embedder::Embedder;
-use crate::evaluation::{Better, Choice, Evaluation, Measure, SWEPT, Scores, Sweep};
+use crate::evaluation::{Better, Choice, ControlScores, Evaluation, Measure, SWEPT, Scores, Sweep};
 use crate::exact::{HeldOut, HeldOutSweep, Samples};
 use crate::judged::{Judges, Splits, Spoken};
 use crate::likelihood::Likelihoods;
 use crate::memorisation::{Audit, Auditor, Found};
 use crate::quality::{self, MOST_TOKENS, Protocol, Real};
 use crate::series::{Series, changes};
-use crate::{Error, EvaluateConfig, Result, Truth, summary, temperature};
+use crate::verdict::{Duel, Judgement, Pairing, judge};
+use crate::{Decoding, Error, EvaluateConfig, Result, Truth, summary, temperature};
 
 /// Version of the layout of `evaluation.json`.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What is evaluated, and against what.
 #[derive(Clone, Copy)]
@@ -30,6 +31,10 @@ pub struct Inputs<'a> {
     pub model: &'a Path,
     /// Folder of the maximum-likelihood checkpoint to compare with.
     pub baseline: Option<&'a Path>,
+    /// Folders of generators that other means made of that checkpoint, by name.
+    pub controls: &'a [(String, PathBuf)],
+    /// Whether the checkpoint had learned all that its likelihood had to give, where that was measured.
+    pub converged: Option<bool>,
     /// Folder of the tokenize stage: the three splits and `stats.json`.
     pub tokens: &'a Path,
     /// The distribution that the corpus was drawn from, where it is known.
@@ -92,6 +97,14 @@ pub fn evaluate(
         Some(folder) => Some(bench.measure("the maximum-likelihood checkpoint", folder)?),
         None => None,
     };
+    let controls = match (inputs.baseline, &config.sweep[..]) {
+        (Some(baseline), [_, _, ..]) => bench.controls(inputs.model, baseline, inputs.controls)?,
+        _ => Vec::new(),
+    };
+    let judgement = match &baseline {
+        Some(baseline) => bench.judge(&model, baseline, &controls, inputs.converged)?,
+        None => None,
+    };
     let evaluation = Evaluation {
         format: FORMAT,
         tokens: data.tokens.clone(),
@@ -99,6 +112,8 @@ pub fn evaluate(
             Some(baseline) => changes(&model.series, &baseline.series)?,
             None => Vec::new(),
         },
+        controls,
+        judgement,
         model: model.scores(),
         baseline: baseline.map(Measured::scores),
         training_text: measures(bench.training_text()?),
@@ -195,11 +210,7 @@ impl Bench<'_> {
         progress.begin(&format!("evaluating {name}"), None);
         let model = Model::load(folder)?;
         self.check(&model)?;
-        let labels = match (model.labels(), &self.labels[..]) {
-            ([], _) => Labels::None,
-            (_, []) => Labels::Uniform,
-            (_, labels) => Labels::Rows(labels),
-        };
+        let labels = self.labels_for(&model);
 
         progress.status("choosing the temperature");
         // The samples that are reported are among those that are chosen from: their Self-BLEU is
@@ -329,6 +340,102 @@ impl Bench<'_> {
         let mut sweep = Sweep::of(temperatures, &at);
         sweep.published = exact.map_or(Vec::new(), |exact| exact.published(length));
         Ok(sweep)
+    }
+
+    /// The curves of what a claim must beat, besides the baseline's own.
+    fn controls(
+        &self,
+        model: &Path,
+        baseline: &Path,
+        folders: &[(String, PathBuf)],
+    ) -> Result<Vec<ControlScores>> {
+        let mut controls = Vec::new();
+        for (name, folder) in folders {
+            self.progress.begin(&format!("evaluating the control {name}"), None);
+            let model = Model::load(folder)?;
+            self.check(&model)?;
+            let labels = self.labels_for(&model);
+            let draws = Draws::new(&model, labels, self.key.child("samples"), self.config);
+            let mut at = Vec::new();
+            for &temperature in &self.config.sweep {
+                at.push((temperature, draws.at(temperature)?.as_ref().clone()));
+            }
+            let sweep = self.curve(&model, "temperature", &at)?;
+            controls.push(ControlScores { name: name.clone(), sweep, model: None });
+            self.progress.finish();
+        }
+        for &decoding in &self.config.controls {
+            let name = decoding.name();
+            self.progress.begin(&format!("evaluating the control {name}"), None);
+            let baseline = self.decoded(decoding, baseline)?;
+            let model = self.decoded(decoding, model)?;
+            let name = name.to_owned();
+            controls.push(ControlScores { name, sweep: baseline, model: Some(model) });
+            self.progress.finish();
+        }
+        Ok(controls)
+    }
+
+    /// The curve of a generator whose samples are decoded in another way.
+    fn decoded(&self, decoding: Decoding, folder: &Path) -> Result<Sweep> {
+        let model = Model::load(folder)?;
+        let labels = self.labels_for(&model);
+        let at = decoding.draw(&model, labels, &self.key.child("samples"), self.config)?;
+        self.curve(&model, decoding.parameter(), &at)
+    }
+
+    /// Quality and diversity of samples that were drawn at some values of a knob.
+    fn curve(&self, model: &Model, parameter: &str, at: &[(f32, Drawn)]) -> Result<Sweep> {
+        let drawn = format!("{parameter}:swept");
+        let protocol = Protocol { tokens: self.tokens.to_owned(), drawn: drawn.clone() };
+        let batches = self.config.batches;
+        let mut found = Vec::new();
+        for (_, samples) in at {
+            let mut series = quality::measure(&samples.tokens, &self.real, &protocol, batches);
+            if let Some(exact) = self.truth.map(Truth::exact) {
+                let (drawn, how) = (samples, &drawn[..]);
+                series.extend(exact.samples(&Samples { model, drawn, how, batches })?);
+            }
+            found.push(series);
+            self.go_on()?;
+        }
+        let values: Vec<f32> = at.iter().map(|(value, _)| *value).collect();
+        Ok(Sweep { parameter: parameter.to_owned(), ..Sweep::of(&values, &found) })
+    }
+
+    /// Whether the model is better than its baseline at any temperature and than every control.
+    fn judge(
+        &self,
+        model: &Measured,
+        baseline: &Measured,
+        controls: &[ControlScores],
+        converged: Option<bool>,
+    ) -> Result<Option<Judgement>> {
+        let (Some(ours), Some(theirs)) = (&model.sweep, &baseline.sweep) else { return Ok(None) };
+        if self.config.sweep.len() < 2 || self.config.verdict.is_empty() {
+            return Ok(None);
+        }
+        let rival = |name: &str, model, sweep| Duel {
+            name: name.to_owned(),
+            model: vec![model],
+            rival: vec![sweep],
+            // Both sides have the same noise and streams.
+            pairing: Pairing::Paired,
+        };
+        let mut duels = vec![rival("temperature", ours, theirs)];
+        duels.extend(controls.iter().map(|control| {
+            rival(&control.name, control.model.as_ref().unwrap_or(ours), &control.sweep)
+        }));
+        judge(&duels, &self.config.verdict, converged).map(Some)
+    }
+
+    /// The mixture of labels that samples get.
+    fn labels_for(&self, model: &Model) -> Labels<'_> {
+        match (model.labels(), &self.labels[..]) {
+            ([], _) => Labels::None,
+            (_, []) => Labels::Uniform,
+            (_, labels) => Labels::Rows(labels),
+        }
     }
 
     fn check(&self, model: &Model) -> Result<()> {

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::memorisation::{Audit, Memorisation};
+use crate::verdict::Judgement;
 
 /// How samples and texts of a sweep are drawn, in protocols.
 pub(crate) const SWEPT: &str = "temperature:swept";
@@ -20,9 +21,27 @@ pub struct Evaluation {
     pub changes: Vec<Change>,
     /// Sentences of the train split, scored as if they were samples: what copying would score.
     pub training_text: Vec<Measure>,
+    /// What else was made of the baseline, or of its samples: curves of what a claim must beat.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<ControlScores>,
+    /// Whether the model is better than all of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Judgement>,
     /// What the test split has of the training text: what samples are held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<Memorisation>,
+}
+
+/// A control: its curve, over temperatures or over another knob.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ControlScores {
+    /// Its name, such as `likelihood` or `rejection`.
+    pub name: String,
+    /// Its curve.
+    pub sweep: Sweep,
+    /// Of a way of decoding: the curve of the model, decoded alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Sweep>,
 }
 
 /// Everything that was measured of one model.
@@ -43,13 +62,20 @@ pub struct Scores {
 /// Measures of one model at several temperatures. Two of them make a curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sweep {
-    /// In the order of the configuration.
+    /// What is varied: the temperature, unless it is said otherwise.
+    #[serde(default = "temperature")]
+    pub parameter: String,
+    /// Its values, in the order of the configuration.
     pub temperatures: Vec<f32>,
     /// Each at all of them.
     pub measures: Vec<Swept>,
     /// Curves that others have published under the same protocol.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<PublishedCurve>,
+}
+
+fn temperature() -> String {
+    "temperature".to_owned()
 }
 
 /// One measure at the temperatures of a sweep.

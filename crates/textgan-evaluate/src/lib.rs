@@ -41,6 +41,7 @@ mod beside;
 mod binomial;
 mod change;
 mod config;
+mod controls;
 mod draws;
 mod embedded;
 mod embedder;
@@ -63,7 +64,7 @@ mod texts;
 mod two_sample;
 pub mod verdict;
 
-pub use config::EvaluateConfig;
+pub use config::{Decoding, EvaluateConfig};
 pub use error::{Error, Result};
 pub use evaluate::{Inputs, evaluate};
 pub use evaluation::{

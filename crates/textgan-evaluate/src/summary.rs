@@ -2,6 +2,7 @@
 
 use crate::evaluation::{Better, Change, Evaluation, Measure, Point, PublishedCurve, Sweep};
 use crate::exact::at_quality;
+use crate::verdict::{Finding, Pair, Rival};
 
 /// The curves of a sweep that are printed, quality first.
 const CURVES: [[&str; 2]; 3] =
@@ -37,10 +38,29 @@ pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {
         }
         lines.push(line);
     }
+    if let Some(judgement) = &evaluation.judgement {
+        lines.extend(judgement.findings.iter().flat_map(rivals));
+    }
     for [quality, diversity] in CURVES {
         lines.extend(model.sweep.iter().flat_map(|sweep| curve(sweep, quality, diversity)));
     }
+    lines.extend(evaluation.judgement.iter().map(|judgement| judgement.sentence.clone()));
     lines
+}
+
+/// One line a rival: what the model's advantage over it is, averaged over the shared range.
+fn rivals(finding: &Finding) -> Vec<String> {
+    let Pair { quality, diversity } = &finding.pair;
+    let head = format!("{quality} at equal {diversity}: rival, range, model, rival's, advantage");
+    let line = |rival: &Rival| {
+        let Rival { name, range, model, rival, advantage } = rival;
+        let (mean, low, high) = (advantage.mean, advantage.low, advantage.high);
+        format!(
+            "  {name:16}  {:.3} to {:.3}  {model:.4}  {rival:.4}  {mean:+.4} [{low:+.4}, {high:+.4}]",
+            range[0], range[1]
+        )
+    };
+    std::iter::once(head).chain(finding.rivals.iter().map(line)).collect()
 }
 
 /// One line a temperature, beside the published curves where they have the same quality.

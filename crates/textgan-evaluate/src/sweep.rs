@@ -8,7 +8,8 @@ impl Sweep {
     pub(crate) fn of(temperatures: &[f32], at: &[Vec<Series>]) -> Self {
         let names = at.first().map_or(&[][..], Vec::as_slice);
         let measures = names.iter().map(|first| swept(first, at)).collect();
-        Self { temperatures: temperatures.to_vec(), measures, published: Vec::new() }
+        let parameter = "temperature".to_owned();
+        Self { parameter, temperatures: temperatures.to_vec(), measures, published: Vec::new() }
     }
 }
 

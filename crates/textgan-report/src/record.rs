@@ -97,9 +97,59 @@ pub(crate) struct Evaluation {
     #[serde(default)]
     pub changes: Vec<Change>,
     #[serde(default)]
+    pub judgement: Option<Judgement>,
+    #[serde(default)]
     pub training_text: Vec<Measure>,
     #[serde(default)]
     pub held_out: Option<Memorisation>,
+}
+
+/// The verdict on the game.
+#[derive(Deserialize)]
+pub(crate) struct Judgement {
+    #[serde(default)]
+    pub outcome: Verdict,
+    pub sentence: String,
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    Better,
+    Worse,
+    #[default]
+    #[serde(other)]
+    Open,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Finding {
+    pub pair: Pair,
+    pub rivals: Vec<Rival>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Pair {
+    pub quality: String,
+    pub diversity: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Rival {
+    pub name: String,
+    pub range: [f64; 2],
+    pub model: f64,
+    pub rival: f64,
+    pub advantage: Advantage,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Advantage {
+    pub mean: f64,
+    pub low: f64,
+    pub high: f64,
 }
 
 #[derive(Deserialize)]

@@ -125,7 +125,9 @@ impl Checkpoints {
             name == LATEST
                 || name == latest
                 || state.checkpoints.iter().any(|kept| kept == name)
-                || [&state.beginning, &state.best].iter().any(|kept| kept.as_deref() == Some(name))
+                || [&state.beginning, &state.best, &state.baseline]
+                    .iter()
+                    .any(|kept| kept.as_deref() == Some(name))
         };
         for entry in std::fs::read_dir(&self.folder).map_err(io("read", &self.folder))? {
             let entry = entry.map_err(io("read", &self.folder))?;

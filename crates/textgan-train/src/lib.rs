@@ -10,6 +10,8 @@
 //! | path | what |
 //! |---|---|
 //! | `model/`, `discriminator/` | the trained networks, as Hugging Face folders |
+//! | `language-model/` | the language model that judges, where there is one |
+//! | `controls/` | generators that other means made of the baseline |
 //! | `baseline/` | the generator as the first adversarial phase found it |
 //! | `checkpoints/` | everything needed to go on: the best, the last ones, and `latest`, which names one |
 //! | `metrics.jsonl` | one line an event: `begin`, `train`, `evaluation`, `alarm`, `end` |
@@ -72,6 +74,7 @@ mod average;
 mod batches;
 mod checkpoint;
 mod config;
+mod controls;
 mod convergence;
 mod data;
 mod error;
@@ -95,14 +98,15 @@ mod summary;
 #[cfg(test)]
 mod testing;
 mod train;
+pub mod trial;
 
 pub use algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Measured, Update};
-pub use algorithms::{BuiltIn, LanguageModel, LikelihoodRatio};
+pub use algorithms::{BuiltIn, Distillation, LanguageModel, LikelihoodRatio};
 pub use config::{
-    Adversarial, AlarmAction, Alarms, Baseline, BlindAlarm, CollapseAlarm, Damage, Decay,
-    DiscriminatorOnly, Estimator, EvaluationConfig, GateConfig, Judged, Keep, LatentConfig,
-    MaximumLikelihood, MonteCarlo, OptimizerConfig, Phase, PhaseSettings, Reward, RewardScore,
-    ScheduleConfig, Temperature, TrainConfig, WonAlarm,
+    Adversarial, AlarmAction, Alarms, Baseline, BlindAlarm, CollapseAlarm, Control, ConvergeConfig,
+    Damage, Decay, DiscriminatorOnly, Estimator, EvaluationConfig, GateConfig, Judged, Keep,
+    LatentConfig, MaximumLikelihood, MonteCarlo, OptimizerConfig, Phase, PhaseSettings, Reward,
+    RewardScore, ScheduleConfig, Temperature, TrainConfig, WonAlarm,
 };
 pub use data::{Rows, TrainData};
 pub use error::{Error, Result};
@@ -111,7 +115,7 @@ pub use losses::Divergence;
 pub use memory::{Memory, StoredText};
 pub use metric::{Group, Metric, MetricKind, Unit};
 pub use networks::{Judges, Network, Networks};
-pub use objective::{Declared, Objective, Plan, PlannedPhase, Role};
+pub use objective::{Declared, Objective, OneOf, Pace, Plan, PlannedPhase, Role};
 pub use run::extend;
 pub use step::Step;
 pub use summary::{End, PhaseSummary, Summary};

@@ -229,11 +229,21 @@ impl<'a> Networks<'a> {
         self.writers.iter().map(|(name, network)| (*name, network.as_ref()))
     }
 
-    /// Writes the discriminator's folder, if there is one; says how many weights it has.
-    pub(crate) fn publish_discriminator(&self, folder: &Path) -> Result<Option<u64>> {
-        let Some(judges) = &self.discriminator else { return Ok(None) };
-        save_discriminator(folder, judges.learning.as_ref())?;
-        Ok(Some(judges.learning.parameters().count() as u64))
+    /// Writes the discriminator's folder, if there is one.
+    pub(crate) fn publish_discriminator(&self, folder: &Path) -> Result<()> {
+        match &self.discriminator {
+            Some(judges) => Ok(save_discriminator(folder, judges.learning.as_ref())?),
+            None => Ok(()),
+        }
+    }
+
+    /// The number of weights of the discriminators: networks that judge, and language models that do.
+    pub(crate) fn discriminator_parameters(&self) -> Option<u64> {
+        let judges = self.discriminator.iter().map(|judges| judges.learning.parameters());
+        let writers = self.writers.values().map(|writer| writer.parameters());
+        let counts: Vec<u64> =
+            judges.chain(writers).map(|weights| weights.count() as u64).collect();
+        (!counts.is_empty()).then(|| counts.iter().sum())
     }
 }
 

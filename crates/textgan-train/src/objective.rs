@@ -39,6 +39,17 @@ pub trait Objective {
         Ok(0)
     }
 
+    /// How a game updates its generator: what a control by likelihood repeats.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+
+    /// The same objective at another rate, where the generator learns by itself: the control that
+    /// shows what as many more of its own updates would have given.
+    fn at_rate(&self, _learning_rate: f64) -> Option<Box<dyn Objective>> {
+        None
+    }
+
     /// The algorithm, with handles to its networks, which are made here unless an earlier phase has.
     ///
     /// # Errors
@@ -56,6 +67,56 @@ pub enum Role {
     /// The generator learns from a discriminator: all is measured, alarms are watched for, and the
     /// generator that the first such phase finds is the run's baseline.
     Game,
+}
+
+/// A choice among objectives: the enum that a config's `kind` picks from. It is an objective too, the
+/// one that it holds.
+pub trait OneOf {
+    /// What it holds.
+    fn chosen(&self) -> &dyn Objective;
+}
+
+impl<T: OneOf> Objective for T {
+    fn kind(&self) -> &'static str {
+        self.chosen().kind()
+    }
+
+    fn role(&self) -> Role {
+        self.chosen().role()
+    }
+
+    fn check(&self, plan: &Plan<'_>) -> std::result::Result<(), String> {
+        self.chosen().check(plan)
+    }
+
+    fn declares(&self) -> Vec<Declared> {
+        self.chosen().declares()
+    }
+
+    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
+        self.chosen().declared_parameters(plan, sizes)
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        self.chosen().pace()
+    }
+
+    fn at_rate(&self, learning_rate: f64) -> Option<Box<dyn Objective>> {
+        self.chosen().at_rate(learning_rate)
+    }
+
+    fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
+        self.chosen().begin(networks)
+    }
+}
+
+/// How fast a game's generator is updated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Its full learning rate.
+    pub learning_rate: f64,
+    /// Its updates a step.
+    pub updates: u64,
 }
 
 /// A network by name, and what it is made from.
@@ -88,4 +149,7 @@ pub struct PlannedPhase<'a> {
     pub settings: &'a PhaseSettings,
     /// What this one does.
     pub objective: &'a dyn Objective,
+    /// Of a control: its name. It begins from the baseline's weights, and its generator is published
+    /// beside the model, which it does not change.
+    pub control: Option<&'a str>,
 }

@@ -36,6 +36,10 @@ pub(crate) struct State {
     pub roll_backs: u32,
     /// The phase's best evaluation.
     pub convergence: Convergence,
+    /// The best loss at the end of the round before.
+    pub round_loss: Option<f64>,
+    /// Whether the last round improved the loss too little for another.
+    pub converged: Option<bool>,
     /// What the alarms remember.
     pub watch: Watch,
     /// The discriminator's accuracy, averaged over recent updates of this phase.
@@ -58,6 +62,8 @@ pub(crate) struct State {
     pub checkpoints: Vec<String>,
     /// Name of the checkpoint at this phase's beginning.
     pub beginning: Option<String>,
+    /// Name of the checkpoint that the first game began with, where controls will begin too.
+    pub baseline: Option<String>,
     /// Name of the checkpoint of the best evaluation: of this phase if `convergence` has one, else
     /// of an earlier phase.
     pub best: Option<String>,
@@ -90,6 +96,8 @@ impl State {
             learning_rate_scale: 1.0,
             roll_backs: 0,
             convergence: Convergence::default(),
+            round_loss: None,
+            converged: None,
             watch: Watch::default(),
             accuracy: None,
             gate_open: false,
@@ -101,6 +109,7 @@ impl State {
             evaluation: BTreeMap::new(),
             checkpoints: Vec::new(),
             beginning: None,
+            baseline: None,
             best: None,
             written: Written::default(),
             done: Vec::new(),
@@ -116,6 +125,7 @@ impl State {
             step: self.step,
             checkpoints: std::mem::take(&mut self.checkpoints),
             best: self.best.take(),
+            baseline: self.baseline.take(),
             metrics: std::mem::take(&mut self.metrics),
             explained: std::mem::take(&mut self.explained),
             written: self.written,

@@ -95,7 +95,7 @@ impl<'a> Step<'_, 'a> {
             return Err(self.non_finite(format!("the {name} loss")));
         }
         let gradients = loss.value.backward()?;
-        let fraction = self.course.schedule.fraction(self.state.phase_step, self.course.steps);
+        let fraction = self.course.fraction(self.state.phase_step);
         let side = &mut self.course.sides[update.learner];
         let rate = side.learner.learning_rate * fraction * self.state.learning_rate_scale;
         let stats = match side.optimizer.step(&gradients, rate as f32) {

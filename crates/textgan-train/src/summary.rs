@@ -28,6 +28,9 @@ pub struct Summary {
 pub struct PhaseSummary {
     /// The phase's `kind`.
     pub kind: String,
+    /// Of a control: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
     /// Steps made.
     pub steps: u64,
     /// Why it ended.
@@ -38,6 +41,10 @@ pub struct PhaseSummary {
     pub kept_step: Option<u64>,
     /// Best score: minus the validation loss, or the score of convergence.
     pub best_score: Option<f64>,
+    /// Whether as many more updates improved its loss too little for another round, where that was
+    /// measured.
+    #[serde(default)]
+    pub converged: Option<bool>,
     /// What the last evaluation measured.
     pub evaluation: BTreeMap<String, f64>,
 }
@@ -75,6 +82,9 @@ impl std::fmt::Display for PhaseSummary {
             End::Alarm => "stopped by an alarm",
             End::Gate => "ended at its gate, which the discriminator did not pass",
         };
+        if let Some(control) = &self.control {
+            write!(f, "control {control}: ")?;
+        }
         write!(f, "{}: {} steps, {why}", self.kind, self.steps)?;
         match self.kept_step {
             Some(step) => write!(f, "; weights of step {step} kept"),

@@ -8,6 +8,7 @@ use textgan_random::Key;
 use crate::Result;
 use crate::algorithms::BuiltIn;
 use crate::config::{Phase, TrainConfig};
+use crate::controls::{self, ControlPhase};
 use crate::data::TrainData;
 use crate::objective::{Objective, Plan, PlannedPhase};
 use crate::run::Run;
@@ -42,6 +43,7 @@ impl<'a, O: Objective> Recipe<'a, O> {
         let planned = |phase: &'a Phase<O>| PlannedPhase {
             settings: &phase.settings,
             objective: &phase.objective,
+            control: None,
         };
         Plan {
             train: self.train,
@@ -70,8 +72,11 @@ pub fn train<O: Objective + Serialize>(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Summary> {
-    let plan = recipe.plan();
-    let phases = recipe.phases.iter().map(|phase| serde_json::json!(phase)).collect();
+    let mut plan = recipe.plan();
+    let controls = controls::of(&plan);
+    plan.phases.extend(controls.iter().map(ControlPhase::planned));
+    let phases = recipe.phases.iter().map(|phase| serde_json::json!(phase));
+    let phases = phases.chain(controls.iter().map(ControlPhase::json)).collect();
     let mut run = Run::begin(&plan, phases, data, key, out, progress)?;
     while let Some(mut phase) = run.enter_phase()? {
         let ended = loop {

@@ -25,7 +25,7 @@ pub const SECOND_RUN: Row = Row {
 pub const QUICKSTART: Row = Row {
     name: "bar/quickstart",
     unit: "s",
-    bar: Some(120.0),
+    bar: Some(240.0),
     what: "`pipeline` from nothing",
     slow: true,
     measure: || {

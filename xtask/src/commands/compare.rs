@@ -8,7 +8,9 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::path::PathBuf;
 use textgan_evaluate::Sweep;
-use textgan_evaluate::verdict::{Matched, Outcome, Pairing, Place, Sampled, Verdict, compare};
+use textgan_evaluate::verdict::{
+    Duel, Judgement, Matched, Outcome, Pairing, Place, Sampled, Verdict, compare, judge,
+};
 
 use self::finished::Finished;
 use crate::args::Compare;
@@ -108,7 +110,52 @@ impl Experiment {
             _ => "their own maximum-likelihood checkpoints",
         }
         .to_owned();
-        Ok(Comparison::new(self, baseline, [&model, &checkpoints], verdict))
+        let mut comparison = Comparison::new(self, baseline, [&model, &checkpoints], verdict);
+        comparison.judgement = self.judgement()?;
+        Ok(comparison)
+    }
+
+    /// Whether the game made the generator better than all that a claim must beat, over the seeds.
+    fn judgement(&self) -> Result<Option<Judgement>> {
+        let Some(first) = self.runs.first() else { return Ok(None) };
+        if let [run] = &self.runs[..] {
+            return Ok(run.evaluation.judgement.clone());
+        }
+        let duel = |name: &str, model, rival| Duel {
+            name: name.to_owned(),
+            model,
+            rival,
+            pairing: Pairing::Paired,
+        };
+        let models = self.runs.iter().map(Finished::model).collect::<Result<Vec<_>>>()?;
+        let baselines = self.runs.iter().map(Finished::checkpoint).collect::<Result<Vec<_>>>()?;
+        let mut duels = vec![duel("temperature", models.clone(), baselines)];
+        for control in &first.evaluation.controls {
+            let of = |run: &'_ Finished| {
+                let mut controls = run.evaluation.controls.iter();
+                controls.position(|other| other.name == control.name)
+            };
+            let Some(places) = self.runs.iter().map(of).collect::<Option<Vec<_>>>() else {
+                continue;
+            };
+            let found =
+                || self.runs.iter().zip(&places).map(|(run, &at)| &run.evaluation.controls[at]);
+            let alike = found()
+                .zip(&models)
+                .map(|(control, model)| control.model.as_ref().unwrap_or(model));
+            duels.push(duel(
+                &control.name,
+                alike.collect(),
+                found().map(|control| &control.sweep).collect(),
+            ));
+        }
+        let known = self.runs.iter().map(|run| run.evaluation.judgement.as_ref()?.converged);
+        let converged =
+            known.collect::<Option<Vec<bool>>>().map(|all| all.into_iter().all(|is| is));
+        if first.evaluation.judgement.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(judge(&duels, &first.pairs, converged)?))
     }
 
     fn against(&self, baseline: &Self) -> Result<Comparison> {
@@ -139,6 +186,9 @@ pub(super) struct Comparison {
     repeated: [String; 2],
     #[serde(flatten)]
     verdict: Verdict,
+    /// Of runs beside their own baselines: whether the game made the generator better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Judgement>,
 }
 
 impl Comparison {
@@ -154,6 +204,7 @@ impl Comparison {
             baseline,
             repeated: sides.map(repeated),
             verdict,
+            judgement: None,
         }
     }
 
@@ -177,6 +228,9 @@ impl Comparison {
             );
         }
         println!("{}", self.sentence);
+        if let Some(judgement) = &self.judgement {
+            println!("{}", judgement.sentence);
+        }
     }
 }
 

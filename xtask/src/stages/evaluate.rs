@@ -1,6 +1,6 @@
 //! How good the trained generator is, beside its own maximum-likelihood checkpoint.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use textgan_artifact::{Fingerprint, Progress, RunDir};
 use textgan_corpus::Source;
@@ -34,7 +34,7 @@ impl Stage for Evaluate<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(EVALUATE, 4)
+        Fingerprint::new(EVALUATE, 5)
             .field("seed", &self.config.seed)
             .field("truth", &source(self.config))
             .field("evaluate", &self.config.evaluate)
@@ -47,6 +47,8 @@ impl Stage for Evaluate<'_> {
         let inputs = Inputs {
             model: &model(&train),
             baseline: baseline.as_deref(),
+            controls: &controls(&train)?,
+            converged: converged(&train)?,
             tokens: &run.stage_dir(TOKENIZE)?,
             truth: known.as_ref().map(Known::truth),
         };
@@ -54,4 +56,36 @@ impl Stage for Evaluate<'_> {
         textgan_evaluate::evaluate(&inputs, &self.config.evaluate, &key, out, progress)?;
         Ok(())
     }
+}
+
+/// The generators that other means made of the baseline, by name.
+fn controls(train: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let folder = train.join("controls");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let read = || format!("cannot read {}", folder.display());
+    let mut controls = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(read)? {
+        let path = entry.with_context(read)?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+            controls.push((name.to_owned(), path.clone()));
+        }
+    }
+    controls.sort();
+    Ok(controls)
+}
+
+/// Whether the last phase of the generator by itself before the first game had converged, if that was
+/// measured.
+fn converged(train: &Path) -> Result<Option<bool>> {
+    let path = train.join("summary.json");
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let summary: textgan_train::Summary =
+        serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
+    Ok(summary
+        .phases
+        .iter()
+        .filter(|phase| phase.control.is_none())
+        .find_map(|phase| phase.converged))
 }

@@ -30,13 +30,15 @@
 //! # Ok::<(), textgan_evaluate::Error>(())
 //! ```
 
+mod judge;
 mod sampled;
 mod sentence;
 
+pub use judge::{Duel, Finding, Judgement, Pair, Rival, judge};
 pub use sampled::Sampled;
 
 use sampled::{BLEU, SELF_BLEU, common, mean, mean_slope, middle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use textgan_metrics::{Interval, difference_at, interval_at};
 
 use crate::{Error, Result};
@@ -61,7 +63,7 @@ pub enum Pairing {
 }
 
 /// What is said of a place, or of the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The model is better.

@@ -1,7 +1,7 @@
 //! The curves of one sampled model, and how they are read between their temperatures.
 
-use super::{MEASURES, Matched};
-use crate::evaluation::{Sweep, Swept};
+use super::{Matched, Pair};
+use crate::evaluation::{Better, Sweep, Swept};
 use crate::{Error, Result};
 
 /// BLEU-4 and Self-BLEU-4 of one batch at one temperature.
@@ -36,27 +36,61 @@ impl Sampled {
         Ok(Self { batch_size, curves })
     }
 
-    /// From the sweep of an evaluation.
+    /// BLEU-4 against Self-BLEU-4, from the sweep of an evaluation.
     ///
     /// # Errors
-    /// A sweep without [`MEASURES`] or without batches, or where they are not defined.
+    /// As [`of_pair`](Self::of_pair).
     pub fn of(sweep: &Sweep) -> Result<Self> {
-        let measure =
-            |name| sweep.get(name).ok_or(Error::Curves("the sweep lacks BLEU-4 or Self-BLEU-4"));
-        let [bleu, self_bleu] = MEASURES.map(measure);
-        let (bleu, self_bleu): (&Swept, &Swept) = (bleu?, self_bleu?);
+        Self::of_pair(sweep, &Pair::default())
+    }
+
+    /// A pair of measures from the sweep of an evaluation, turned so that more quality is better and
+    /// less sameness is.
+    ///
+    /// # Errors
+    /// A sweep that lacks a measure, has it without batches, or where it is not defined.
+    pub fn of_pair(sweep: &Sweep, pair: &Pair) -> Result<Self> {
+        let measure = |name: &str| {
+            sweep.get(name).ok_or_else(|| {
+                let known: Vec<&str> = sweep.measures.iter().map(|swept| &*swept.name).collect();
+                Error::Config {
+                    key: "verdict",
+                    message: format!("the curves have no {name}, but: {}", known.join(", ")),
+                }
+            })
+        };
+        let (quality, diversity) = (measure(&pair.quality)?, measure(&pair.diversity)?);
+        let signs =
+            [Self::quality_sign(Some(sweep), pair), Self::diversity_sign(Some(sweep), pair)];
         let mut order: Vec<usize> = (0..sweep.temperatures.len()).collect();
         order.sort_by(|&a, &b| sweep.temperatures[a].total_cmp(&sweep.temperatures[b]));
-        let batches = bleu.batches.first().map_or(0, Vec::len);
+        let batches = quality.batches.first().map_or(0, Vec::len);
         let at = |swept: &Swept, temperature: usize, batch: usize| {
             let values = swept.batches.get(temperature);
             values.and_then(|values| values.get(batch)).copied().unwrap_or(f64::NAN)
         };
         let curve = |batch| {
-            let point = |&t: &usize| [at(bleu, t, batch), at(self_bleu, t, batch)];
+            let point =
+                |&t: &usize| [signs[0] * at(quality, t, batch), signs[1] * at(diversity, t, batch)];
             order.iter().map(point).collect()
         };
-        Self::new(bleu.batch_size, (0..batches).map(curve).collect())
+        Self::new(quality.batch_size, (0..batches).map(curve).collect())
+    }
+
+    /// 1 where more of the quality measure is better, else -1.
+    pub(super) fn quality_sign(sweep: Option<&Sweep>, pair: &Pair) -> f64 {
+        match sweep.and_then(|sweep| sweep.get(&pair.quality)).map(|swept| swept.better) {
+            Some(Better::Lower) => -1.0,
+            _ => 1.0,
+        }
+    }
+
+    /// 1 where more of the diversity measure is more sameness, as of Self-BLEU, else -1.
+    pub(super) fn diversity_sign(sweep: Option<&Sweep>, pair: &Pair) -> f64 {
+        match sweep.and_then(|sweep| sweep.get(&pair.diversity)).map(|swept| swept.better) {
+            Some(Better::Higher) => -1.0,
+            _ => 1.0,
+        }
     }
 
     /// How many disjoint batches there are.

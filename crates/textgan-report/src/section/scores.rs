@@ -3,7 +3,10 @@
 use super::{Section, table};
 use crate::chart::{Dot, interval, scatter};
 use crate::html::{Text, changes, title, value};
-use crate::record::{Better, Change, Evaluation, Measure, Point, PublishedCurve, Scores, Sweep};
+use crate::record::{
+    Advantage, Better, Change, Evaluation, Finding, Judgement, Measure, Point, PublishedCurve,
+    Rival, Scores, Sweep, Verdict,
+};
 
 /// Measures shown large, if they are there.
 const HEADLINES: [&str; 9] = [
@@ -22,7 +25,8 @@ const MOST_HEADLINES: usize = 6;
 pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
     let body = evaluation
         .map(|evaluation| {
-            verdict(evaluation)
+            evaluation.judgement.as_ref().map_or(String::new(), game)
+                + &verdict(evaluation)
                 + &headlines(evaluation)
                 + &measures(evaluation)
                 + &temperatures(evaluation)
@@ -46,6 +50,39 @@ pub(super) fn judge(change: &Change) -> &'static str {
 /// The word as it is shown.
 pub(super) fn said(word: &'static str) -> &'static str {
     if word == "open" { "not separated" } else { word }
+}
+
+/// The verdict on the game, and what it is made of.
+fn game(judgement: &Judgement) -> String {
+    let class = match judgement.outcome {
+        Verdict::Better => "better",
+        Verdict::Worse => "worse",
+        Verdict::Open => "open",
+    };
+    let mut out =
+        format!("<p class=\"lead\"><b class=\"{class}\">{}</b></p>", Text(&judgement.sentence));
+    for Finding { pair, rivals } in &judgement.findings {
+        out += &format!(
+            "<h3>{} at equal {}</h3><p class=\"small muted\">Averaged over the range that both curves \
+             reach. Ways of decoding are open to the model too, and compared alike.</p>",
+            Text(&title(&pair.quality)),
+            Text(&title(&pair.diversity).to_lowercase())
+        );
+        let row = |rival: &Rival| {
+            let Rival { name, range: [from, to], model, rival, advantage } = rival;
+            let Advantage { mean, low, high } = advantage;
+            vec![
+                Text(&title(name)).to_string(),
+                format!("{from:.3} to {to:.3}"),
+                value(*model),
+                value(*rival),
+                format!("{mean:+.4} [{low:+.4}, {high:+.4}]"),
+            ]
+        };
+        let rows: Vec<Vec<String>> = rivals.iter().map(row).collect();
+        out += &table(&["Rival", "Range", "Model", "Rival's", "Advantage, 95 %"], 1, &rows);
+    }
+    out
 }
 
 fn verdict(evaluation: &Evaluation) -> String {

@@ -14,7 +14,7 @@ use crate::data::Rows;
 use crate::generated::Generated;
 use crate::losses::{gumbel, reinforce};
 use crate::networks::Networks;
-use crate::objective::{Declared, Objective, Plan, Role};
+use crate::objective::{Declared, Objective, Pace, Plan, Role};
 use crate::step::Step;
 
 /// What the moving average of returns is called in memory.
@@ -67,6 +67,10 @@ impl Objective for Adversarial {
             None => 0,
         };
         Ok(policy.saturating_add(encoder_parameters(self.latent.as_ref(), plan, sizes)?))
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { learning_rate: self.learning_rate, updates: self.generator_steps })
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {

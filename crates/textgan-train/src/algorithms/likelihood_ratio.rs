@@ -17,7 +17,7 @@ use crate::losses::gumbel::sample_nll;
 use crate::losses::returns;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Objective, Plan, Role};
+use crate::objective::{Objective, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
 
@@ -97,6 +97,10 @@ impl Objective for LikelihoodRatio {
         })?;
         optimizer_problem(&self.optimizer)?;
         optimizer_problem(&self.discriminator_optimizer)
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { learning_rate: self.learning_rate, updates: 1 })
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {

@@ -28,6 +28,10 @@ impl Objective for MaximumLikelihood {
         latent_problem(self.latent.as_ref(), plan)
     }
 
+    fn at_rate(&self, learning_rate: f64) -> Option<Box<dyn Objective>> {
+        Some(Box::new(Self { learning_rate, ..self.clone() }))
+    }
+
     fn declares(&self) -> Vec<Declared> {
         self.latent.iter().map(declared_encoder).collect()
     }

@@ -2,24 +2,23 @@
 
 mod adversarial;
 mod discriminator;
+mod distillation;
 mod language_model;
 mod likelihood_ratio;
 mod maximum_likelihood;
 
+pub use distillation::Distillation;
+pub(crate) use distillation::writes;
 pub use language_model::LanguageModel;
 pub use likelihood_ratio::LikelihoodRatio;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::Sizes;
 
-use crate::Result;
-use crate::algorithm::Algorithm;
 use crate::config::{
     Adversarial, DiscriminatorOnly, MaximumLikelihood, OptimizerConfig, Problem, require,
 };
-use crate::networks::Networks;
-use crate::objective::{Declared, Objective, Plan, Role};
+use crate::objective::{Objective, OneOf, Plan};
 
 /// The objectives of this crate, by the `kind` of a `[[phase]]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,44 +34,20 @@ pub enum BuiltIn {
     LanguageModel(LanguageModel),
     /// The generator plays against the likelihood ratio of that model and itself.
     LikelihoodRatio(LikelihoodRatio),
+    /// The generator learns to predict what that model writes.
+    Distillation(Distillation),
 }
 
-impl BuiltIn {
-    fn objective(&self) -> &dyn Objective {
+impl OneOf for BuiltIn {
+    fn chosen(&self) -> &dyn Objective {
         match self {
             Self::MaximumLikelihood(objective) => objective,
             Self::Discriminator(objective) => objective,
             Self::Adversarial(objective) => objective,
             Self::LanguageModel(objective) => objective,
             Self::LikelihoodRatio(objective) => objective,
+            Self::Distillation(objective) => objective,
         }
-    }
-}
-
-/// Each passes on to the one it holds.
-impl Objective for BuiltIn {
-    fn kind(&self) -> &'static str {
-        self.objective().kind()
-    }
-
-    fn role(&self) -> Role {
-        self.objective().role()
-    }
-
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        self.objective().check(plan)
-    }
-
-    fn declares(&self) -> Vec<Declared> {
-        self.objective().declares()
-    }
-
-    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
-        self.objective().declared_parameters(plan, sizes)
-    }
-
-    fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
-        self.objective().begin(networks)
     }
 }
 
@@ -97,6 +72,12 @@ impl From<Adversarial> for BuiltIn {
 impl From<LanguageModel> for BuiltIn {
     fn from(objective: LanguageModel) -> Self {
         Self::LanguageModel(objective)
+    }
+}
+
+impl From<Distillation> for BuiltIn {
+    fn from(objective: Distillation) -> Self {
+        Self::Distillation(objective)
     }
 }
 

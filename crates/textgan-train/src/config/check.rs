@@ -68,6 +68,22 @@ impl PhaseSettings {
             (None, Some(steps)) => at_least_one("steps", steps)?,
             _ => return Err("give either steps or epochs".to_owned()),
         }
+        if let Some(converge) = &self.converge {
+            require(role == Role::Generator, || {
+                "converge is for phases in which the generator learns by itself".to_owned()
+            })?;
+            require(self.evaluation.patience == 0, || {
+                "converge and evaluation.patience both say when the phase ends: give one".to_owned()
+            })?;
+            positive("converge.improvement", converge.improvement)?;
+            at_least_one("converge.rounds", converge.rounds.into())?;
+            require(converge.rounds <= 16, || {
+                format!(
+                    "converge.rounds = {}: each doubles the phase; give at most 16",
+                    converge.rounds
+                )
+            })?;
+        }
         require(role != Role::Game || self.evaluation.samples >= 2, || {
             "evaluation.samples must be at least 2".to_owned()
         })

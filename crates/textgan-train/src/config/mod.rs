@@ -14,7 +14,7 @@ pub use alarms::{AlarmAction, Alarms, BlindAlarm, CollapseAlarm, WonAlarm};
 pub(crate) use check::{Problem, at_least_one, positive, require};
 pub use gate::{Damage, GateConfig};
 pub use objectives::{DiscriminatorOnly, LatentConfig, MaximumLikelihood};
-pub use phase::{EvaluationConfig, Keep, Phase, PhaseSettings};
+pub use phase::{ConvergeConfig, EvaluationConfig, Keep, Phase, PhaseSettings};
 
 use std::path::PathBuf;
 
@@ -52,6 +52,11 @@ pub struct TrainConfig {
     pub validation_noise: usize,
     /// Validation sentences read for the validation loss; the first ones of the split.
     pub validation_sentences: usize,
+    /// What is trained besides from the baseline's weights, to show what the game must beat.
+    pub controls: Vec<Control>,
+    /// How many times the game's updates the control `long-likelihood` makes: about as many as would
+    /// have taken the game's time.
+    pub long_likelihood: u64,
     /// Model folder of another run whose generator weights this run begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
@@ -74,10 +79,25 @@ impl Default for TrainConfig {
             samples_shown: 3,
             validation_noise: 8,
             validation_sentences: 1000,
+            controls: Vec::new(),
+            long_likelihood: 4,
             init_from: None,
             init_discriminator_from: None,
         }
     }
+}
+
+/// A control: a generator trained from the baseline by something other than the game.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Control {
+    /// As many more likelihood updates as the game makes of its generator, at the game's rate.
+    Likelihood,
+    /// `long_likelihood` times as many.
+    LongLikelihood,
+    /// As many likelihood updates on texts that the discriminator's language model writes: off-policy
+    /// distillation.
+    Distillation,
 }
 
 /// Adam with decoupled weight decay and a bound on the gradient's norm; the learning rate is

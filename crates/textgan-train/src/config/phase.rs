@@ -32,6 +32,9 @@ pub struct PhaseSettings {
     /// Length of the phase in passes of its first learner over its rows; give this or `steps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
+    /// Goes on until the score has converged: the phase is repeated from where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub converge: Option<ConvergeConfig>,
     /// How all learning rates of the phase move.
     pub schedule: ScheduleConfig,
     /// What is measured while it lasts, how often, and when that ends it.
@@ -49,8 +52,35 @@ pub struct PhaseSettings {
 }
 
 /// The keys of [`PhaseSettings`] in a `[[phase]]` table; all others are the objective's.
-const SETTINGS: [&str; 8] =
-    ["steps", "epochs", "schedule", "evaluation", "alarms", "gate", "keep", "cross_fit"];
+const SETTINGS: [&str; 9] = [
+    "steps",
+    "epochs",
+    "converge",
+    "schedule",
+    "evaluation",
+    "alarms",
+    "gate",
+    "keep",
+    "cross_fit",
+];
+
+/// Until when a phase is repeated: until as many more updates as it has made would not have improved its
+/// validation loss. Each round has the schedule anew, and is as long as all before it together: the
+/// second as long as `steps`, the third twice that, and so on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConvergeConfig {
+    /// By what share of itself a round must lower the loss for another to follow.
+    pub improvement: f64,
+    /// Rounds after the first, at most.
+    pub rounds: u32,
+}
+
+impl Default for ConvergeConfig {
+    fn default() -> Self {
+        Self { improvement: 0.003, rounds: 1 }
+    }
+}
 
 /// When a phase is evaluated, on what, and when it has converged: its score no longer improves.
 ///
@@ -153,6 +183,7 @@ mod tests {
         let full = PhaseSettings {
             steps: Some(1),
             epochs: Some(1),
+            converge: Some(ConvergeConfig::default()),
             gate: Some(GateConfig::default()),
             ..PhaseSettings::default()
         };

@@ -21,7 +21,11 @@ impl<'a> Run<'a> {
         let step = self.state.phase_step;
         let every = phase.planned.settings.evaluation.every;
         let begins = step == 0 && phase.planned.objective.role() == Role::Game;
-        begins || self.is_at_limit(phase) || (step > 0 && every > 0 && step.is_multiple_of(every))
+        let ends_round = phase.course.ends_round(step);
+        begins
+            || ends_round
+            || self.is_at_limit(phase)
+            || (step > 0 && every > 0 && step.is_multiple_of(every))
     }
 
     /// Evaluates, keeps the best weights, looks at the alarms; says whether the phase is over.
@@ -77,6 +81,24 @@ impl<'a> Run<'a> {
             && self.state.convergence.observe(step, score, settings.min_improvement)
         {
             self.keep_best(phase)?;
+        }
+        if let (Some(converge), true) = (&planned.settings.converge, phase.course.ends_round(step))
+        {
+            // Scores are losses with their sign turned.
+            let now = self.state.convergence.best.map_or(0.0, |(score, _)| -score);
+            if let Some(before) = self.state.round_loss.replace(now) {
+                let improvement = (before - now) / before.abs().max(1e-12);
+                let converged = improvement < converge.improvement;
+                self.state.converged = Some(converged);
+                progress.message(&format!(
+                    "as many more updates improved the loss by {:.2} %: {}converged",
+                    100.0 * improvement,
+                    if converged { "" } else { "not " }
+                ));
+                if converged {
+                    return Ok(Some(End::Converged));
+                }
+            }
         }
         if let Some(distinct) = found.distinct {
             let accuracy = self.state.accuracy;

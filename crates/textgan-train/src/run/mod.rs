@@ -57,8 +57,10 @@ pub(crate) struct Current<'a> {
 pub(crate) struct Course {
     /// The `kind` of the phase.
     pub kind: &'static str,
-    /// Its length in steps.
+    /// Its length in steps, all rounds together.
     pub steps: u64,
+    /// The length of its first round, which is all where it has no other.
+    pub round: u64,
     /// How the learning rates move.
     pub schedule: ScheduleConfig,
     /// The learners.
@@ -217,6 +219,34 @@ impl<'a> Run<'a> {
 }
 
 impl Course {
+    /// The fraction of the full learning rates at a step: each round has the schedule anew.
+    pub fn fraction(&self, step: u64) -> f64 {
+        let (first, length) = self.round_of(step);
+        self.schedule.fraction(step - first, length)
+    }
+
+    /// The first step of the round that `step` is in, and the round's length: rounds end at `round`,
+    /// and at twice, four times, .. as much.
+    fn round_of(&self, step: u64) -> (u64, u64) {
+        let mut end = self.round;
+        if step < end || end == 0 {
+            return (0, self.round);
+        }
+        while step >= end * 2 && end * 2 < self.steps {
+            end *= 2;
+        }
+        (end, end)
+    }
+
+    /// Whether a round after the first, or the first, is over after `steps`.
+    pub fn ends_round(&self, steps: u64) -> bool {
+        let mut end = self.round;
+        while end < steps {
+            end *= 2;
+        }
+        steps > 0 && steps == end
+    }
+
     /// Calls `f` while the networks have their averaged weights, those of them that have such.
     pub fn with_averages<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
         self.swap_averages()?;

@@ -29,6 +29,11 @@ impl<'a> Run<'a> {
             if self.is_first_game() {
                 self.save_generator("baseline")?;
             }
+            if planned.control.is_some()
+                && let Some(name) = self.state.baseline.clone()
+            {
+                self.load_networks(&name)?;
+            }
             self.log("begin", None, &BTreeMap::new())?;
         } else {
             self.load_companions(&mut phase.course, &self.latest)?;
@@ -62,9 +67,12 @@ impl<'a> Run<'a> {
         }
         let per_epoch = sides.first().map_or(1, |side| side.batches.per_epoch());
         let steps = settings.steps.or(settings.epochs.map(|epochs| epochs * per_epoch));
+        let round = steps.unwrap_or(0);
+        let doublings = settings.converge.as_ref().map_or(0, |converge| converge.rounds);
         Ok(Course {
             kind: planned.objective.kind(),
-            steps: steps.unwrap_or(0),
+            steps: round << doublings,
+            round,
             schedule: settings.schedule.clone(),
             sides,
         })
@@ -88,13 +96,24 @@ impl<'a> Run<'a> {
                 None
             }
         };
+        let is_last = |run: &Self| {
+            let next = run.plan.phases.get(run.state.phase + 1);
+            next.is_none_or(|next| next.control.is_some())
+        };
+        match phase.planned.control {
+            Some(name) => self.save_generator(&format!("controls/{name}"))?,
+            None if is_last(self) => self.publish()?,
+            None => {}
+        }
         let summary = PhaseSummary {
+            control: phase.planned.control.map(str::to_owned),
             kind: phase.course.kind.to_owned(),
             steps: self.state.phase_step,
             ended,
             updates: self.state.updates.clone(),
             kept_step,
             best_score: best.map(|(score, _)| score),
+            converged: self.state.converged,
             evaluation: std::mem::take(&mut self.state.evaluation),
         };
         self.log("end", Some(ended.name()), &BTreeMap::new())?;
@@ -112,22 +131,29 @@ impl<'a> Run<'a> {
             Some(_) => format!("step-{step:06}-phase-{}", phase + 1),
             None => format!("step-{step:06}-end"),
         };
+        if self.is_first_game() {
+            self.state.baseline = Some(name.clone());
+        }
         self.state.beginning = Some(name.clone());
         self.write_latest(name, None)
     }
 
-    /// Publishes the models and the summary.
-    pub fn finish(&mut self) -> Result<Summary> {
+    /// Publishes the models.
+    fn publish(&self) -> Result<()> {
         self.save_generator("model")?;
         for (name, writer) in self.networks.writers() {
             self.save_writer(name, writer)?;
         }
+        Ok(self.networks.publish_discriminator(&self.out.join("discriminator"))?)
+    }
+
+    /// Publishes the summary.
+    pub fn finish(&mut self) -> Result<Summary> {
         let data = self.networks.data();
-        let discriminator = self.out.join("discriminator");
         let summary = Summary {
             steps: self.state.step,
             generator_parameters: self.networks.generator().parameters().count() as u64,
-            discriminator_parameters: self.networks.publish_discriminator(&discriminator)?,
+            discriminator_parameters: self.networks.discriminator_parameters(),
             train_sentences: data.train.len() as u64,
             valid_sentences: data.valid.len() as u64,
             phases: self.state.done.clone(),

@@ -49,7 +49,7 @@ fn plan<'a>(
     objective: &'a dyn Objective,
     settings: &'a PhaseSettings,
 ) -> Plan<'a> {
-    let phases = vec![PlannedPhase { settings, objective }];
+    let phases = vec![PlannedPhase { settings, objective, control: None }];
     Plan { train, phases, noise, generator, discriminator: Some(discriminator) }
 }
 
@@ -189,4 +189,27 @@ fn cross_fitted_players_read_different_rows() -> Result<()> {
 fn a_phase_can_hold_any_objective() {
     let phase: Phase<&str> = Phase::of_steps(3, "an objective");
     assert_eq!(phase.settings.steps, Some(3));
+}
+
+/// Rounds double what was done, each with the schedule anew.
+#[test]
+fn rounds_double_and_begin_the_schedule_again() -> Result<()> {
+    let converge = Some(crate::ConvergeConfig { rounds: 2, ..Default::default() });
+    let schedule = crate::ScheduleConfig {
+        decay: crate::Decay::Linear,
+        final_fraction: 0.0,
+        ..Default::default()
+    };
+    let settings = PhaseSettings { converge, schedule, ..steps(10) };
+    let objective = crate::MaximumLikelihood::default();
+    in_phase(&objective, &settings, |_, phase| {
+        let course = &phase.course;
+        assert_eq!((course.steps, course.round), (40, 10));
+        let ends: Vec<u64> = (0..=40).filter(|&step| course.ends_round(step)).collect();
+        assert_eq!(ends, [10, 20, 40]);
+        for (step, expected) in [(0, 1.0), (9, 0.0), (10, 1.0), (19, 0.0), (20, 1.0), (39, 0.0)] {
+            assert!((course.fraction(step) - expected).abs() < 1e-9, "step {step}");
+        }
+        Ok(())
+    })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use textgan_artifact::{Manifest, RunDir};
+use textgan_evaluate::verdict::Pair;
 use textgan_evaluate::{Evaluation, Scores, Sweep};
 
 use crate::{config, overview, stages};
@@ -16,6 +17,8 @@ pub struct Finished {
     pub seed: u64,
     /// Its config without the seed: what training seeds of one experiment share.
     pub recipe: serde_json::Value,
+    /// The pairs of measures that decide, by its config.
+    pub pairs: Vec<Pair>,
     pub evaluation: Evaluation,
     /// The hashes of the tokenised corpus that the evaluation has read, by file.
     pub data: BTreeMap<String, String>,
@@ -49,7 +52,8 @@ impl Finished {
             .into_iter()
             .filter(|(file, _)| file.starts_with(&tokens) && is_data(file))
             .collect();
-        Ok(Self { name, seed, recipe: serde_json::to_value(&config)?, evaluation, data })
+        let (recipe, pairs) = (serde_json::to_value(&config)?, config.evaluate.verdict);
+        Ok(Self { name, seed, recipe, pairs, evaluation, data })
     }
 
     /// The curves of the trained model.

@@ -20,6 +20,9 @@ pub fn print(table: &Table, progress: &dyn Progress) {
         match &row.judgement {
             Judgement::Verdict(comparison) => {
                 progress.message(&comparison.sentence);
+                if let Some(judgement) = &comparison.judgement {
+                    progress.message(&format!("{}: {}", row.name, judgement.sentence));
+                }
             }
             Judgement::NoVerdict(why) => {
                 progress.message(&format!("{}: no verdict: {why}", row.name));
