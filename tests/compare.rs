@@ -30,12 +30,18 @@ fn runs_are_compared_with_their_checkpoints_with_each_other_and_over_seeds() {
     // One run, by its name under `runs`: the batches of the same streams are pairs.
     let said = program.succeeds(&["compare", "a"]).stdout;
     assert!(said.contains("4 disjoint batches of 8 samples"), "{said}");
-    let sentence = said.lines().last().unwrap();
+    let [.., sentence, verdict] = &said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
     // Two adversarial steps change next to nothing.
     assert!(
         sentence.starts_with("a and its own maximum-likelihood checkpoint are not separated"),
         "{said}"
     );
+    assert!(verdict.starts_with("The game made no difference that shows"), "{said}");
+    // It is the one that the evaluation has, and the report.
+    for file in ["evaluate/evaluation.json", "report/report.html"] {
+        let text = std::fs::read_to_string(program.path("runs/a").join(file)).unwrap();
+        assert!(text.contains(verdict), "{file} lacks: {verdict}");
+    }
 
     // Two seeds of one experiment are one comparison.
     let said = program.succeeds(&["compare", "runs/a", "runs/b", "--json"]).stdout;

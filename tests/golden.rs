@@ -57,8 +57,11 @@ const CNN: [&str; 1] = ["discriminator.filters=[[2, 6], [3, 6]]"];
 
 #[test]
 fn golden_quickstart() {
-    let sizes =
-        ["phase.1.network={ kind = \"lstm\", embedding = 8, hidden = 12 }", "phase.2.gate.auc=0.3", "phase.0.keep=last"];
+    let sizes = [
+        "phase.1.network={ kind = \"lstm\", embedding = 8, hidden = 12 }",
+        "phase.2.gate.auc=0.3",
+        "phase.0.keep=last",
+    ];
     check("quickstart", &[&[STEPS, CONFUSIONS[0], CONFUSIONS[1]], &GAME, &LSTM, &sizes]);
 }
 

@@ -125,7 +125,8 @@ fn the_table_has_means_over_seeds_and_the_verdict() {
     assert_eq!(curves["verdict"]["repeated"][0], "2 training seeds, at 8 samples a batch");
     assert!(plain["no_verdict"].as_str().unwrap().contains("set `evaluate.sweep`"), "{plain}");
     // For people: a line for each side, and the sentence.
-    let difference = said.stderr.lines().find(|line| line.contains("difference")).unwrap();
+    let difference =
+        said.stderr.lines().find(|line| line.trim_start().starts_with("difference")).unwrap();
     assert_eq!(difference.matches('[').count(), 2, "{}", said.stderr);
     assert!(said.stderr.contains("sweep=#1 and their own maximum-likelihood"), "{}", said.stderr);
 }

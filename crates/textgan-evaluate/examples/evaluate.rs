@@ -16,13 +16,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = tempfile::tempdir()?;
     let made;
     let inputs = match &arguments[..] {
-        [model, tokens, rest @ ..] => {
-            Inputs { model, baseline: rest.first().map(PathBuf::as_path), controls: &[], converged: None, tokens, truth: None }
-        }
+        [model, tokens, rest @ ..] => Inputs {
+            model,
+            baseline: rest.first().map(PathBuf::as_path),
+            controls: &[],
+            converged: None,
+            tokens,
+            truth: None,
+        },
         _ => {
             made = untrained(out.path())?;
             let truth = Some(Truth::Grammar(Grammar::embedded()));
-            Inputs { model: &made.0, baseline: None, controls: &[], converged: None, tokens: &made.1, truth }
+            Inputs {
+                model: &made.0,
+                baseline: None,
+                controls: &[],
+                converged: None,
+                tokens: &made.1,
+                truth,
+            }
         }
     };
     let config = EvaluateConfig {

@@ -99,7 +99,8 @@ impl Folders {
             Some(oracle) => Truth::Oracle(oracle),
             None => Truth::Grammar(Grammar::embedded()),
         });
-        let inputs = Inputs { model, baseline, controls: &[], converged: None, tokens: &tokens, truth };
+        let inputs =
+            Inputs { model, baseline, controls: &[], converged: None, tokens: &tokens, truth };
         evaluate(&inputs, config, &key(), self.root.path(), &Quiet)
     }
 }

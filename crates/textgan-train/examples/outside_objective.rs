@@ -148,6 +148,7 @@ impl Algorithm for Recovering {
             optimizer: OptimizerConfig::default(),
             learning_rate: self.config.learning_rate,
             reads: Rows::Generator,
+            sorted: true,
             weight_clip: None,
         };
         vec![
@@ -221,8 +222,9 @@ learning_rate = 1e-2
 
 [[phase]]
 kind = "noise-recovery"
-steps = 60
-evaluation = { every = 20 }
+steps = 300
+weight = 3.0
+evaluation = { every = 100 }
 "#;
 
 /// The phases of a config file.
@@ -261,7 +263,7 @@ pub fn run(out: &Path, progress: &dyn Progress) -> Result<Summary> {
     };
     let generator = LstmConfig { embedding: 8, hidden: 8, ..LstmConfig::default() };
     let recipe = Recipe {
-        train: &TrainConfig { batch_size: 16, checkpoint_every: 7, ..TrainConfig::default() },
+        train: &TrainConfig { batch_size: 16, checkpoint_every: 50, ..TrainConfig::default() },
         phases: &phases,
         noise: &NoiseConfig { dimension: 2, ..NoiseConfig::default() },
         generator: &GeneratorConfig::Lstm(generator),

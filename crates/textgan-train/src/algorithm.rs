@@ -92,7 +92,11 @@ pub struct Learner {
     pub learning_rate: f64,
     /// The rows of the training split that it reads.
     pub reads: Rows,
-    /// Keeps every weight within this distance of 0 after each update.
+    /// Whether its batches hold texts of like length, which saves padding. One that is compared with
+    /// samples should not: samples come as they come.
+    pub sorted: bool,
+    /// Keeps every weight of its layers within this distance of 0 after each update; embeddings and
+    /// biases are spared.
     pub weight_clip: Option<f64>,
 }
 

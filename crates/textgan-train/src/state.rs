@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub evaluation: BTreeMap<String, f64>,
     /// Names of the checkpoints that stay, oldest first.
     pub checkpoints: Vec<String>,
+    /// Names of the networks whose weights the checkpoint has.
+    pub networks: Vec<String>,
     /// Name of the checkpoint at this phase's beginning.
     pub beginning: Option<String>,
     /// Name of the checkpoint that the first game began with, where controls will begin too.
@@ -108,6 +110,7 @@ impl State {
             explained: BTreeSet::new(),
             evaluation: BTreeMap::new(),
             checkpoints: Vec::new(),
+            networks: Vec::new(),
             beginning: None,
             baseline: None,
             best: None,
@@ -125,6 +128,7 @@ impl State {
             step: self.step,
             checkpoints: std::mem::take(&mut self.checkpoints),
             best: self.best.take(),
+            networks: std::mem::take(&mut self.networks),
             baseline: self.baseline.take(),
             metrics: std::mem::take(&mut self.metrics),
             explained: std::mem::take(&mut self.explained),

@@ -145,10 +145,17 @@ impl<'a> Step<'_, 'a> {
 
 const GRADIENT_NORM: &str = "gradient_norm";
 const LEARNING_RATE: &str = "learning_rate";
+/// How every network calls its table of word embeddings.
+const EMBEDDING: &str = "embedding";
 
-/// Keeps every weight within `bound` of 0.
+/// Keeps every matrix of a layer within `bound` of 0. What a Lipschitz bound has no need of is spared:
+/// embeddings, which words are looked up in and no product is taken with, and biases.
 fn clip_weights(side: &crate::run::Side, bound: f64) -> Result<()> {
-    for (_, variable) in side.learner.parameters.iter() {
+    for (name, variable) in side.learner.parameters.iter() {
+        let is_embedding = name.split('.').any(|part| part == EMBEDDING);
+        if is_embedding || variable.rank() < 2 {
+            continue;
+        }
         variable.set(&variable.as_detached_tensor().clamp(-bound, bound)?)?;
     }
     Ok(())

@@ -19,7 +19,7 @@ fn an_outside_objective_trains_a_network_of_its_own() {
     let out = tempfile::tempdir().expect("a folder");
     let summary = outside_objective::run(out.path(), &Quiet).expect("training");
     assert_eq!(summary.phases[1].kind, "noise-recovery");
-    assert_eq!(summary.phases[1].updates["guesser"], 60);
+    assert_eq!(summary.phases[1].updates["guesser"], 300);
     assert!(summary.metrics.contains_key("guess"));
     let metrics = std::fs::read_to_string(out.path().join("metrics.jsonl")).expect("metrics");
     let guesses: Vec<f64> = metrics
@@ -28,8 +28,11 @@ fn an_outside_objective_trains_a_network_of_its_own() {
             serde_json::from_str::<serde_json::Value>(line).ok()?["values"]["guess"].as_f64()
         })
         .collect();
-    let (first, last) = (guesses[0], guesses[guesses.len() - 1]);
-    assert!(last < first, "{guesses:?}");
+    // Two dimensions of noise are one nat that cannot be guessed, until the generator writes so that
+    // they can.
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (first, last) = (mean(&guesses[..10]), mean(&guesses[guesses.len() - 10..]));
+    assert!(last < 0.93 * first, "{guesses:?}");
     let latest = std::fs::read_to_string(out.path().join("checkpoints/latest")).expect("a name");
     assert!(
         out.path().join("checkpoints").join(latest.trim()).join("guesser.safetensors").exists()

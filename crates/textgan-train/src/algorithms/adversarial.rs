@@ -113,6 +113,7 @@ impl Algorithm for Game {
             optimizer: config.discriminator_optimizer.clone(),
             learning_rate: config.discriminator_learning_rate,
             reads: Rows::Discriminator,
+            sorted: false,
             weight_clip: weight_clip(config.weight_clip),
         };
         let generator = Learner {
@@ -121,6 +122,7 @@ impl Algorithm for Game {
             optimizer: config.optimizer.clone(),
             learning_rate: config.learning_rate,
             reads: Rows::Generator,
+            sorted: true,
             weight_clip: None,
         };
         vec![generator, discriminator]

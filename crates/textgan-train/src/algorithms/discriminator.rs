@@ -51,6 +51,7 @@ impl Algorithm for Telling {
             optimizer: self.config.optimizer.clone(),
             learning_rate: self.config.learning_rate,
             reads: Rows::Discriminator,
+            sorted: false,
             weight_clip: weight_clip(self.config.weight_clip),
         }]
     }

@@ -88,6 +88,7 @@ impl Algorithm for Distilling {
             optimizer: self.config.optimizer.clone(),
             learning_rate: self.config.learning_rate,
             reads: Rows::Generator,
+            sorted: true,
             weight_clip: None,
         }]
     }

@@ -110,6 +110,7 @@ impl Algorithm for Fitting {
             optimizer: self.config.optimizer.clone(),
             learning_rate: self.config.learning_rate,
             reads: Rows::Discriminator,
+            sorted: true,
             weight_clip: None,
         }]
     }

@@ -132,6 +132,7 @@ impl Algorithm for Game {
             optimizer: config.optimizer.clone(),
             learning_rate: config.learning_rate,
             reads: Rows::Generator,
+            sorted: true,
             weight_clip: None,
         };
         let discriminator = Learner {
@@ -140,6 +141,7 @@ impl Algorithm for Game {
             optimizer: config.discriminator_optimizer.clone(),
             learning_rate: config.discriminator_learning_rate,
             reads: Rows::Discriminator,
+            sorted: false,
             weight_clip: None,
         };
         let learns = config.discriminator_learning_rate > 0.0;

@@ -60,6 +60,7 @@ impl Algorithm for Fitting {
             optimizer: self.config.optimizer.clone(),
             learning_rate: self.config.learning_rate,
             reads: Rows::Generator,
+            sorted: true,
             weight_clip: None,
         }]
     }

@@ -28,6 +28,13 @@ impl Plan<'_> {
                 "there is no [[phase]]; add one with kind = \"maximum-likelihood\"".to_owned();
             return Err(Error::Train { problem });
         }
+        let cross_fit = self.phases.iter().filter(|phase| phase.settings.cross_fit).count();
+        if cross_fit != 0 && cross_fit != self.phases.len() {
+            let problem = "cross_fit must be the same in all phases: a network that has read all of the text \
+                           in one phase is not kept from its other half in the next"
+                .to_owned();
+            return Err(Error::Train { problem });
+        }
         let mut declared: Vec<Declared> = Vec::new();
         for (number, phase) in (1..).zip(&self.phases) {
             let mut check = || -> Problem {
@@ -145,6 +152,7 @@ mod tests {
                 vec![likelihood(|_, _| ()), adversarial(|p| p.generator_steps = 0)],
                 "phase 2 (adversarial): generator_steps",
             ),
+            (vec![likelihood(|s, _| s.cross_fit = true), likelihood(|_, _| ())], "cross_fit"),
             (vec![adversarial(|p| p.divergence = Divergence::Wasserstein)], "weight_clip"),
             (
                 vec![adversarial(|p| {

@@ -124,7 +124,7 @@ impl Default for EvaluationConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
-    /// Those of its best evaluation (its beginning does not compete), where it has a score.
+    /// Those of its best evaluation, where it has a score; the beginning of a game is one of them.
     #[default]
     Best,
     /// Those of its last step.

@@ -135,10 +135,14 @@ pub(crate) fn guessed_noise(
 }
 
 /// Which rows of a batch have the encoder's noise, `[batch, 1]` of ones and zeros. With mean and
-/// log-variance times zero a row has the prior's. Batches are in random order, so the first rows do.
+/// log-variance times zero a row has the prior's. They are spread evenly over the batch, whose rows may be
+/// sorted by length.
 pub(crate) fn told(batch: usize, prior_share: f32) -> Result<Tensor> {
     let untold = (prior_share * batch as f32).round() as usize;
-    let told: Vec<f32> = (0..batch).map(|row| if row < untold { 0.0 } else { 1.0 }).collect();
+    // Row `r` is the next one where a line from 0 to `untold` passes another whole number.
+    let passed = |rows: usize| rows * untold / batch.max(1);
+    let is_told = |row| if passed(row + 1) > passed(row) { 0.0 } else { 1.0 };
+    let told: Vec<f32> = (0..batch).map(is_told).collect();
     Ok(Tensor::from_vec(told, (batch, 1), &Device::Cpu)?)
 }
 
@@ -172,14 +176,16 @@ mod tests {
         Ok(())
     }
 
-    /// The first rows of a batch have noise from the prior, whatever the encoder says of them.
+    /// Some rows have noise from the prior, whatever the encoder says of them: not the shortest, as the
+    /// first rows of a batch would be, but every so many.
     #[test]
     fn a_share_of_the_rows_has_the_noise_of_the_prior() -> Result<()> {
         let rows = |batch, share| -> Result<Vec<f32>> {
             Ok(told(batch, share)?.flatten_all()?.to_vec1()?)
         };
         assert_eq!(rows(4, 0.0)?, [1.0; 4]);
-        assert_eq!(rows(4, 0.5)?, [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(rows(4, 0.5)?, [1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(rows(6, 0.34)?, [1.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
         assert_eq!(rows(3, 1.0)?, [0.0; 3]);
         assert_eq!(rows(64, 0.05)?.iter().filter(|&&told| told == 0.0).count(), 3);
         Ok(())

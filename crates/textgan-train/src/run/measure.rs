@@ -77,7 +77,9 @@ impl<'a> Run<'a> {
         }
         let settings = &planned.settings.evaluation;
         let step = self.state.phase_step;
-        if let (Some(score), 1..) = (found.score, step)
+        // A game that makes nothing better hands on what it began with.
+        let counts = step > 0 || planned.objective.role() == Role::Game;
+        if let (Some(score), true) = (found.score, counts)
             && self.state.convergence.observe(step, score, settings.min_improvement)
         {
             self.keep_best(phase)?;

@@ -148,6 +148,8 @@ impl<'a> Run<'a> {
 
     fn write_latest(&mut self, name: String, course: Option<&Course>) -> Result<()> {
         self.state.written = self.record.sync()?;
+        let networks = self.networks.lasting();
+        self.state.networks = networks.iter().map(|(name, _)| (*name).to_owned()).collect();
         let contents = |folder: &Path| self.save_all(folder, course);
         self.checkpoints.write(&name, Some(&self.state), contents)?;
         self.checkpoints.set_latest(&name, &self.state)?;
@@ -187,11 +189,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Puts back what [`save_networks`](Self::save_networks) wrote to checkpoint `name`.
+    /// Puts back what [`save_networks`](Self::save_networks) wrote to checkpoint `name`. A network that
+    /// the run had not yet, before it was given more phases, begins with the weights of its name.
     fn load_networks(&mut self, name: &str) -> Result<()> {
         let folder = self.checkpoints.path(name);
         for (name, parameters) in self.networks.lasting() {
-            parameters.load(&folder.join(format!("{name}.safetensors")))?;
+            let path = folder.join(format!("{name}.safetensors"));
+            if self.state.networks.iter().any(|known| known == name) || path.exists() {
+                parameters.load(&path)?;
+            }
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ impl<'a> Run<'a> {
                 rows,
                 lengths,
                 config.batch_size,
-                config.length_window,
+                if learner.sorted { config.length_window } else { 1 },
                 self.phase_key().child("batches").child(learner.name),
             );
             let adam = learner.optimizer.adam(learner.learning_rate);

@@ -101,6 +101,7 @@ impl Algorithm for Meddler {
             optimizer: Default::default(),
             learning_rate: 1e-2,
             reads: Rows::Generator,
+            sorted: true,
             weight_clip: None,
         }]
     }

@@ -196,7 +196,10 @@ fn every_knob_of_adversarial_training_runs() {
             for (name, variable) in clipped.parameters().iter() {
                 let weights =
                     variable.flatten_all().and_then(|w| w.to_vec1::<f32>()).expect("weights");
-                assert!(weights.iter().all(|w| w.abs() <= 0.1), "{name} is not clipped");
+                // Embeddings and biases are spared, and some are larger.
+                if variable.rank() >= 2 && !name.contains("embedding") {
+                    assert!(weights.iter().all(|w| w.abs() <= 0.1), "{name} is not clipped");
+                }
             }
         }
     }
@@ -239,12 +242,17 @@ fn a_latent_objective_makes_noise_matter() {
 #[test]
 fn alarms_ring_and_act() {
     let run = |alarms: &str| {
+        let quiet = match alarms.contains("blind") {
+            true => "",
+            false => "alarms.discriminator_blind = { auc_below = 0.0 }",
+        };
         let setting = Setting::new(phases(&format!(
             r#"
             [[phase]]
             kind = "adversarial"
             steps = 40
             evaluation = {{ every = 5, samples = 20 }}
+            {quiet}
             {alarms}
             "#
         )));
@@ -268,6 +276,11 @@ fn alarms_ring_and_act() {
     assert_eq!((phase.steps, phase.ended, rung.len()), (0, End::Alarm, 1));
     let (phase, rung) = collapse("roll-back");
     assert_eq!((phase.steps, phase.ended, rung.len()), (10, End::Alarm, 3));
+
+    // No discriminator tells damage better than always.
+    let (_, rung) = run("alarms.discriminator_blind.auc_below = 1.1");
+    assert_eq!(rung.len(), 9, "{rung:?}");
+    assert!(rung.iter().all(|note| note.contains("discriminator-blind")), "{rung:?}");
 
     // Any accuracy is too much; the beginning has none.
     let (phase, rung) = run(
