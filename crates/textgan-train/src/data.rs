@@ -7,6 +7,12 @@ use textgan_models::{ModelCard, Sequences};
 
 use crate::{Error, Result};
 
+/// The id of a word, if the vocabulary has it.
+pub type WordId<'a> = &'a (dyn Fn(&str) -> Option<u32> + Sync);
+
+/// Whether content tokens are a text that could be real.
+pub type WellFormed<'a> = &'a (dyn Fn(&[u32]) -> bool + Sync);
+
 /// Tokenized text with its vocabulary.
 ///
 /// Rows hold content tokens only; the models add the beginning and the end.
@@ -29,10 +35,10 @@ pub struct TrainData<'a> {
     /// The tokenizer's file, to be kept in model folders.
     pub tokenizer: Option<&'a Path>,
     /// The id of a word, where texts are of words.
-    pub id: Option<&'a (dyn Fn(&str) -> Option<u32> + Sync)>,
+    pub id: Option<WordId<'a>>,
     /// Whether content tokens are a text that could be real, where that is known exactly: of a grammar
     /// or of a notation. How well a discriminator tells is measured with it.
-    pub well_formed: Option<&'a (dyn Fn(&[u32]) -> bool + Sync)>,
+    pub well_formed: Option<WellFormed<'a>>,
     /// What model folders say of the model; labels and facts of training are added.
     pub card: &'a ModelCard,
 }

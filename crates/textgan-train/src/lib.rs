@@ -108,7 +108,7 @@ pub use config::{
     LatentConfig, MaximumLikelihood, MonteCarlo, OptimizerConfig, Phase, PhaseSettings, Reward,
     RewardScore, ScheduleConfig, Temperature, TrainConfig, WonAlarm,
 };
-pub use data::{Rows, TrainData};
+pub use data::{Rows, TrainData, WellFormed, WordId};
 pub use error::{Error, Result};
 pub use generated::{Generated, Texts};
 pub use losses::Divergence;

@@ -7,7 +7,7 @@ use textgan_artifact::table::{TokenRow, read_split};
 use textgan_artifact::{Fingerprint, Progress, RunDir};
 use textgan_models::ModelCard;
 use textgan_tokenizer::Tokenizer;
-use textgan_train::TrainData;
+use textgan_train::{TrainData, WellFormed};
 
 use super::truth::{Known, source};
 use super::{TOKENIZE, TRAIN, key};
@@ -70,7 +70,7 @@ impl Stage for Train<'_> {
             max_length: self.config.tokenizer.max_length,
             decode: &decode,
             id: Some(&|word| tokenizer.id(word)),
-            well_formed: well_formed.as_ref().map(|is| is as &(dyn Fn(&[u32]) -> bool + Sync)),
+            well_formed: well_formed.as_ref().map(|is| is as WellFormed<'_>),
             tokenizer: Some(&path),
             words: words.as_deref(),
             card: &card,

@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
         for (name, writer) in self.networks.writers() {
             self.save_writer(name, writer)?;
         }
-        Ok(self.networks.publish_discriminator(&self.out.join("discriminator"))?)
+        self.networks.publish_discriminator(&self.out.join("discriminator"))
     }
 
     /// Publishes the summary.
