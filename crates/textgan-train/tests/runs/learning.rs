@@ -289,3 +289,75 @@ fn alarms_ring_and_act() {
     assert_eq!((phase.steps, phase.ended), (15, End::Alarm));
     assert_eq!(rung, ["\"discriminator-won: stop\""]);
 }
+
+/// A language model that was fitted, and a game against it.
+fn ratio_game(game: &str) -> Setting {
+    let mut setting = Setting::new(phases(&format!(
+        r#"
+        [[phase]]
+        kind = "maximum-likelihood"
+        steps = 40
+        learning_rate = 1e-2
+
+        [[phase]]
+        kind = "language-model"
+        steps = 200
+        learning_rate = 1e-2
+        network = {{ kind = "lstm", embedding = 16, hidden = 32 }}
+
+        [[phase]]
+        kind = "likelihood-ratio"
+        steps = 60
+        learning_rate = 1e-2
+        keep = "last"
+        {game}
+        "#
+    )));
+    setting.rows = (rows(1, 400), rows(2, 40));
+    setting
+}
+
+/// The generator comes nearer to the language model on prefixes of its own, and to held-out text; with
+/// the loss multiplied by zero it stays what it was.
+#[test]
+fn the_ratio_game_teaches_the_generator() {
+    let run = |game: &str| {
+        let out = tempfile::tempdir().expect("a folder");
+        let summary = ratio_game(game).run(out.path(), &Quiet).expect("training");
+        (out, summary)
+    };
+    let (out, _) = run("");
+    let divergence: Vec<f64> = events(out.path(), "train")
+        .iter()
+        .filter_map(|values| values.get("divergence").copied())
+        .collect();
+    let (first, last) = (divergence[0], divergence[divergence.len() - 1]);
+    assert!(last < 0.5 * first && last > -0.05, "{divergence:?}");
+    let losses: Vec<f64> = events(out.path(), "evaluation")
+        .iter()
+        .filter_map(|values| values.get("validation_loss").copied())
+        .collect();
+    assert!(losses[losses.len() - 1] < losses[0], "{losses:?}");
+
+    let (out, _) = run("weight = 0.0");
+    let weights = |folder: &str| std::fs::read(out.path().join(folder)).expect("weights");
+    assert!(weights("model/model.safetensors") == weights("baseline/model.safetensors"));
+}
+
+/// A discriminator that is held and does not know enough ends the game before it begins; one that learns
+/// lets the generator wait.
+#[test]
+fn the_gate_holds_the_generator() {
+    let run = |game: &str| {
+        let out = tempfile::tempdir().expect("a folder");
+        ratio_game(game).run(out.path(), &Quiet).expect("training").phases[2].clone()
+    };
+    let phase = run("gate = { auc = 1.1 }");
+    assert_eq!((phase.ended, phase.steps), (End::Gate, 0));
+    let phase = run("gate = { auc = 1.1 }\ndiscriminator_learning_rate = 1e-3");
+    assert_eq!((phase.ended, phase.updates.get("generator")), (End::StepLimit, None));
+    assert_eq!(phase.updates["discriminator"], 60);
+    let phase = run("gate = { auc = 0.6, on = [\"swapped\", \"replaced\", \"cut\"] }");
+    assert_eq!((phase.ended, phase.updates["generator"]), (End::StepLimit, 60));
+    assert!(phase.evaluation["auc_replaced"] > 0.6, "{:?}", phase.evaluation);
+}

@@ -1,7 +1,7 @@
 //! The same run gives the same bytes, whatever happened to it.
 
 use textgan_artifact::Quiet;
-use textgan_train::{Error, extend};
+use textgan_train::{Control, Error, extend, trial};
 
 use crate::common::{Setting, StopAfter, assert_same, files, phases};
 
@@ -137,4 +137,71 @@ fn an_extended_run_is_the_longer_run() {
     let summary = Setting::new(both).run(&added, &Quiet).expect("more training");
     assert_eq!(summary.phases.iter().map(|phase| phase.steps).collect::<Vec<_>>(), [10, 2]);
     assert!(added.join("baseline/model.safetensors").exists());
+}
+
+/// Rounds until convergence, a language model that learns in its own phase and in the game, a gate,
+/// lambda-returns, and all controls.
+const RATIO: &str = r#"
+    [[phase]]
+    kind = "maximum-likelihood"
+    steps = 5
+    converge = { rounds = 1 }
+    learning_rate = 1e-2
+    latent = { rate = 0.5, prior_share = 0.25 }
+    keep = "last"
+
+    [[phase]]
+    kind = "language-model"
+    steps = 6
+    prior_share = 0.25
+    network = { kind = "lstm", embedding = 8, hidden = 16 }
+
+    [[phase]]
+    kind = "likelihood-ratio"
+    steps = 6
+    discriminator_learning_rate = 1e-3
+    lambda = 0.5
+    gate = { auc = 0.3 }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+"#;
+
+#[test]
+fn the_ratio_game_and_its_controls_give_the_same_bytes_whatever_happens() {
+    let mut setting = Setting::new(phases(RATIO));
+    setting.train.controls =
+        vec![Control::Likelihood, Control::LongLikelihood, Control::Distillation];
+    setting.train.long_likelihood = 2;
+    let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
+        setting.run(out, progress)
+    };
+    trial::same_bytes_whatever_happens(training, 5).expect("training");
+
+    let out = tempfile::tempdir().expect("a folder");
+    let summary = setting.run(out.path(), &Quiet).expect("training");
+    let controls: Vec<Option<&str>> =
+        summary.phases.iter().map(|phase| phase.control.as_deref()).collect();
+    let expected =
+        [None, None, None, Some("likelihood"), Some("likelihood-2x"), Some("distillation")];
+    assert_eq!(controls, expected);
+    let updates: Vec<u64> =
+        summary.phases[2..].iter().map(|phase| phase.updates["generator"]).collect();
+    assert_eq!(updates, [6, 6, 12, 6]);
+    // Each begins where the game did, and ends elsewhere; the model is the game's.
+    let weights = |folder: &str| {
+        std::fs::read(out.path().join(folder).join("model.safetensors")).expect("weights")
+    };
+    let folders = [
+        "baseline",
+        "model",
+        "controls/likelihood",
+        "controls/likelihood-2x",
+        "controls/distillation",
+    ];
+    for (place, folder) in folders.iter().enumerate() {
+        for other in &folders[place + 1..] {
+            assert!(weights(folder) != weights(other), "{folder} is {other}");
+        }
+    }
+    assert!(out.path().join("language-model/model.safetensors").exists());
 }
