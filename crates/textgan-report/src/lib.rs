@@ -14,7 +14,9 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! let metrics = folder.path().join("metrics.jsonl");
-//! std::fs::write(&metrics, r#"{"event":"train","kind":"maximum-likelihood","step":10,"values":{"nll":2.5}}"#)?;
+//! let line = r#"{"event":"train","kind":"maximum-likelihood","step":10,"values":{"nll":2.5},
+//!     "kinds":{"nll":{"unit":"nats-per-token","group":"likelihood"}}}"#;
+//! std::fs::write(&metrics, line.replace('\n', ""))?;
 //!
 //! let page = render(&Sources { name: "first try".into(), metrics, ..Sources::default() })?;
 //! assert!(page.contains("Likelihood"));
