@@ -80,7 +80,8 @@ fn game(judgement: &Judgement) -> String {
             ]
         };
         let rows: Vec<Vec<String>> = rivals.iter().map(row).collect();
-        out += &table(&["Rival", "Range", "Model", "Rival's", "Advantage [together 95 %]"], 1, &rows);
+        out +=
+            &table(&["Rival", "Range", "Model", "Rival's", "Advantage [together 95 %]"], 1, &rows);
     }
     out
 }
