@@ -28,9 +28,12 @@ pub fn same_bytes_whatever_happens(
     training: impl Fn(&Path, &dyn Progress) -> Result<Summary> + Sync,
     deaths: usize,
 ) -> Result<()> {
+    // Several trials may go on in one process.
+    static TRIALS: AtomicI64 = AtomicI64::new(0);
+    let trial = TRIALS.fetch_add(1, Ordering::Relaxed);
     let folder = |name: &str| {
-        let path =
-            std::env::temp_dir().join(format!("textgan-trial-{}-{name}", std::process::id()));
+        let name = format!("textgan-trial-{}-{trial}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         textgan_artifact::remove_folder(&path)?;
         std::fs::create_dir_all(&path).map_err(crate::error::io("create", &path))?;
         Ok::<_, Error>(path)
