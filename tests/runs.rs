@@ -129,6 +129,37 @@ fn bf16_trains_the_quickstart_as_well_as_f32() {
     assert!((rounded / exact - 1.0).abs() < 0.01, "{rounded} nats a token, {exact} in f32");
 }
 
+/// What a claim must beat is trained, decoded, and stands in the verdict beside the baseline.
+#[test]
+fn controls_are_rivals_in_the_verdict() {
+    let program = Program::new();
+    let sets = [
+        "train.controls=['likelihood', 'long-likelihood']",
+        "evaluate.controls=['rejection', 'truncation']",
+        "evaluate.sweep=[0.7, 1.0, 1.3]",
+        "evaluate.verdict=[{ quality = 'bleu-4', diversity = 'distinct-2' }]",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+    program.succeeds(&[&PIPELINE[..], &sets].concat());
+    let evaluation = fs::read_to_string(program.path("run/evaluate/evaluation.json")).unwrap();
+    let evaluation: serde_json::Value = serde_json::from_str(&evaluation).unwrap();
+    let names = |list: &serde_json::Value| -> Vec<String> {
+        let all = list.as_array().unwrap().iter();
+        all.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let controls = ["likelihood", "likelihood-4x", "rejection", "truncation"];
+    assert_eq!(names(&evaluation["controls"]), controls);
+    let rivals = names(&evaluation["judgement"]["findings"][0]["rivals"]);
+    assert!(
+        rivals[0] == "temperature" && rivals[1..].iter().all(|name| controls.contains(&&**name))
+    );
+    // What is decoded otherwise is other text, of the model too.
+    for control in &evaluation["controls"].as_array().unwrap()[2..] {
+        assert_ne!(control["sweep"]["measures"], control["model"]["measures"]);
+        assert_ne!(control["sweep"]["parameter"], "temperature");
+    }
+}
+
 /// With the feature `encoder`, which `cargo xtask test` has.
 #[cfg(feature = "encoder")]
 #[test]
