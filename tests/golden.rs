@@ -119,6 +119,24 @@ fn golden_own_text_cnn() {
 }
 
 #[test]
+fn golden_molecules() {
+    let file = root().join("tests/molecules.smi");
+    let source = format!("{{ kind = \"files\", path = {file:?}, format = \"text\" }}");
+    let (text, test) =
+        (format!("corpus.sources={source}"), format!("corpus.test={{ sources = {source} }}"));
+    let sizes = [
+        text.as_str(),
+        &test,
+        "corpus.split.valid=0.2",
+        "phase.0.converge.rounds=1",
+        "phase.1.network={ kind = \"lstm\", embedding = 8, hidden = 12 }",
+        "phase.2.gate.auc=0.1",
+        "train.validation_sentences=20",
+    ];
+    check("molecules", &[&[STEPS], &GAME, &LSTM, &sizes]);
+}
+
+#[test]
 fn golden_oracle_maximum_likelihood() {
     check("oracle/maximum-likelihood", &[&SPLITS, &[VALID, EPOCHS], &LSTM]);
 }

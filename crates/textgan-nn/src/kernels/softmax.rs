@@ -64,7 +64,7 @@ simd! {
         entropy: f32,
         entropy_weight: f32,
     ) {
-        // exp never returns less than a normal number, so the logarithm is safe.
+        // The logarithm of what is nothing is a number, and times zero it is zero.
         let constant = weight + entropy_weight * (entropy + ln(inverse));
         for x in e.iter_mut() {
             let p = *x * inverse;
@@ -136,6 +136,21 @@ mod tests {
         let (score, _) = score_row(&mut row, 0);
         assert!((score.log_prob + 2f32.ln()).abs() < 1e-6);
         assert!((score.entropy - 2f32.ln()).abs() < 1e-6);
+    }
+
+    /// Products of subnormal numbers are slow, and a sharp model would have nothing else.
+    #[test]
+    fn gradients_are_zero_or_normal() {
+        let logits: Vec<f32> = (0..97).map(|i| -1.3 * i as f32).collect();
+        let ordinary = |row: &[f32]| row.iter().all(|x| *x == 0.0 || x.is_normal());
+        let mut row = logits.clone();
+        let (score, inverse) = score_row(&mut row, 96);
+        assert!((score.log_prob - logits[96]).abs() < 1.0, "{score:?}");
+        let mut policy = row.clone();
+        nll_gradient_row(&mut row, inverse, 3, 1e-6);
+        policy_gradient_row(&mut policy, inverse, 3, 1e-6, score.entropy, 1e-3);
+        assert!(ordinary(&row) && ordinary(&policy), "{row:?} {policy:?}");
+        assert!(row[96] == 0.0 && row[3] < 0.0 && row[30] > 0.0);
     }
 
     #[test]
