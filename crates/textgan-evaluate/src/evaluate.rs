@@ -17,7 +17,7 @@ use crate::judged::{Judges, Splits, Spoken};
 use crate::likelihood::Likelihoods;
 use crate::memorisation::{Audit, Auditor, Found};
 use crate::quality::{self, MOST_TOKENS, Protocol, Real};
-use crate::series::{Series, changes};
+use crate::series::{Series, changes, shares_of_lengths};
 use crate::verdict::{Duel, Judgement, Pairing, judge};
 use crate::{Decoding, Error, EvaluateConfig, Result, Truth, summary, temperature};
 
@@ -89,6 +89,7 @@ pub fn evaluate(
         auditor: &auditor,
         held_out: &held_out,
         validation: &validation,
+        real_lengths: shares_of_lengths(&test),
         labels: data.train.iter().filter_map(|row| row.label).collect(),
     };
 
@@ -200,6 +201,8 @@ struct Bench<'a> {
     /// The audit of the test split.
     held_out: &'a Found,
     validation: &'a [Vec<u32>],
+    /// The share of the test split that has each number of tokens.
+    real_lengths: Vec<f64>,
     /// Labels of the train split: samples get the same mixture.
     labels: Vec<u32>,
 }
@@ -230,13 +233,7 @@ impl Bench<'_> {
         let mut series = quality::measure(&samples.tokens, &self.real, &protocol, config.batches);
         let exact = self.truth.map(Truth::exact);
         if let Some(exact) = exact {
-            let batches = config.batches;
-            series.extend(exact.samples(&Samples {
-                model: &model,
-                drawn: &samples,
-                how: &drawn,
-                batches,
-            })?);
+            series.extend(exact.samples(&self.samples(&model, &samples, &drawn))?);
         }
         self.go_on()?;
 
@@ -332,8 +329,7 @@ impl Bench<'_> {
             let found = spoken.get(&temperature.to_bits());
             series.extend(found.into_iter().flat_map(|found| found.series(self.tokens, SWEPT)));
             if let Some(exact) = exact {
-                let (drawn, batches) = (&drawn, *batches);
-                series.extend(exact.samples(&Samples { model, drawn, how: SWEPT, batches })?);
+                series.extend(exact.samples(&self.samples(model, &drawn, SWEPT))?);
             }
             self.go_on()?;
         }
@@ -393,8 +389,7 @@ impl Bench<'_> {
         for (_, samples) in at {
             let mut series = quality::measure(&samples.tokens, &self.real, &protocol, batches);
             if let Some(exact) = self.truth.map(Truth::exact) {
-                let (drawn, how) = (samples, &drawn[..]);
-                series.extend(exact.samples(&Samples { model, drawn, how, batches })?);
+                series.extend(exact.samples(&self.samples(model, samples, &drawn))?);
             }
             found.push(series);
             self.go_on()?;
@@ -429,6 +424,11 @@ impl Bench<'_> {
         judge(&duels, &self.config.verdict, converged).map(Some)
     }
 
+    fn samples<'a>(&'a self, model: &'a Model, drawn: &'a Drawn, how: &'a str) -> Samples<'a> {
+        let (batches, real_lengths) = (self.config.batches, &self.real_lengths[..]);
+        Samples { model, drawn, how, batches, real_lengths }
+    }
+
     /// The mixture of labels that samples get.
     fn labels_for(&self, model: &Model) -> Labels<'_> {
         match (model.labels(), &self.labels[..]) {
@@ -461,9 +461,7 @@ impl Bench<'_> {
         let mut series =
             vec![Series::single(Measure::new("distinct-greedy", share, Better::Higher, &protocol))];
         if let Some(truth) = self.truth {
-            let (drawn, batches) = (&drawn, config.batches);
-            let samples = Samples { model, drawn, how: "greedy", batches };
-            series.extend(truth.exact().greedy(&samples)?);
+            series.extend(truth.exact().greedy(&self.samples(model, &drawn, "greedy"))?);
         }
         Ok(series)
     }

@@ -6,6 +6,7 @@ use crate::change::{batches, change};
 use crate::evaluation::{Better, Change, Measure};
 
 /// A measure together with its value on each of some disjoint batches, where that makes sense.
+#[derive(Clone)]
 pub(crate) struct Series {
     pub measure: Measure,
     pub batches: Vec<f64>,
@@ -57,14 +58,69 @@ impl Series {
         count: usize,
     ) -> Self {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let ranges = batches(values.len(), count);
+        Self::of_parts(name, values.len(), better, protocol, count, |range| mean(&values[range]))
+    }
+
+    /// The mean of a value of each item as it would be if the items had the lengths of real text
+    /// (direct standardisation): the mean at each length, weighted by `real`, the share of real text
+    /// that has it. Lengths that no item of a set has are left out there.
+    pub fn at_equal_length(
+        name: &str,
+        values: &[f64],
+        lengths: &[usize],
+        real: &[f64],
+        better: Better,
+        protocol: &str,
+        count: usize,
+    ) -> Self {
+        let standardised = |range: Range<usize>| {
+            let mut found = vec![(0.0, 0_usize); real.len()];
+            for (value, &length) in values[range.clone()].iter().zip(&lengths[range]) {
+                if let Some((sum, count)) = found.get_mut(length) {
+                    *sum += value;
+                    *count += 1;
+                }
+            }
+            let (mut mean, mut weight) = (0.0, 0.0);
+            for (&(sum, count), share) in
+                found.iter().zip(real).filter(|((_, count), _)| *count > 0)
+            {
+                mean += share * sum / count as f64;
+                weight += share;
+            }
+            // A set of which nothing is as long as any real text has nothing of the kind.
+            if weight > 0.0 { mean / weight } else { 0.0 }
+        };
+        Self::of_parts(name, values.len(), better, protocol, count, standardised)
+    }
+
+    /// A measure of `items` items and of each of `count` disjoint batches of them.
+    fn of_parts(
+        name: &str,
+        items: usize,
+        better: Better,
+        protocol: &str,
+        count: usize,
+        value: impl Fn(Range<usize>) -> f64,
+    ) -> Self {
+        let ranges = batches(items, count);
         let size = ranges.first().map_or(0, ExactSizeIterator::len);
-        let measure = Measure::new(name, mean(values), better, protocol);
+        let measure = Measure::new(name, value(0..items), better, protocol);
         if size == 0 {
             return Self::single(measure);
         }
-        Self::batched(measure, size, ranges.into_iter().map(|range| mean(&values[range])).collect())
+        Self::batched(measure, size, ranges.into_iter().map(value).collect())
     }
+}
+
+/// The share of `texts` that has each number of tokens, from 0 up.
+pub(crate) fn shares_of_lengths(texts: &[Vec<u32>]) -> Vec<f64> {
+    let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
+    let mut shares = vec![0.0; longest + 1];
+    for text in texts {
+        shares[text.len()] += 1.0 / texts.len() as f64;
+    }
+    shares
 }
 
 /// The change of every series that both models have by batch.
@@ -84,4 +140,26 @@ pub(crate) fn changes(model: &[Series], baseline: &[Series]) -> crate::Result<Ve
         changes.extend(change(name, *better, &protocol, &now.batches, &before.batches)?);
     }
     Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_equal_length_a_mean_does_not_gain_by_short_items() {
+        // Short items are right, long ones are wrong; real text has as many of both.
+        let real = shares_of_lengths(&[vec![1], vec![1, 2, 3]]);
+        assert_eq!(real, [0.0, 0.5, 0.0, 0.5]);
+        let (values, lengths) = ([1.0, 1.0, 1.0, 0.0], [1, 1, 1, 3]);
+        let of = |values: &[f64], lengths: &[usize]| {
+            Series::at_equal_length("x", values, lengths, &real, Better::Higher, "x", 1)
+                .measure
+                .value
+        };
+        assert_eq!(of(&values, &lengths), Some(0.5));
+        // What real text has not got does not count, and what no item has is left out.
+        assert_eq!(of(&[1.0, 1.0, 0.0], &[2, 9, 3]), Some(0.0));
+        assert_eq!(of(&[1.0], &[7]), Some(0.0));
+    }
 }

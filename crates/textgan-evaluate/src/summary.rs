@@ -53,7 +53,7 @@ fn rivals(finding: &Finding) -> Vec<String> {
     let Pair { quality, diversity } = &finding.pair;
     let head = format!("{quality} at equal {diversity}: rival, range, model, rival's, advantage");
     let line = |rival: &Rival| {
-        let Rival { name, range, model, rival, advantage } = rival;
+        let Rival { name, range, model, rival, advantage, .. } = rival;
         let (mean, low, high) = (advantage.mean, advantage.low, advantage.high);
         format!(
             "  {name:16}  {:.3} to {:.3}  {model:.4}  {rival:.4}  {mean:+.4} [{low:+.4}, {high:+.4}]",

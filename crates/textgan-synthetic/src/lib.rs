@@ -12,6 +12,9 @@
 //! [`Oracle`] is another: an LSTM with known parameters, the synthetic task of SeqGAN and its
 //! successors. It draws sequences of a given length and scores any sequence exactly.
 //!
+//! [`Rules`] are what is known of a language whose probabilities nobody knows: whether a text is
+//! well-formed. SMILES, molecules as text, is one.
+//!
 //! ```
 //! use textgan_random::Key;
 //! use textgan_synthetic::Grammar;
@@ -43,6 +46,7 @@ mod fault;
 mod grammar;
 mod oracle;
 mod plain;
+mod rules;
 mod source;
 mod statistics;
 
@@ -51,3 +55,4 @@ pub use error::Error;
 pub use fault::Fault;
 pub use grammar::{Estimate, Grammar};
 pub use oracle::{Oracle, OracleSizes};
+pub use rules::{Rules, SmilesFault};

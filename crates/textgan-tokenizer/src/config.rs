@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokenizers::SplitDelimiterBehavior;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 
 use crate::{Error, Result, special};
 
@@ -19,6 +21,10 @@ pub struct TokenizerConfig {
     /// What occurs less often in the train split stays out: words and characters (`word`,
     /// `character`), words to learn pieces from (`unigram`), pairs to merge (`byte-bpe`).
     pub min_frequency: u64,
+    /// What is one token although it is several characters, as a regular expression; for
+    /// `kind = "character"`, and only there. `'\[[^\]]*\]|Br|Cl|%\d\d'` cuts the SMILES of molecules
+    /// into atoms, bonds, branches and ring closures.
+    pub together: Option<String>,
     /// The `tokenizer.json` to adopt; for `kind = "file"`, and only there.
     pub path: Option<PathBuf>,
     /// The most tokens a text may have, begin and end not counted.
@@ -74,6 +80,7 @@ impl Default for TokenizerConfig {
             kind: Kind::Word,
             vocabulary_size: None,
             min_frequency: 1,
+            together: None,
             path: None,
             max_length: 64,
             overlong: Overlong::Truncate,
@@ -84,6 +91,16 @@ impl Default for TokenizerConfig {
 impl TokenizerConfig {
     /// The size that `byte-bpe` and `unigram` aim at when none is asked for.
     pub(crate) const UNASKED_SIZE: usize = 4_000;
+
+    /// Cuts a text into what `together` matches, and characters.
+    pub(crate) fn cut_characters(together: &str) -> std::result::Result<Split, tokenizers::Error> {
+        let pattern = SplitPattern::Regex(Self::pattern_of_characters(Some(together)));
+        Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+    }
+
+    pub(crate) fn pattern_of_characters(together: Option<&str>) -> String {
+        together.map_or(r"[\s\S]".to_owned(), |together| format!(r"(?:{together})|[\s\S]"))
+    }
 
     /// The local files that decide the result besides the texts.
     pub fn inputs(&self) -> Vec<PathBuf> {
@@ -120,6 +137,20 @@ impl TokenizerConfig {
                 return refuse("path", "only kind = \"file\" reads a path; remove this key".into());
             }
             _ => {}
+        }
+        if let Some(together) = &self.together {
+            if self.kind != Kind::Character {
+                return refuse(
+                    "together",
+                    "only kind = \"character\" joins characters; remove this key".into(),
+                );
+            }
+            if let Err(error) = Self::cut_characters(together) {
+                return refuse(
+                    "together",
+                    format!("{together:?} is no regular expression: {error}"),
+                );
+            }
         }
         let least = match self.kind {
             // One token a byte comes before the first merge.

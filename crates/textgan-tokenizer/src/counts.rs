@@ -3,9 +3,11 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::Metaspace;
+use tokenizers::pre_tokenizers::split::Split;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-use crate::{Error, Kind, Result};
+use crate::pattern::Pattern;
+use crate::{Error, Kind, Result, TokenizerConfig};
 
 /// Distinct units kept while counting: about 200 MB with words of usual length.
 const MOST_UNITS: usize = 2_000_000;
@@ -35,26 +37,38 @@ pub(crate) struct Counts {
 pub(crate) enum Splitter {
     Words,
     Characters,
+    Pattern(Pattern),
+    Joined(Split),
     Bytes(ByteLevel),
     Pieces(Metaspace),
 }
 
 impl Counts {
-    pub(crate) fn new(kind: Kind) -> Self {
-        let splitter = match kind {
-            Kind::Word | Kind::File => Splitter::Words,
-            Kind::Character => Splitter::Characters,
-            Kind::ByteBpe => Splitter::Bytes(ByteLevel::new(false, true, true)),
-            Kind::Unigram => Splitter::Pieces(Metaspace::default()),
+    pub(crate) fn new(config: &TokenizerConfig) -> Result<Self> {
+        let splitter = match (config.kind, &config.together) {
+            (Kind::Word | Kind::File, _) => Splitter::Words,
+            (Kind::Character, None) => Splitter::Characters,
+            (Kind::Character, Some(together)) => {
+                let pattern = TokenizerConfig::pattern_of_characters(Some(together));
+                match Pattern::new(&pattern) {
+                    Some(pattern) => Splitter::Pattern(pattern),
+                    None => Splitter::Joined(
+                        TokenizerConfig::cut_characters(together)
+                            .map_err(Error::tokenizers("reading tokenizer.together"))?,
+                    ),
+                }
+            }
+            (Kind::ByteBpe, _) => Splitter::Bytes(ByteLevel::new(false, true, true)),
+            (Kind::Unigram, _) => Splitter::Pieces(Metaspace::default()),
         };
-        Self {
+        Ok(Self {
             splitter,
             units: HashMap::new(),
             most_units: MOST_UNITS,
             floor: 0,
             total: 0,
             forgotten: 0,
-        }
+        })
     }
 
     /// Counts the units of `texts`.
@@ -116,6 +130,8 @@ fn count<T: AsRef<str>>(splitter: &Splitter, texts: &[T]) -> Result<HashMap<Stri
                 let mut utf8 = [0; 4];
                 text.chars().for_each(|character| add(character.encode_utf8(&mut utf8)));
             }
+            Splitter::Pattern(pattern) => pattern.cut(text, &mut add),
+            Splitter::Joined(cut) => cut_words(cut, text, &mut add)?,
             Splitter::Bytes(cut) => cut_words(cut, text, &mut add)?,
             Splitter::Pieces(cut) => cut_words(cut, text, &mut add)?,
         }
@@ -140,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_rarest_are_forgotten_when_there_are_too_many() {
-        let mut counts = Counts::new(Kind::Word);
+        let mut counts = Counts::new(&TokenizerConfig::default()).unwrap();
         counts.most_units = 3;
         counts.add(&["a a a b b c"]).unwrap();
         assert_eq!((counts.distinct(), counts.forgotten), (3, 0));
@@ -151,7 +167,8 @@ mod tests {
 
     #[test]
     fn ties_are_in_the_order_of_their_bytes() {
-        let mut counts = Counts::new(Kind::Character);
+        let mut counts =
+            Counts::new(&TokenizerConfig { kind: Kind::Character, ..Default::default() }).unwrap();
         counts.add(&["bca", "a"]).unwrap();
         assert_eq!(counts.sorted(1), [("a", 2), ("b", 1), ("c", 1)]);
     }

@@ -29,6 +29,7 @@ mod config;
 mod counts;
 mod error;
 mod layout;
+mod pattern;
 mod pieces;
 pub mod special;
 mod stage;

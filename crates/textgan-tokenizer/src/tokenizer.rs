@@ -1,8 +1,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tokenizers::{ModelWrapper, PreTokenizerWrapper};
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
+use crate::pattern::Pattern;
 use crate::{Error, Result, special};
 
 /// A vocabulary and the way to use it: text to token ids and back.
@@ -12,8 +14,15 @@ use crate::{Error, Result, special};
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     size: usize,
-    /// Ids by word, where a token is whatever whitespace separates: an order of magnitude faster.
-    words: Option<HashMap<String, u32>>,
+    /// Where tokens are whole units, how they are cut, and their ids: an order of magnitude faster.
+    units: Option<(Cut, HashMap<String, u32>)>,
+}
+
+/// How a text is cut into whole units.
+#[derive(Clone, Debug)]
+enum Cut {
+    Whitespace,
+    Pattern(Pattern),
 }
 
 impl Tokenizer {
@@ -69,8 +78,8 @@ impl Tokenizer {
         // Length is the caller's business.
         inner.with_padding(None).with_truncation(None).map_err(Error::tokenizers(ACTION))?;
         let size = inner.get_vocab_size(true);
-        let words = splits_whitespace_only(&inner).then(|| inner.get_vocab(false));
-        Ok(Self { inner, size, words })
+        let units = cut(&inner).map(|cut| (cut, inner.get_vocab(false)));
+        Ok(Self { inner, size, units })
     }
 
     /// The bytes of its `tokenizer.json`.
@@ -87,13 +96,16 @@ impl Tokenizer {
     /// [`Error::Tokenizers`] when an adopted tokenizer cannot represent the text and has no unknown
     /// token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        match &self.words {
-            Some(ids) => {
-                let id = |word| content(ids.get(word).copied().unwrap_or(special::UNKNOWN));
-                Ok(text.split_whitespace().map(id).collect())
+        let Some((cut, ids)) = &self.units else { return self.encode_any(text) };
+        let id = |unit| content(ids.get(unit).copied().unwrap_or(special::UNKNOWN));
+        Ok(match cut {
+            Cut::Whitespace => text.split_whitespace().map(id).collect(),
+            Cut::Pattern(pattern) => {
+                let mut tokens = Vec::with_capacity(text.len());
+                pattern.cut(text, |unit| tokens.push(id(unit)));
+                tokens
             }
-            None => self.encode_any(text),
-        }
+        })
     }
 
     fn encode_any(&self, text: &str) -> Result<Vec<u32>> {
@@ -137,12 +149,21 @@ fn content(id: u32) -> u32 {
     if special::is_control(id) { special::UNKNOWN } else { id }
 }
 
-/// Whether encoding is no more than splitting at whitespace and looking words up.
-fn splits_whitespace_only(tokenizer: &tokenizers::Tokenizer) -> bool {
-    matches!(tokenizer.get_model(), ModelWrapper::WordLevel(_))
-        && matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::WhitespaceSplit(_)))
+/// How a text is cut, if encoding is no more than cutting it and looking the units up.
+fn cut(tokenizer: &tokenizers::Tokenizer) -> Option<Cut> {
+    let whole_units = matches!(tokenizer.get_model(), ModelWrapper::WordLevel(_))
         && tokenizer.get_normalizer().is_none()
-        && tokenizer.get_added_vocabulary().len() == special::NAMES.len()
+        && tokenizer.get_added_vocabulary().len() == special::NAMES.len();
+    match tokenizer.get_pre_tokenizer().filter(|_| whole_units)? {
+        PreTokenizerWrapper::WhitespaceSplit(_) => Some(Cut::Whitespace),
+        PreTokenizerWrapper::Split(Split {
+            pattern: SplitPattern::Regex(expression),
+            behavior: SplitDelimiterBehavior::Isolated,
+            invert: false,
+            ..
+        }) => Pattern::new(expression).map(Cut::Pattern),
+        _ => None,
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -154,7 +175,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{TokenizerConfig, Trainer};
+    use crate::{Kind, TokenizerConfig, Trainer};
 
     fn words() -> Tokenizer {
         let mut trainer = Trainer::new(&TokenizerConfig::default()).unwrap();
@@ -168,7 +189,22 @@ mod tests {
             text in "([ab.,é<>/s]|<unk>|<s>|[ \t\u{a0}\u{2003}\n]){0,20}"
         ) {
             let tokenizer = words();
-            prop_assert!(tokenizer.words.is_some());
+            prop_assert!(tokenizer.units.is_some());
+            prop_assert_eq!(tokenizer.encode(&text).unwrap(), tokenizer.encode_any(&text).unwrap());
+        }
+
+        #[test]
+        fn cutting_by_a_pattern_is_what_the_general_way_does(
+            text in "([Clcé1%<>/s\\[\\]]|Cl|<s>|\n| ){0,20}",
+            together in proptest::sample::select(vec!["", "Cl|%\\d", "\\[[^\\]]*\\]|Cl", "C*", "s+|1"])
+        ) {
+            let together = Some(together.to_owned());
+            let kind = Kind::Character;
+            let config = TokenizerConfig { kind, together, ..TokenizerConfig::default() };
+            let mut trainer = Trainer::new(&config).unwrap();
+            trainer.feed(&["Clc1cC[Cl]%1ss é"]).unwrap();
+            let tokenizer = trainer.finish().unwrap().0;
+            prop_assert!(tokenizer.units.is_some());
             prop_assert_eq!(tokenizer.encode(&text).unwrap(), tokenizer.encode_any(&text).unwrap());
         }
     }

@@ -26,7 +26,7 @@ impl Trainer {
     /// [`Error::Config`] when the configuration cannot work.
     pub fn new(config: &TokenizerConfig) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config: config.clone(), counts: Counts::new(config.kind) })
+        Ok(Self { config: config.clone(), counts: Counts::new(config)? })
     }
 
     /// Counts the words or characters of `texts`, in parallel.
@@ -67,8 +67,10 @@ impl Trainer {
             }
             Kind::Character => {
                 units.truncate(self.most_units());
+                let pattern =
+                    TokenizerConfig::pattern_of_characters(self.config.together.as_deref());
                 let each = json!({
-                    "type": "Split", "pattern": {"Regex": "[\\s\\S]"},
+                    "type": "Split", "pattern": {"Regex": pattern},
                     "behavior": "Isolated", "invert": false
                 });
                 whole_units(&units, each, json!({"type": "Fuse"}))

@@ -196,3 +196,23 @@ fn a_bad_file_is_named() {
     let missing = Tokenizer::load(folder.path().join("nothing.json")).unwrap_err().to_string();
     assert!(missing.contains("nothing.json"), "{missing}");
 }
+
+/// SMILES: an atom in brackets, one of two letters and a ring closure of two digits are one token.
+#[test]
+fn characters_can_be_kept_together() {
+    let together = Some(r"\[[^\]]*\]|Br|Cl|%\d\d".to_owned());
+    let config = TokenizerConfig { kind: Kind::Character, together, ..TokenizerConfig::default() };
+    let smiles = "Clc1c([nH]%12)cBr".to_owned();
+    let tokenizer = train(&config, &[smiles.clone()]).unwrap();
+    let tokens = tokenizer.encode(&smiles).unwrap();
+    let names: Vec<String> = tokens.iter().map(|&id| tokenizer.token(id).unwrap()).collect();
+    assert_eq!(names, ["Cl", "c", "1", "c", "(", "[nH]", "%12", ")", "c", "Br"]);
+    assert_eq!(tokenizer.decode(&tokens).unwrap(), smiles);
+    let refused = |kind, together: &str| {
+        let together = Some(together.to_owned());
+        let config = TokenizerConfig { kind, together, ..TokenizerConfig::default() };
+        config.validate().unwrap_err().to_string()
+    };
+    assert!(refused(Kind::Word, "Cl").contains("together"));
+    assert!(refused(Kind::Character, "(").contains("no regular expression"));
+}

@@ -31,11 +31,12 @@ pub trait Algorithm {
         None
     }
 
-    /// What the algorithm itself measures on held-out text, at each evaluation of its phase.
+    /// What the algorithm itself measures on held-out text, at each evaluation of its phase. What it
+    /// draws for that is named by `key`, which is the same at every evaluation.
     ///
     /// # Errors
     /// Of tensor operations.
-    fn measure(&self, _held_out: &[Sequences]) -> Result<Measured> {
+    fn measure(&self, _held_out: &[Sequences], _key: &Key) -> Result<Measured> {
         Ok(Measured::default())
     }
 }

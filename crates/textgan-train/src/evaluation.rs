@@ -131,7 +131,7 @@ pub(crate) fn evaluate(
             found.judge(&samples, references, settings)?;
         }
     }
-    let measured = algorithm.measure(&held_out.batches)?;
+    let measured = algorithm.measure(&held_out.batches, &keys.noise)?;
     found.metrics.extend(measured.metrics);
     found.score = measured.score.or(found.score);
     Ok(Some(found))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use textgan_corpus::CorpusConfig;
 use textgan_evaluate::EvaluateConfig;
 use textgan_models::{DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, NoiseConfig};
+use textgan_synthetic::Rules;
 use textgan_tokenizer::TokenizerConfig;
 use textgan_train::{Phase, Recipe, TrainConfig};
 
@@ -26,6 +27,10 @@ pub struct RootConfig {
     pub seed: u64,
     /// Where text comes from, how it is cleaned and how it is split.
     pub corpus: CorpusConfig,
+    /// What is known of all texts, so that it can be measured of samples: `"smiles"` says whether a text
+    /// is a molecule. A built-in corpus needs none: its grammar is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
     /// The vocabulary, and the longest text.
     pub tokenizer: TokenizerConfig,
     /// The noise that becomes text.
@@ -95,6 +100,11 @@ impl RootConfig {
     /// A [`Refusal`] that names the key and the fix.
     pub fn validate(&self) -> Result<(), Refusal> {
         self.corpus.validate().map_err(Refusal::new)?;
+        if self.rules.is_some() && crate::stages::source(self).is_some() {
+            let message = "rules: the texts of a synthetic corpus or an oracle are known better than by \
+                           rules; remove this key";
+            return Err(Refusal::new(message));
+        }
         self.tokenizer.validate().map_err(Refusal::new)?;
         self.recipe().check().map_err(Refusal::new)?;
         self.generate.validate().map_err(Refusal::new)?;

@@ -37,12 +37,13 @@ impl Stage for Evaluate<'_> {
         Fingerprint::new(EVALUATE, 5)
             .field("seed", &self.config.seed)
             .field("truth", &source(self.config))
+            .field("rules", &self.config.rules)
             .field("evaluate", &self.config.evaluate)
     }
 
     fn run(&self, run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {
         let train = run.stage_dir(TRAIN)?;
-        let known = source(self.config).map(Known::of).transpose()?.flatten();
+        let known = Known::of(self.config)?;
         let baseline = optional(&train, "baseline");
         let inputs = Inputs {
             model: &model(&train),

@@ -8,6 +8,8 @@ mod tokenize;
 mod train;
 mod truth;
 
+pub(crate) use truth::source;
+
 use std::path::Path;
 use textgan_random::Key;
 

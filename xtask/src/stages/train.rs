@@ -9,7 +9,7 @@ use textgan_models::ModelCard;
 use textgan_tokenizer::Tokenizer;
 use textgan_train::{TrainData, WellFormed};
 
-use super::truth::{Known, source};
+use super::truth::Known;
 use super::{TOKENIZE, TRAIN, key};
 use crate::config::RootConfig;
 use crate::stage::{Input, Stage};
@@ -37,6 +37,7 @@ impl Stage for Train<'_> {
         Fingerprint::new(TRAIN, 2)
             .field("seed", &self.config.seed)
             .field("max_length", &self.config.tokenizer.max_length)
+            .field("rules", &self.config.rules)
             .field("noise", &self.config.noise)
             .field("generator", &self.config.generator)
             .field("discriminator", &self.config.discriminator)
@@ -56,12 +57,11 @@ impl Stage for Train<'_> {
             ids.map(|id| tokenizer.token(id).unwrap_or_default()).collect()
         });
         let card = ModelCard { labels: labels.clone(), ..ModelCard::default() };
-        let known = source(self.config).map(Known::of).transpose()?.flatten();
+        let known = Known::of(self.config)?;
         // An id that the tokenizer does not know cannot come from its own vocabulary.
         let decode = |tokens: &[u32]| tokenizer.decode(tokens).unwrap_or_default();
-        let grammar = known.as_ref().and_then(Known::grammar);
-        let grammatical = grammar.map(|grammar| move |text: &str| grammar.grammatical(text));
-        let well_formed = grammatical.map(|is| move |tokens: &[u32]| is(&decode(tokens)));
+        let judge = known.as_ref().and_then(Known::judge);
+        let well_formed = judge.map(|judge| move |tokens: &[u32]| judge(&decode(tokens)));
         let data = TrainData {
             train: &train,
             valid: &valid,

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use textgan_corpus::{Source, Synthetic};
 use textgan_evaluate::Truth;
-use textgan_synthetic::{Grammar, Oracle};
+use textgan_synthetic::{Grammar, Oracle, Rules};
 
 use crate::config::RootConfig;
 
@@ -18,11 +18,13 @@ pub enum Known {
     BuiltIn,
     Grammar(Box<Grammar>),
     Oracle(Box<Oracle>),
+    Rules(Rules),
 }
 
 impl Known {
-    /// Reads what is known of a source.
-    pub fn of(source: &Source) -> Result<Option<Self>> {
+    /// Reads what is known of the text of an experiment.
+    pub fn of(config: &RootConfig) -> Result<Option<Self>> {
+        let Some(source) = source(config) else { return Ok(config.rules.map(Self::Rules)) };
         Ok(match source {
             Source::Files(_) => None,
             Source::Oracle(source) => Some(Self::Oracle(Box::new(source.oracle()?))),
@@ -43,15 +45,17 @@ impl Known {
             Self::BuiltIn => Truth::Grammar(Grammar::embedded()),
             Self::Grammar(grammar) => Truth::Grammar(grammar),
             Self::Oracle(oracle) => Truth::Oracle(oracle),
+            Self::Rules(rules) => Truth::Rules(rules),
         }
     }
 
-    /// The grammar, where it is one.
-    pub fn grammar(&self) -> Option<&Grammar> {
+    /// Whether a text is well-formed, where there is such a thing.
+    pub fn judge(&self) -> Option<Box<dyn Fn(&str) -> bool + Sync + '_>> {
         match self {
-            Self::BuiltIn => Some(Grammar::embedded()),
-            Self::Grammar(grammar) => Some(grammar),
+            Self::BuiltIn => Some(Box::new(|text| Grammar::embedded().grammatical(text))),
+            Self::Grammar(grammar) => Some(Box::new(|text| grammar.grammatical(text))),
             Self::Oracle(_) => None,
+            Self::Rules(rules) => Some(Box::new(|text| rules.well_formed(text))),
         }
     }
 }

@@ -10,8 +10,7 @@ use crate::series::Series;
 
 impl Exact for Grammar {
     fn samples(&self, samples: &Samples<'_>) -> Result<Vec<Series>> {
-        let Samples { model, drawn, how, batches } = *samples;
-        of_samples(self, model, drawn, how, batches)
+        of_samples(self, samples)
     }
 
     fn greedy(&self, samples: &Samples<'_>) -> Result<Vec<Series>> {
@@ -30,13 +29,8 @@ impl Exact for Grammar {
 }
 
 /// Scores of samples by the grammar that made the corpus.
-fn of_samples(
-    grammar: &Grammar,
-    model: &Model,
-    samples: &Drawn,
-    drawn: &str,
-    batches: usize,
-) -> Result<Vec<Series>> {
+fn of_samples(grammar: &Grammar, of: &Samples<'_>) -> Result<Vec<Series>> {
+    let Samples { model, drawn: samples, how: drawn, batches, .. } = *of;
     let texts = texts(model, samples)?;
     let count = texts.len();
     let nll: Vec<Option<f64>> =
@@ -44,14 +38,8 @@ fn of_samples(
     let protocol =
         |what: &str| format!("{what}|grammar:{}|samples:{count}|{drawn}", grammar.name());
 
-    let grammatical: Vec<f64> = nll.iter().map(|nll| f64::from(u8::from(nll.is_some()))).collect();
-    let mut series = vec![Series::mean_of(
-        "grammatical",
-        &grammatical,
-        Better::Higher,
-        &protocol("grammatical"),
-        batches,
-    )];
+    let grammatical: Vec<bool> = nll.iter().map(Option::is_some).collect();
+    let mut series = of.shares("grammatical", &grammatical, &protocol("grammatical")).to_vec();
 
     let defined: Vec<f64> = nll.iter().flatten().copied().collect();
     let grammar_nll = protocol("grammar-nll|nats-a-text|of:grammatical-samples");

@@ -3,25 +3,29 @@
 mod grammar;
 mod oracle;
 mod published;
+mod rules;
 
 pub(crate) use oracle::at_quality;
 
 use textgan_artifact::table::TokenRow;
 use textgan_generate::{Drawn, Model};
-use textgan_synthetic::{Grammar, Oracle};
+use textgan_synthetic::{Grammar, Oracle, Rules};
 
 use crate::Result;
-use crate::evaluation::{PublishedCurve, Sweep};
+use crate::evaluation::{Better, PublishedCurve, Sweep};
 use crate::likelihood::{Likelihood, Likelihoods};
 use crate::series::Series;
 
-/// The distribution that a corpus was drawn from.
+/// What is known of the texts of a corpus: the distribution that they were drawn from, or the rules that
+/// they keep.
 #[derive(Clone, Copy, Debug)]
 pub enum Truth<'a> {
     /// A grammar: what can be said at all, and how probable it is.
     Grammar(&'a Grammar),
     /// An LSTM with known parameters: how probable a sequence is.
     Oracle(&'a Oracle),
+    /// Rules: whether a text is well-formed.
+    Rules(&'a Rules),
 }
 
 impl<'a> Truth<'a> {
@@ -29,6 +33,7 @@ impl<'a> Truth<'a> {
         match self {
             Self::Grammar(grammar) => grammar,
             Self::Oracle(oracle) => oracle,
+            Self::Rules(rules) => rules,
         }
     }
 }
@@ -71,6 +76,27 @@ pub(crate) struct Samples<'a> {
     /// How they were drawn: a part of protocols.
     pub how: &'a str,
     pub batches: usize,
+    /// The share of real text that has each number of tokens.
+    pub real_lengths: &'a [f64],
+}
+
+impl Samples<'_> {
+    /// The share of the samples of which something is true, and the same at the lengths of real text.
+    fn shares(&self, name: &str, truths: &[bool], protocol: &str) -> [Series; 2] {
+        let values: Vec<f64> = truths.iter().map(|&truth| f64::from(u8::from(truth))).collect();
+        let lengths: Vec<usize> = self.drawn.tokens.iter().map(Vec::len).collect();
+        let better = Better::Higher;
+        let at_equal_length = Series::at_equal_length(
+            &format!("{name}-at-equal-length"),
+            &values,
+            &lengths,
+            self.real_lengths,
+            better,
+            &format!("{protocol}|lengths:of-test"),
+            self.batches,
+        );
+        [Series::mean_of(name, &values, better, protocol, self.batches), at_equal_length]
+    }
 }
 
 /// A held-out split and its likelihood under a model.

@@ -28,7 +28,7 @@ const MATCHED: [f64; 3] = [9.0, 8.0, 7.0];
 
 impl Exact for Oracle {
     fn samples(&self, samples: &Samples<'_>) -> Result<Vec<Series>> {
-        let Samples { model, drawn, how, batches } = *samples;
+        let Samples { model, drawn, how, batches, .. } = *samples;
         let words = Words::new(self, model)?;
         let costs = costs(self, &words, &drawn.tokens)?;
         let protocol = protocol_of_samples(self, drawn.tokens.len(), how);

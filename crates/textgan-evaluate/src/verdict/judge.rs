@@ -51,6 +51,23 @@ pub struct Rival {
     pub rival: f64,
     /// Model minus rival, turned so that more is better.
     pub advantage: Interval,
+    /// The same at some places of the range.
+    #[serde(default)]
+    pub places: Vec<At>,
+}
+
+/// Two curves at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct At {
+    /// The value of the diversity measure.
+    pub at: f64,
+    /// The model's quality there.
+    pub model: f64,
+    /// The rival's.
+    pub rival: f64,
+    /// Model minus rival, turned so that more is better; the intervals of all places and pairs of
+    /// measures hold together.
+    pub advantage: Interval,
 }
 
 /// What was found on one pair of measures.
@@ -64,6 +81,19 @@ pub struct Finding {
     pub best: usize,
     /// Each rival that has a range in common with the model; the baseline first.
     pub rivals: Vec<Rival>,
+}
+
+impl Finding {
+    /// The share of the places of the shared range at which the model is better than every rival.
+    pub fn better_over(&self) -> f64 {
+        let places = self.rivals.iter().map(|rival| rival.places.len()).max().unwrap_or(0);
+        let better = |place: usize| {
+            let at =
+                |rival: &Rival| rival.places.get(place).is_some_and(|at| at.advantage.low > 0.0);
+            self.rivals.iter().all(at)
+        };
+        (0..places).filter(|&place| better(place)).count() as f64 / places.max(1) as f64
+    }
 }
 
 /// The verdict on a game.
@@ -146,43 +176,59 @@ fn beside(
 ) -> Result<Option<Rival>> {
     let Some([low, high]) = common(ours.iter().chain(theirs), SELF_BLEU) else { return Ok(None) };
     let at = |place: usize| low + (place as f64 + 0.5) / PLACES as f64 * (high - low);
-    // By what is repeated, the mean over the places.
-    let read = |side: &[Sampled]| -> Option<Vec<f64>> {
-        let mut seeds = Vec::new();
-        for sampled in side {
-            let mut sums: Vec<f64> = vec![0.0; sampled.batches()];
-            for place in 0..PLACES {
-                let values = sampled.at(Matched::Diversity, at(place), 0.0)?;
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-            }
-            sums.iter_mut().for_each(|sum| *sum /= PLACES as f64);
-            seeds.push(sums);
+    let (Some(ours), Some(theirs)) = (read(ours, at), read(theirs, at)) else { return Ok(None) };
+    let advantage = |ours: &[f64], theirs: &[f64], confidence| {
+        if duel.pairing == Pairing::Paired && ours.len() == theirs.len() {
+            let differences: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a - b).collect();
+            interval_at(&differences, confidence)
+        } else {
+            difference_at(ours, theirs, confidence)
         }
-        Some(match &seeds[..] {
-            [batches] => batches.clone(),
-            seeds => seeds.iter().map(|batches| mean(batches)).collect(),
-        })
     };
-    let (Some(ours), Some(theirs)) = (read(ours), read(theirs)) else { return Ok(None) };
-    let paired = duel.pairing == Pairing::Paired && ours.len() == theirs.len();
-    let advantage = if paired {
-        let differences: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a - b).collect();
-        interval_at(&differences, confidence)?
-    } else {
-        difference_at(&ours, &theirs, confidence)?
-    };
-    let sign = Sampled::quality_sign(duel.rival.first().copied(), pair);
-    let turn = |range: [f64; 2]| match Sampled::diversity_sign(duel.rival.first().copied(), pair) {
-        sign if sign < 0.0 => [-range[1], -range[0]],
-        _ => range,
-    };
+    let sweep = duel.rival.first().copied();
+    let [quality, diversity] =
+        [Sampled::quality_sign(sweep, pair), Sampled::diversity_sign(sweep, pair)];
+    let all_places = 1.0 - (1.0 - confidence) / PLACES as f64;
+    let mut places = Vec::with_capacity(PLACES);
+    for (place, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+        places.push(At {
+            at: diversity * at(place),
+            model: quality * mean(ours),
+            rival: quality * mean(theirs),
+            advantage: advantage(ours, theirs, all_places)?,
+        });
+    }
+    let (ours, theirs) = (over_places(&ours), over_places(&theirs));
+    let range = if diversity < 0.0 { [-high, -low] } else { [low, high] };
     Ok(Some(Rival {
         name: duel.name.clone(),
-        range: turn([low, high]),
-        model: sign * mean(&ours),
-        rival: sign * mean(&theirs),
-        advantage,
+        range,
+        model: quality * mean(&ours),
+        rival: quality * mean(&theirs),
+        advantage: advantage(&ours, &theirs, confidence)?,
+        places,
     }))
+}
+
+/// At each place, the quality of what is repeated: `[place][batch]` of one run, `[place][seed]` of
+/// several.
+fn read(side: &[Sampled], at: impl Fn(usize) -> f64) -> Option<Vec<Vec<f64>>> {
+    let at_place = |place| {
+        let batches = |sampled: &Sampled| sampled.at(Matched::Diversity, at(place), 0.0);
+        match side {
+            [run] => batches(run),
+            seeds => seeds.iter().map(|seed| batches(seed).map(|batches| mean(&batches))).collect(),
+        }
+    };
+    (0..PLACES).map(at_place).collect()
+}
+
+/// The mean over the places of each thing that is repeated.
+fn over_places(places: &[Vec<f64>]) -> Vec<f64> {
+    let repeated = places.first().map_or(0, Vec::len);
+    (0..repeated)
+        .map(|which| places.iter().map(|values| values[which]).sum::<f64>() / places.len() as f64)
+        .collect()
 }
 
 /// One sentence, and a second one where the baseline may not have converged.
@@ -222,10 +268,12 @@ fn phrase(finding: &Finding) -> String {
     };
     match outcome {
         Outcome::Better => format!(
-            "at equal {diversity} its {quality} is better than that of the best of {} rivals, {} ({})",
+            "at equal {diversity} its {quality} is better than that of the best of {} rivals, {} ({}), \
+             and over {:.0} % of the range they share",
             rivals.len(),
             best.name,
-            numbers(best)
+            numbers(best),
+            100.0 * finding.better_over()
         ),
         Outcome::Worse => {
             format!(
@@ -305,6 +353,13 @@ mod tests {
         assert!((rival.advantage.mean - 0.05).abs() < 0.005, "{rival:?}");
         assert!(rival.range[0] >= 0.39 && rival.range[1] <= 0.61, "{rival:?}");
         assert!(alone.sentence.contains("better") && alone.sentence.contains("distinct-3"));
+        assert_eq!((rival.places.len(), alone.findings[0].better_over()), (PLACES, 1.0));
+        for at in &rival.places {
+            assert!((at.model - at.rival - 0.05).abs() < 0.01, "{at:?}");
+            assert!((rival.range[0]..=rival.range[1]).contains(&at.at), "{at:?}");
+            let width = |interval: Interval| interval.high - interval.low;
+            assert!(width(at.advantage) > width(rival.advantage));
+        }
         let both = verdict(&model, &[("temperature", &baseline), ("likelihood", &strong)], None);
         assert_eq!(both.outcome, Outcome::NotSeparated);
         assert!(both.sentence.contains("likelihood") && both.sentence.contains("not measured"));

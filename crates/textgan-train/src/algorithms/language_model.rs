@@ -144,7 +144,7 @@ impl Algorithm for Fitting {
         Some(&self.critic)
     }
 
-    fn measure(&self, held_out: &[Sequences]) -> Result<Measured> {
+    fn measure(&self, held_out: &[Sequences], _: &Key) -> Result<Measured> {
         let Ratio { model, encoder, .. } = &self.critic;
         let (mut total, mut tokens) = (0.0, 0);
         for texts in held_out {

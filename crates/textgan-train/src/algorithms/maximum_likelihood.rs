@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
-use textgan_models::{Generator, NoiseEncoder, Sizes};
+use textgan_models::{Generator, NoiseEncoder, Sequences, Sizes};
 use textgan_nn::Parameters;
+use textgan_random::Key;
 
 use super::{GENERATOR, optimizer_problem};
 use crate::Result;
-use crate::algorithm::{Algorithm, Learner, Loss};
+use crate::algorithm::{Algorithm, Learner, Loss, Measured};
 use crate::config::{LatentConfig, MaximumLikelihood, Problem, positive, require};
 use crate::data::Rows;
 use crate::losses::likelihood;
+use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
 use crate::objective::{Declared, Objective, Plan, Role};
 use crate::step::Step;
@@ -71,6 +73,20 @@ impl Algorithm for Fitting {
         let metrics = likelihood.metrics();
         step.descend(update, Loss::new(likelihood.loss, metrics))
     }
+
+    /// With noise that an encoder tells, the loss that is learned. The likelihood with noise from its
+    /// prior is another thing, which may get worse while what is learned still gets better.
+    fn measure(&self, held_out: &[Sequences], key: &Key) -> Result<Measured> {
+        let Some((config, encoder)) = &self.writer.latent else { return Ok(Measured::default()) };
+        let generator = self.writer.generator.as_ref();
+        let [loss, kl] = likelihood::held_out(generator, held_out, key, config, encoder)?;
+        let group = Group::Likelihood;
+        let metrics = vec![
+            Metric::new("validation_latent_loss", loss, Unit::NatsPerToken, group),
+            Metric::new("validation_kl", kl, Unit::NatsPerText, group),
+        ];
+        Ok(Measured { metrics, score: Some(-loss) })
+    }
 }
 
 /// A generator that learns from real text, with the encoder of its noise where it has one.
@@ -97,11 +113,7 @@ impl Writer {
         Ok(Self { generator, latent, parameters })
     }
 
-    pub fn likelihood(
-        &self,
-        real: &textgan_models::Sequences,
-        key: &textgan_random::Key,
-    ) -> Result<likelihood::Likelihood> {
+    pub fn likelihood(&self, real: &Sequences, key: &Key) -> Result<likelihood::Likelihood> {
         let latent = self.latent.as_ref().map(|(config, encoder)| (config, encoder.as_ref()));
         likelihood::likelihood(self.generator.as_ref(), real, key, latent)
     }

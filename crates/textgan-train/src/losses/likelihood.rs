@@ -78,6 +78,36 @@ pub(crate) fn likelihood(
     }
 }
 
+/// The loss of [`likelihood`] with a latent objective over all of some held-out texts, in nats per token,
+/// and what the noise knows of a text, in nats. One noise vector a text, named by `key`.
+pub(crate) fn held_out(
+    generator: &dyn Generator,
+    texts: &[Sequences],
+    key: &Key,
+    latent: &LatentConfig,
+    encoder: &NoiseEncoder,
+) -> Result<[f64; 2]> {
+    let dimension = generator.noise().dimension;
+    let (mut nll, mut tokens, mut rows) = (0.0, 0, 0);
+    let mut kl = vec![0.0; dimension];
+    for batch in texts {
+        let draws = noise(generator, key, rows as u64, batch.batch())?;
+        let (mean, log_variance) = encoder.posterior(batch, Mode::Evaluate)?;
+        let noise = noise_of(&mean, &log_variance, &draws, &told(batch.batch(), 0.0)?)?.detach();
+        let context = Context { noise: &noise, labels: batch.labels() };
+        let log_probs = token_log_probs(generator, &context, batch)?;
+        nll -= log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>();
+        let divergence = divergence_from_prior(&mean, &log_variance)?.sum(0)?.to_vec1::<f32>()?;
+        kl.iter_mut().zip(divergence).for_each(|(sum, kl)| *sum += f64::from(kl));
+        tokens += batch.tokens();
+        rows += batch.batch();
+    }
+    let (tokens, rows) = (tokens as f64, rows as f64);
+    let free = f64::from(latent.rate) / dimension as f64;
+    let charged: f64 = kl.iter().map(|kl| (kl / rows).max(free)).sum();
+    Ok([(nll + charged * rows) / tokens, kl.iter().sum::<f64>() / rows])
+}
+
 /// `-ln(1/K sum_k p(x | z_k))` of every sentence in nats, with `K` noise vectors named by
 /// `key`; `None` if `stop` says so in between.
 pub(crate) fn marginal_nll(
