@@ -178,10 +178,14 @@ impl NoiseEncoder {
             let message = format!("token {id} is outside a vocabulary of {}", self.vocab);
             return Err(Error::argument("sequences", message));
         }
-        let x = self.embedding.forward(sequences.targets(), (batch, time))?;
         let features = match &self.body {
-            Body::Bag(hidden) => hidden.forward(&mean_over_time(&x, sequences)?)?.tanh()?,
+            Body::Bag(hidden) => {
+                let weights = mean_over_time(sequences);
+                let bag = self.embedding.bag(sequences.targets(), &weights, batch)?;
+                hidden.forward(&bag)?.tanh()?
+            }
             Body::Gru(network) => {
+                let x = self.embedding.forward(sequences.targets(), (batch, time))?;
                 let states = network.forward(&x, sequences.lengths(), None, mode)?;
                 network.last(&states)?
             }
@@ -191,13 +195,12 @@ impl NoiseEncoder {
     }
 }
 
-/// `[batch, time, embed]` to `[batch, embed]`, padding left out.
-fn mean_over_time(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
-    let (batch, time) = (sequences.batch(), sequences.time());
+/// Weights `[batch, time]` of a mean over the words of each text, padding left out.
+fn mean_over_time(sequences: &Sequences) -> Vec<f32> {
+    let time = sequences.time();
     let mut weights = sequences.weights();
     for (row, &length) in weights.chunks_exact_mut(time).zip(sequences.lengths()) {
         row.iter_mut().for_each(|weight| *weight /= length as f32);
     }
-    let weights = Tensor::from_vec(weights, (batch, time, 1), x.device())?;
-    Ok(x.broadcast_mul(&weights)?.sum(1)?)
+    weights
 }

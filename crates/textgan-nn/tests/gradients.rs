@@ -153,6 +153,18 @@ fn softplus() {
 }
 
 #[test]
+fn embedding_bag() {
+    let ids = [2, 0, 2, 1, 1, 0];
+    let weights = [0.5, -1.0, 0.25, 2.0, 0.0, 1.5];
+    check(
+        "embedding_bag",
+        &[&[3, 4]],
+        &|x| ops::embedding_bag(&x[0], &ids, &weights, 2),
+        Some(&|x| composed::embedding_bag(&x[0], &ids, &weights, 2)),
+    );
+}
+
+#[test]
 fn embedding() {
     let ids = [3, 0, 3, 5, 1, 3];
     check(

@@ -81,6 +81,45 @@ pub(crate) fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * x) + 1.0)
 }
 
+/// `f` of each lane. Loops over slices that may overlap, as far as the compiler can see, stay scalar;
+/// over arrays they do not.
+#[inline(always)]
+pub(crate) fn lanes(f: impl Fn(usize) -> f32) -> [f32; LANES] {
+    let mut y = [0.0; LANES];
+    for (j, y) in y.iter_mut().enumerate() {
+        *y = f(j);
+    }
+    y
+}
+
+/// The lanes of `x` from `at` on, zeros after its end.
+#[inline(always)]
+pub(crate) fn load(x: &[f32], at: usize) -> [f32; LANES] {
+    match x.get(at..at + LANES).and_then(|block| block.try_into().ok()) {
+        Some(block) => block,
+        None => {
+            let mut lanes = [0.0; LANES];
+            for (lane, x) in lanes.iter_mut().zip(&x[at..]) {
+                *lane = *x;
+            }
+            lanes
+        }
+    }
+}
+
+/// Writes lanes to `y` from `at` on, as many as there is place for.
+#[inline(always)]
+pub(crate) fn store(y: &mut [f32], at: usize, lanes: [f32; LANES]) {
+    match y.get_mut(at..at + LANES) {
+        Some(block) => block.copy_from_slice(&lanes),
+        None => {
+            for (y, lane) in y[at..].iter_mut().zip(lanes) {
+                *y = lane;
+            }
+        }
+    }
+}
+
 /// Adds up the lanes of a sum, in order.
 #[inline(always)]
 pub(crate) fn total(lanes: [f32; LANES]) -> f32 {

@@ -11,6 +11,13 @@ simd! {
         }
     }
 
+    /// `y += scale x`.
+    pub(crate) fn add_scaled(y: &mut [f32], x: &[f32], scale: f32) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = x.mul_add(scale, *y);
+        }
+    }
+
     /// `y = kept y + (1 - kept) x`.
     pub(crate) fn approach(y: &mut [f32], x: &[f32], kept: f32) {
         let fresh = 1.0 - kept;

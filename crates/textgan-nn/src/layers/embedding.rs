@@ -45,6 +45,17 @@ impl Embedding {
         ops::embedding(&self.weight, ids, shape)
     }
 
+    /// Weighted sums of rows.
+    ///
+    /// # Shapes
+    /// `ids` and `weights` `[bags, places]`, to `[bags, width]`.
+    ///
+    /// # Errors
+    /// If an id is not in the table, or ids and weights do not fill `bags` rows.
+    pub fn bag(&self, ids: &[u32], weights: &[f32], bags: usize) -> Result<Tensor> {
+        ops::embedding_bag(&self.weight, ids, weights, bags)
+    }
+
     /// `[vocab, width]`.
     pub fn weight(&self) -> &Tensor {
         &self.weight

@@ -67,6 +67,17 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
     Ok((positive + (magnitude.neg()?.exp()? + 1.0)?.log()?)?)
 }
 
+/// See [`super::embedding_bag`].
+///
+/// # Errors
+/// If candle refuses.
+pub fn embedding_bag(table: &Tensor, ids: &[u32], weights: &[f32], bags: usize) -> Result<Tensor> {
+    let places = ids.len() / bags.max(1);
+    let rows = embedding(table, ids, &(bags, places).into())?;
+    let weights = Tensor::from_slice(weights, (bags, places, 1), table.device())?;
+    Ok(rows.broadcast_mul(&weights)?.sum(1)?)
+}
+
 /// See [`super::embedding`].
 ///
 /// # Errors

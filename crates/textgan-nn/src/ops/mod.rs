@@ -34,7 +34,7 @@ pub use cross_entropy::{
     HeadLoss, HeadScores, head_cross_entropy, head_log_probs, head_policy_loss,
 };
 pub use dropout::dropout;
-pub use embedding::embedding;
+pub use embedding::{embedding, embedding_bag};
 pub use group_loss::{GroupLoss, head_group_loss};
 pub use gumbel::{Relaxation, gumbel_head};
 pub use likelihood_ratio::{

@@ -1,6 +1,6 @@
 use super::Cell;
 use crate::kernels::dispatch::simd;
-use crate::kernels::math::{sigmoid, tanh};
+use crate::kernels::math::{LANES, lanes, load, sigmoid, store, tanh};
 
 /// The gates of [`CellKind::Gru`](super::CellKind::Gru).
 pub(crate) struct GruCell;
@@ -43,13 +43,20 @@ simd! {
             let (s_z, rest) = rest.split_at_mut(width);
             let (s_n, rest) = rest.split_at_mut(width);
             let (s_hn, s_h) = rest.split_at_mut(width);
-            for j in 0..width {
-                let r = sigmoid(i_r[j] + h_r[j]);
-                let z = sigmoid(i_z[j] + h_z[j]);
-                let n = tanh(i_n[j] + r * h_n[j]);
-                let h = state[j];
-                (s_r[j], s_z[j], s_n[j], s_hn[j], s_h[j]) = (r, z, n, h_n[j], h);
-                state[j] = n + z * (h - n);
+            for at in (0..width).step_by(LANES) {
+                let (x, h) = (load(i_r, at), load(h_r, at));
+                let r = lanes(|j| sigmoid(x[j] + h[j]));
+                let (x, h) = (load(i_z, at), load(h_z, at));
+                let z = lanes(|j| sigmoid(x[j] + h[j]));
+                let (x, hn) = (load(i_n, at), load(h_n, at));
+                let n = lanes(|j| tanh(x[j] + r[j] * hn[j]));
+                let h = load(state, at);
+                store(s_r, at, r);
+                store(s_z, at, z);
+                store(s_n, at, n);
+                store(s_hn, at, hn);
+                store(s_h, at, h);
+                store(state, at, lanes(|j| n[j] + z[j] * (h[j] - n[j])));
             }
         }
     }
@@ -77,14 +84,19 @@ simd! {
             let (di_z, di_n) = rest.split_at_mut(width);
             let (dh_r, rest) = d_hidden.split_at_mut(width);
             let (dh_z, dh_n) = rest.split_at_mut(width);
-            for j in 0..width {
-                let g = d_state[j];
-                let d_n = g * (1.0 - z[j]) * (1.0 - n[j] * n[j]);
-                let d_z = g * (h[j] - n[j]) * z[j] * (1.0 - z[j]);
-                let d_r = d_n * h_n[j] * r[j] * (1.0 - r[j]);
-                (di_r[j], di_z[j], di_n[j]) = (d_r, d_z, d_n);
-                (dh_r[j], dh_z[j], dh_n[j]) = (d_r, d_z, d_n * r[j]);
-                d_state[j] = g * z[j];
+            for at in (0..width).step_by(LANES) {
+                let (r, z, n) = (load(r, at), load(z, at), load(n, at));
+                let (h_n, h, g) = (load(h_n, at), load(h, at), load(d_state, at));
+                let d_n = lanes(|j| g[j] * (1.0 - z[j]) * (1.0 - n[j] * n[j]));
+                let d_z = lanes(|j| g[j] * (h[j] - n[j]) * z[j] * (1.0 - z[j]));
+                let d_r = lanes(|j| d_n[j] * h_n[j] * r[j] * (1.0 - r[j]));
+                store(di_r, at, d_r);
+                store(di_z, at, d_z);
+                store(di_n, at, d_n);
+                store(dh_r, at, d_r);
+                store(dh_z, at, d_z);
+                store(dh_n, at, lanes(|j| d_n[j] * r[j]));
+                store(d_state, at, lanes(|j| g[j] * z[j]));
             }
         }
     }

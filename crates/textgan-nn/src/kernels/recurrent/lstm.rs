@@ -1,6 +1,6 @@
 use super::Cell;
 use crate::kernels::dispatch::simd;
-use crate::kernels::math::{sigmoid, tanh};
+use crate::kernels::math::{LANES, lanes, load, sigmoid, store, tanh};
 
 /// The gates of [`CellKind::Lstm`](super::CellKind::Lstm).
 pub(crate) struct LstmCell;
@@ -47,16 +47,26 @@ simd! {
             let (s_o, rest) = rest.split_at_mut(width);
             let (s_c, s_t) = rest.split_at_mut(width);
             let (state_h, state_c) = state.split_at_mut(width);
-            for j in 0..width {
-                let i = sigmoid(i_i[j] + h_i[j]);
-                let f = sigmoid(i_f[j] + h_f[j]);
-                let g = tanh(i_g[j] + h_g[j]);
-                let o = sigmoid(i_o[j] + h_o[j]);
-                let c = state_c[j];
-                let next = f * c + i * g;
-                let t = tanh(next);
-                (s_i[j], s_f[j], s_g[j], s_o[j], s_c[j], s_t[j]) = (i, f, g, o, c, t);
-                (state_h[j], state_c[j]) = (o * t, next);
+            for at in (0..width).step_by(LANES) {
+                let (x, h) = (load(i_i, at), load(h_i, at));
+                let i = lanes(|j| sigmoid(x[j] + h[j]));
+                let (x, h) = (load(i_f, at), load(h_f, at));
+                let f = lanes(|j| sigmoid(x[j] + h[j]));
+                let (x, h) = (load(i_g, at), load(h_g, at));
+                let g = lanes(|j| tanh(x[j] + h[j]));
+                let (x, h) = (load(i_o, at), load(h_o, at));
+                let o = lanes(|j| sigmoid(x[j] + h[j]));
+                let c = load(state_c, at);
+                let next = lanes(|j| f[j] * c[j] + i[j] * g[j]);
+                let t = lanes(|j| tanh(next[j]));
+                store(s_i, at, i);
+                store(s_f, at, f);
+                store(s_g, at, g);
+                store(s_o, at, o);
+                store(s_c, at, c);
+                store(s_t, at, t);
+                store(state_h, at, lanes(|j| o[j] * t[j]));
+                store(state_c, at, next);
             }
         }
     }
@@ -78,15 +88,18 @@ simd! {
             let (d_f, rest) = rest.split_at_mut(width);
             let (d_g, d_o) = rest.split_at_mut(width);
             let (d_h, d_c) = d_state.split_at_mut(width);
-            for j in 0..width {
-                let dh = d_h[j];
-                let dc = d_c[j] + dh * o[j] * (1.0 - t[j] * t[j]);
-                d_i[j] = dc * g[j] * i[j] * (1.0 - i[j]);
-                d_f[j] = dc * c[j] * f[j] * (1.0 - f[j]);
-                d_g[j] = dc * i[j] * (1.0 - g[j] * g[j]);
-                d_o[j] = dh * t[j] * o[j] * (1.0 - o[j]);
+            for at in (0..width).step_by(LANES) {
+                let (i, f, g) = (load(i, at), load(f, at), load(g, at));
+                let (o, c, t) = (load(o, at), load(c, at), load(t, at));
+                let (dh, old) = (load(d_h, at), load(d_c, at));
+                let dc = lanes(|j| old[j] + dh[j] * o[j] * (1.0 - t[j] * t[j]));
+                store(d_i, at, lanes(|j| dc[j] * g[j] * i[j] * (1.0 - i[j])));
+                store(d_f, at, lanes(|j| dc[j] * c[j] * f[j] * (1.0 - f[j])));
+                store(d_g, at, lanes(|j| dc[j] * i[j] * (1.0 - g[j] * g[j])));
+                store(d_o, at, lanes(|j| dh[j] * t[j] * o[j] * (1.0 - o[j])));
                 // All of h's own past lies behind `hidden`.
-                (d_h[j], d_c[j]) = (0.0, dc * f[j]);
+                store(d_h, at, [0.0; LANES]);
+                store(d_c, at, lanes(|j| dc[j] * f[j]));
             }
         }
     }
