@@ -28,20 +28,13 @@ use textgan_nn::layers::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use textgan_nn::{Builder, Mode, Parameters, ops};
 use textgan_random::Key;
 use textgan_train::{
-    Algorithm, BuiltIn, Group, Learner, Loss, Metric, Network, Networks, Objective, OneOf,
+    Algorithm, Extended, Group, Learner, Loss, Metric, Network, Networks, Objective, OneOf,
     OptimizerConfig, Phase, Plan, Recipe, Result, Role, Rows, Step, Summary, TrainConfig,
     TrainData, Unit, train,
 };
 
 /// What a `[[phase]]` of this program may be: an objective of its own, or one of the library's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Mine {
-    /// `kind = "noise-recovery"`.
-    Own(Own),
-    /// Any other kind.
-    BuiltIn(BuiltIn),
-}
+pub type Mine = Extended<Own>;
 
 /// The objectives of this program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,11 +44,10 @@ pub enum Own {
     NoiseRecovery(NoiseRecovery),
 }
 
-impl OneOf for Mine {
+impl OneOf for Own {
     fn chosen(&self) -> &dyn Objective {
         match self {
-            Self::Own(Own::NoiseRecovery(objective)) => objective,
-            Self::BuiltIn(objective) => objective,
+            Self::NoiseRecovery(objective) => objective,
         }
     }
 }

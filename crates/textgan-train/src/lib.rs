@@ -101,7 +101,7 @@ mod train;
 pub mod trial;
 
 pub use algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Measured, Update};
-pub use algorithms::{BuiltIn, Distillation, LanguageModel, LikelihoodRatio};
+pub use algorithms::{BuiltIn, Distillation, Extended, LanguageModel, LikelihoodRatio};
 pub use config::{
     Adversarial, AlarmAction, Alarms, Baseline, BlindAlarm, CollapseAlarm, Control, ConvergeConfig,
     Damage, Decay, DiscriminatorOnly, Estimator, EvaluationConfig, GateConfig, Judged, Keep,

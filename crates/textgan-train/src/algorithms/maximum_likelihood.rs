@@ -5,7 +5,6 @@ use textgan_nn::Parameters;
 use textgan_random::Key;
 
 use super::{GENERATOR, optimizer_problem};
-use crate::Result;
 use crate::algorithm::{Algorithm, Learner, Loss, Measured};
 use crate::config::{LatentConfig, MaximumLikelihood, Problem, positive, require};
 use crate::data::Rows;
@@ -14,6 +13,7 @@ use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
 use crate::objective::{Declared, Objective, Plan, Role};
 use crate::step::Step;
+use crate::{Error, Result};
 
 impl Objective for MaximumLikelihood {
     fn kind(&self) -> &'static str {
@@ -103,11 +103,21 @@ impl Writer {
         let mut parameters = Parameters::new();
         parameters.share("generator", generator.parameters())?;
         let latent = match latent {
-            Some(latent) => {
+            Some(latent) if latent.learn => {
                 let encoder = networks.encoder(&latent.encoder)?;
                 parameters.share("encoder", encoder.parameters())?;
                 Some((latent.clone(), encoder))
             }
+            Some(latent) => match networks.found_encoder() {
+                Some(encoder) => Some((latent.clone(), encoder)),
+                None => {
+                    let problem =
+                        "latent.learn = false keeps what an earlier phase has taught the \
+                                   encoder, and none has: let one learn first"
+                            .to_owned();
+                    return Err(Error::Train { problem });
+                }
+            },
             None => None,
         };
         Ok(Self { generator, latent, parameters })

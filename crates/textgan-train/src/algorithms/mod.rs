@@ -12,8 +12,10 @@ pub(crate) use distillation::writes;
 pub use language_model::LanguageModel;
 pub use likelihood_ratio::LikelihoodRatio;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::config::{
     Adversarial, DiscriminatorOnly, MaximumLikelihood, OptimizerConfig, Problem, require,
@@ -49,6 +51,67 @@ impl OneOf for BuiltIn {
             Self::Distillation(objective) => objective,
         }
     }
+}
+
+/// What a `[[phase]]` may be in a program with objectives of its own: `Own`, an enum of them that is
+/// tagged by `kind`, or one of [`BuiltIn`].
+///
+/// A table is read as what its `kind` says, so what is wrong with it is said as of any other; serde's
+/// `untagged` would only say that nothing fits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Extended<Own> {
+    /// One of the program's own.
+    Own(Own),
+    /// One of the library's.
+    BuiltIn(BuiltIn),
+}
+
+impl<Own: OneOf> OneOf for Extended<Own> {
+    fn chosen(&self) -> &dyn Objective {
+        match self {
+            Self::Own(own) => own.chosen(),
+            Self::BuiltIn(objective) => objective.chosen(),
+        }
+    }
+}
+
+impl<'de, Own: DeserializeOwned> Deserialize<'de> for Extended<Own> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = Value::deserialize(deserializer)?;
+        let kind = table.get("kind").and_then(Value::as_str).unwrap_or_default();
+        if kinds::<BuiltIn>().iter().any(|known| known == kind) {
+            return serde_json::from_value(table).map(Self::BuiltIn).map_err(D::Error::custom);
+        }
+        serde_json::from_value(table).map(Self::Own).map_err(|error| {
+            let mut message = error.to_string();
+            if message.contains("unknown variant") {
+                message += &format!(" or one of `{}`", kinds::<BuiltIn>().join("`, `"));
+            }
+            D::Error::custom(message)
+        })
+    }
+}
+
+impl<Own: JsonSchema> JsonSchema for Extended<Own> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Extended_{}", Own::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
+        let (own, built_in) =
+            (generator.subschema_for::<Own>(), generator.subschema_for::<BuiltIn>());
+        schemars::json_schema!({ "anyOf": [own, built_in] })
+    }
+}
+
+/// The values of `kind` that an enum has, by its schema.
+fn kinds<O: JsonSchema>() -> Vec<String> {
+    let schema = schemars::schema_for!(O).to_value();
+    let variants = schema["oneOf"].as_array().into_iter().flatten();
+    variants
+        .filter_map(|variant| variant["properties"]["kind"]["const"].as_str().map(str::to_owned))
+        .collect()
 }
 
 impl From<MaximumLikelihood> for BuiltIn {
@@ -102,4 +165,36 @@ fn optimizer_problem(optimizer: &OptimizerConfig) -> Problem {
 /// A plan with a discriminator.
 fn needs_discriminator(plan: &Plan<'_>) -> Problem {
     require(plan.discriminator.is_some(), || "it needs a [discriminator] table".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+    enum Own {
+        Mine { weight: f32 },
+    }
+
+    #[test]
+    fn an_extended_choice_says_what_is_wrong_with_either_half() {
+        assert_eq!(kinds::<BuiltIn>().len(), 6);
+        let read = |text| serde_json::from_str::<Extended<Own>>(text);
+        let own = read(r#"{"kind": "mine", "weight": 2}"#).unwrap();
+        assert_eq!(own, Extended::Own(Own::Mine { weight: 2.0 }));
+        let text = serde_json::to_string(&own).unwrap();
+        assert_eq!(read(&text).unwrap(), own);
+        let built_in = read(r#"{"kind": "language-model", "blind": true}"#).unwrap();
+        assert!(matches!(built_in, Extended::BuiltIn(BuiltIn::LanguageModel(_))));
+        for (text, expect) in [
+            (r#"{"kind": "mine", "wieght": 2}"#, "unknown field `wieght`"),
+            (r#"{"kind": "language-model", "blnd": true}"#, "unknown field `blnd`"),
+            (r#"{"kind": "mien"}"#, "expected `mine` or one of `maximum-likelihood`"),
+            (r#"{"weight": 2}"#, "missing field `kind`"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(expect), "{text}: {error}");
+        }
+    }
 }

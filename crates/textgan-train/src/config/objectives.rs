@@ -41,13 +41,17 @@ pub struct LatentConfig {
     /// generator will write. It learns what a sentence is whatever its noise says of it, so noise
     /// that no sentence has led to, between those that sentences lead to, still gives a sentence.
     pub prior_share: f32,
+    /// Whether the encoder learns. Off keeps what an earlier phase has taught it: then noise means what
+    /// it means, and the generator converges as it does without noise. An encoder that learns finds
+    /// ever better use for its rate, and both take many times as long.
+    pub learn: bool,
     /// The encoder's network; all phases of a run must agree on it.
     pub encoder: textgan_models::NoiseEncoderConfig,
 }
 
 impl Default for LatentConfig {
     fn default() -> Self {
-        Self { rate: 2.0, prior_share: 0.0, encoder: Default::default() }
+        Self { rate: 2.0, prior_share: 0.0, learn: true, encoder: Default::default() }
     }
 }
 

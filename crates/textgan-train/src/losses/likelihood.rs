@@ -42,8 +42,13 @@ pub(crate) fn likelihood(
     let draws = noise(generator, &key.child("noise"), 0, real.batch())?;
     let (noise, charge) = match latent {
         Some((latent, encoder)) => {
-            let (mean, log_variance) =
-                encoder.posterior(real, Mode::Train(&dropout.child("encoder")))?;
+            let (mean, log_variance) = match latent.learn {
+                true => encoder.posterior(real, Mode::Train(&dropout.child("encoder")))?,
+                false => {
+                    let (mean, log_variance) = encoder.posterior(real, Mode::Evaluate)?;
+                    (mean.detach(), log_variance.detach())
+                }
+            };
             let told = told(real.batch(), latent.prior_share)?;
             let noise = noise_of(&mean, &log_variance, &draws, &told)?;
             (noise, Some((divergence_from_prior(&mean, &log_variance)?, latent.rate)))

@@ -1,12 +1,14 @@
 //! The score-function estimator: each sampled word's log-probability, weighted by what it earned.
 
 use candle_core::Tensor;
-use textgan_models::{Conditions, Generator, SamplingOptions, Sequences, Tokens, rollouts};
+use textgan_models::{
+    Conditions, Generator, SamplingOptions, Sequences, Tokens, rollouts, token_log_probs,
+};
 use textgan_nn::{Mode, ops};
 use textgan_random::Key;
 
 use super::gumbel::sample_nll;
-use super::returns::{advantages, returns, rewards};
+use super::returns::{advantages, returns, rewards, whiten};
 use crate::Result;
 use crate::algorithm::Loss;
 use crate::config::{Baseline, Judged, MonteCarlo, Reward, RewardScore};
@@ -44,7 +46,11 @@ pub(crate) fn loss(
             returns(&rewards(reward.score, judged, &realness), discount)
         }
     };
-    let (advantages, moving_average) = advantages(&returns, baseline, moving_average);
+    let returns = with_cuts(returns, &fake.sequences);
+    let (mut advantages, moving_average) = advantages(&returns, baseline, moving_average);
+    if reward.whiten {
+        whiten(&mut advantages);
+    }
     let value = policy_loss(players.generator, fake, &advantages, entropy)?;
     let first: f64 = returns.iter().filter_map(|row| row.first()).map(|&x| f64::from(x)).sum();
     let mean = first / returns.len() as f64;
@@ -55,24 +61,64 @@ pub(crate) fn loss(
     Ok((Loss::new(value, metrics), moving_average))
 }
 
+/// A text that reached the greatest length without an end was cut, which is the generator's doing like
+/// every word: not to end there earns what the text earned.
+fn with_cuts(mut returns: Vec<Vec<f32>>, sequences: &Sequences) -> Vec<Vec<f32>> {
+    for (row, returns) in returns.iter_mut().enumerate() {
+        if is_cut(sequences, row) {
+            returns.extend(returns.last().copied());
+        }
+    }
+    returns
+}
+
+fn is_cut(sequences: &Sequences, row: usize) -> bool {
+    sequences.row(row).len() == sequences.lengths()[row]
+}
+
 /// `mean over sentences of sum_t (advantage_t * -ln p(word_t) - entropy * H_t)`, with `H_t` the
 /// entropy of the word's distribution.
-fn policy_loss(
+///
+/// Where a cut text has one more advantage than words, the last is that of not ending:
+/// `-ln (1 - p(end))`, whose gradient is `p / (1 - p)` times that of `ln p(end)`. Without it, only
+/// texts that end at the greatest length would teach when to.
+pub(super) fn policy_loss(
     generator: &dyn Generator,
     fresh: &Generated,
     advantages: &[Vec<f32>],
     entropy: f32,
 ) -> Result<Tensor> {
-    let sequences = &fresh.sequences;
-    let share = 1.0 / sequences.batch() as f32;
-    let mut weights = vec![0.0; sequences.batch() * sequences.time()];
-    for (row, advantages) in weights.chunks_exact_mut(sequences.time()).zip(advantages) {
-        for (weight, advantage) in row.iter_mut().zip(advantages) {
+    let sampled = &fresh.sequences;
+    let cut: Vec<usize> = (0..sampled.batch())
+        .filter(|&row| is_cut(sampled, row) && advantages[row].len() > sampled.lengths()[row])
+        .collect();
+    let ends;
+    let sequences = if cut.is_empty() {
+        sampled
+    } else {
+        let rows: Vec<&[u32]> = (0..sampled.batch()).map(|row| sampled.row(row)).collect();
+        ends = Sequences::from_samples(&rows, &vec![true; rows.len()], sampled.labels())?;
+        &ends
+    };
+    let (share, time) = (1.0 / sequences.batch() as f32, sequences.time());
+    let mut weights = vec![0.0; sequences.batch() * time];
+    let mut bonus = weights.clone();
+    for (row, advantages) in advantages.iter().enumerate() {
+        let words = sampled.lengths()[row];
+        for (weight, advantage) in weights[row * time..].iter_mut().zip(&advantages[..words]) {
             *weight = advantage * share;
         }
+        bonus[row * time..][..words].fill(entropy * share);
     }
-    let bonus: Vec<f32> =
-        sequences.weights().into_iter().map(|real| real * entropy * share).collect();
+    if !cut.is_empty() {
+        let log_probs = token_log_probs(generator, &fresh.context(), sequences)?;
+        for row in cut {
+            let words = sampled.lengths()[row];
+            let end = log_probs[row * time + words].exp();
+            let odds = end / (1.0 - end).max(1e-6);
+            weights[row * time + words] = -advantages[row][words] * share * odds;
+        }
+    }
     let hidden = generator.hidden(&fresh.context(), sequences, Mode::Evaluate)?.flatten_to(1)?;
     Ok(ops::head_policy_loss(
         &hidden,
@@ -86,7 +132,7 @@ fn policy_loss(
 }
 
 /// The discriminator's logit of every prefix, without a graph.
-fn realness(judges: &Judges, sequences: &Sequences) -> Result<Vec<Vec<f32>>> {
+pub(super) fn realness(judges: &Judges, sequences: &Sequences) -> Result<Vec<Vec<f32>>> {
     let tokens = Tokens::Hard(sequences.targets());
     let realness = judges
         .frozen
@@ -137,7 +183,7 @@ fn action_values(
 mod tests {
     use candle_core::backprop::GradStore;
     use candle_core::{D, Device};
-    use textgan_models::{BOS, EOS, PAD, token_log_probs};
+    use textgan_models::{BOS, EOS, PAD};
 
     use super::*;
     use crate::testing::{VOCAB, in_game, players};
@@ -232,6 +278,59 @@ mod tests {
                 assert_same_gradients(&game, &expected, &found, &format!("{baseline:?}"))?;
             }
             Ok(())
+        })
+    }
+
+    /// Over every text of at most two words: that one ends, and that one is cut, have their share of the
+    /// gradient of the expected reward.
+    #[test]
+    fn to_end_and_not_to_end_are_actions() -> Result<()> {
+        in_game(|game| {
+            let words: Vec<u32> = (0..VOCAB as u32).filter(|&id| id != EOS).collect();
+            let mut texts: Vec<(Vec<u32>, bool)> = vec![(Vec::new(), true)];
+            texts.extend(words.iter().map(|&a| (vec![a], true)));
+            for ended in [true, false] {
+                let pairs = words.iter().flat_map(|&a| words.iter().map(move |&b| vec![a, b]));
+                texts.extend(pairs.map(|pair| (pair, ended)));
+            }
+            let (rows, ended): (Vec<Vec<u32>>, Vec<bool>) = texts.into_iter().unzip();
+            let count = rows.len();
+            let noise = Tensor::new(&[[0.3f32, -0.7]], &Device::Cpu)?
+                .broadcast_as((count, 2))?
+                .contiguous()?;
+            let sequences = Sequences::from_samples(&rows, &ended, None)?;
+            let fresh = Generated { sequences, noise, log_probs: Vec::new() };
+
+            // `-sum_x p(x) R(x)` by candle's own operations.
+            let whole = Sequences::from_samples(&rows, &vec![true; count], None)?;
+            let logits = game.generator.logits(&fresh.context(), &whole, Mode::Evaluate)?;
+            let log_probs = logits.broadcast_sub(&logits.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
+            let targets = Tensor::from_slice(whole.targets(), (count, 3, 1), &Device::Cpu)?;
+            let said = log_probs.contiguous()?.gather(&targets, D::Minus1)?.squeeze(D::Minus1)?;
+            let unsaid = said.exp()?.affine(-1.0, 1.0)?.log()?;
+            let mask = |of: &dyn Fn(usize, usize) -> bool| {
+                let places = (0..count * 3).map(|i| f32::from(u8::from(of(i / 3, i % 3))));
+                Tensor::from_iter(places, &Device::Cpu)?.reshape((count, 3))
+            };
+            let says = mask(&|row, place| place < fresh.sequences.lengths()[row])?;
+            let cuts = mask(&|row, place| !ended[row] && place == 2)?;
+            let log_prob = ((said * says)? + (unsaid * cuts)?)?.sum(1)?;
+            let probability = log_prob.exp()?;
+            let all = probability.sum_all()?.to_scalar::<f32>()?;
+            assert!((all - 1.0).abs() < 1e-5, "{all}");
+            let rewards = Tensor::from_iter((0..count).map(reward), &Device::Cpu)?;
+            let expected = (&probability * rewards)?.sum_all()?.neg()?.backward()?;
+
+            let probability: Vec<f32> = probability.to_vec1()?;
+            let earned: Vec<Vec<f32>> = (0..count)
+                .map(|row| {
+                    let weight = probability[row] * reward(row) * count as f32;
+                    vec![weight; fresh.sequences.lengths()[row]]
+                })
+                .collect();
+            let earned = with_cuts(earned, &fresh.sequences);
+            let found = policy_loss(game.generator.as_ref(), &fresh, &earned, 0.0)?.backward()?;
+            assert_same_gradients(&game, &expected, &found, "ends and cuts")
         })
     }
 

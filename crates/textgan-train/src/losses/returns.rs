@@ -82,6 +82,17 @@ pub(crate) fn advantages(
     }
 }
 
+/// Makes the advantages of a batch have mean 0 and standard deviation 1.
+pub(crate) fn whiten(advantages: &mut [Vec<f32>]) {
+    let (total, count) = sum(advantages.iter().flatten());
+    let mean = total / count.max(1.0);
+    let squares: f64 = advantages.iter().flatten().map(|&x| (f64::from(x) - mean).powi(2)).sum();
+    let deviation = (squares / count.max(1.0)).sqrt().max(1e-8);
+    for advantage in advantages.iter_mut().flatten() {
+        *advantage = ((f64::from(*advantage) - mean) / deviation) as f32;
+    }
+}
+
 /// Each return less the mean of the other sentences' at the same word, over those that reach it.
 /// The others are independent of this sentence, so the gradient stays unbiased. A word that no
 /// other sentence reaches is compared with the others' last words.
@@ -164,6 +175,20 @@ mod tests {
         );
         let (alone, _) = super::advantages(&[vec![2.0]], Baseline::LeaveOneOut, None);
         assert_eq!(alone, [vec![2.0]]);
+    }
+
+    #[test]
+    fn whitened_advantages_have_mean_0_and_deviation_1() {
+        let mut advantages = vec![vec![1.0, 3.0], vec![5.0, 3.0]];
+        whiten(&mut advantages);
+        let root = 2f32.sqrt();
+        let expected = [vec![-root, 0.0], vec![root, 0.0]];
+        for (found, expected) in advantages.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((found - expected).abs() < 1e-6, "{advantages:?}");
+        }
+        let mut alike = vec![vec![2.0; 3]];
+        whiten(&mut alike);
+        assert_eq!(alike, [vec![0.0; 3]]);
     }
 
     #[test]
