@@ -7,6 +7,7 @@ mod golden;
 mod house;
 mod input;
 mod interruption;
+mod outside;
 mod program;
 mod runs;
 mod score;

@@ -49,6 +49,14 @@ impl Program {
         command
     }
 
+    /// The example `laboratory`: the same program with an objective of another crate.
+    pub fn laboratory(&self, arguments: &[&str]) -> Said {
+        let binary = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("examples/laboratory");
+        let mut command = Command::new(binary);
+        command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
+        Said::from(command.env("CANDLE_NUM_THREADS", "1").output().unwrap())
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Said {
         Said::from(self.command(arguments).output().unwrap())
     }

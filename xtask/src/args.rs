@@ -163,6 +163,9 @@ pub struct Generate {
     /// Pick among the most probable tokens that together reach this probability.
     #[arg(long, value_name = "P")]
     pub top_p: Option<f32>,
+    /// Pick among the tokens at least so many times as probable as the most probable one.
+    #[arg(long, value_name = "P")]
+    pub min_p: Option<f32>,
     /// Always pick the most probable token.
     #[arg(long)]
     pub greedy: bool,

@@ -26,5 +26,12 @@ use std::process::ExitCode;
 
 /// The program: reads the command line, obeys, and says how it went.
 pub fn main() -> ExitCode {
-    exit::report(commands::run(args::Cli::parse()))
+    main_with::<textgan_train::BuiltIn>()
+}
+
+/// The same with other objectives, of the crate that calls it: `O` is what a `[[phase]]` may be, usually
+/// an enum of that crate's own and of [`textgan_train::BuiltIn`]. The example `laboratory` is such a
+/// program.
+pub fn main_with<O: config::PhaseKind>() -> ExitCode {
+    exit::report(commands::run::<O>(args::Cli::parse()))
 }

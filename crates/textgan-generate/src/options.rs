@@ -20,6 +20,9 @@ pub struct Options {
     /// Pick among the most probable tokens that together have at least this probability (Holtzman
     /// et al., 2020). Unset: among all.
     pub top_p: Option<f32>,
+    /// Pick among the tokens that are at least so many times as probable as the most probable one
+    /// (Nguyen et al., 2024). Unset: among all.
+    pub min_p: Option<f32>,
     /// Always pick the most probable token; only the noise differs from text to text.
     pub greedy: bool,
     /// Never pick the token of unknown words.
@@ -43,6 +46,7 @@ impl Default for Options {
             temperature: 1.0,
             top_k: None,
             top_p: None,
+            min_p: None,
             greedy: false,
             forbid_unknown: false,
             max_length: None,
@@ -81,6 +85,7 @@ impl Options {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
+            min_p: self.min_p,
             greedy: self.greedy,
             forbid_unknown: self.forbid_unknown,
             max_length: self.max_length,

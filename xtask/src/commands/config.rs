@@ -4,14 +4,15 @@ use anyhow::Result;
 use std::io::{Write, stdout};
 
 use crate::args::ShowConfig;
-use crate::config;
+use crate::config::{self, Loaded, PhaseKind};
 
-pub fn run(args: ShowConfig) -> Result<()> {
+pub fn run<O: PhaseKind>(args: ShowConfig) -> Result<()> {
     let text = if args.schema {
-        serde_json::to_string_pretty(&config::schema())? + "\n"
+        serde_json::to_string_pretty(&config::schema::<O>())? + "\n"
     } else {
         let experiment = &args.experiment;
-        let loaded = config::load(experiment.config.as_deref(), &experiment.assignments)?;
+        let loaded: Loaded<O> =
+            config::load(experiment.config.as_deref(), &experiment.assignments)?;
         loaded.config.validate()?;
         config::documented(&loaded.config)?
     };

@@ -89,7 +89,8 @@ impl Source {
         let run = RunDir::open(&args.run)?;
         let train = run.stage_dir("train")?;
         let own = Some(train.join("discriminator")).filter(|folder| folder.is_dir());
-        let config = config::load(Some(&run.join("config.toml")?), &[])?.config;
+        let config =
+            config::load::<serde_json::Value>(Some(&run.join("config.toml")?), &[])?.config;
         Ok(Self {
             model: train.join("model"),
             discriminator: discriminator.or(own),
@@ -106,6 +107,7 @@ fn options(args: &Generate, base: Options) -> Options {
         temperature: args.temperature.unwrap_or(base.temperature),
         top_k: args.top_k.or(base.top_k),
         top_p: args.top_p.or(base.top_p),
+        min_p: args.min_p.or(base.min_p),
         greedy: args.greedy || base.greedy,
         max_length: args.max_length.or(base.max_length),
         label: args.label.clone().or(base.label),

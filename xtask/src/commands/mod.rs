@@ -16,6 +16,7 @@ mod test;
 use anyhow::{Context, Result};
 
 use crate::args::{Cli, Command};
+use crate::config::PhaseKind;
 use crate::exit::{Interrupted, Refusal};
 use crate::signals::Signals;
 use crate::stages;
@@ -25,7 +26,7 @@ use crate::terminal::Terminal;
 ///
 /// # Errors
 /// See [`crate::exit`].
-pub fn run(cli: Cli) -> Result<()> {
+pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
     if let Some(threads) = cli.threads {
         if threads == 0 {
             return Err(Refusal::new("--threads 0: give at least 1").into());
@@ -36,19 +37,19 @@ pub fn run(cli: Cli) -> Result<()> {
     let signals = Signals::listen().context("cannot listen for signals")?;
     let terminal = Terminal::new(signals, cli.quiet);
     let result = match cli.command {
-        Command::Pipeline(args) => pipeline::run(args, &terminal),
-        Command::Sweep(args) => sweep::run(args, &terminal),
-        Command::Ingest(args) => stage::run(stages::INGEST, args, &terminal),
-        Command::Tokenize(args) => stage::run(stages::TOKENIZE, args, &terminal),
-        Command::Train(args) => stage::run(stages::TRAIN, args, &terminal),
-        Command::Evaluate(args) => stage::run(stages::EVALUATE, args, &terminal),
-        Command::Report(args) => stage::run(stages::REPORT, args, &terminal),
+        Command::Pipeline(args) => pipeline::run::<O>(args, &terminal),
+        Command::Sweep(args) => sweep::run::<O>(args, &terminal),
+        Command::Ingest(args) => stage::run::<O>(stages::INGEST, args, &terminal),
+        Command::Tokenize(args) => stage::run::<O>(stages::TOKENIZE, args, &terminal),
+        Command::Train(args) => stage::run::<O>(stages::TRAIN, args, &terminal),
+        Command::Evaluate(args) => stage::run::<O>(stages::EVALUATE, args, &terminal),
+        Command::Report(args) => stage::run::<O>(stages::REPORT, args, &terminal),
         Command::Generate(args) => generate::run(*args, &terminal),
         Command::Score(args) => score::run(args, &terminal),
         Command::Compare(args) => compare::run(args),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
-        Command::Config(args) => config::run(args),
+        Command::Config(args) => config::run::<O>(args),
         Command::Test(args) => test::run(args),
         Command::Ci => ci::run(),
         Command::Bench(args) => bench::run(args),

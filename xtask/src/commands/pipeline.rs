@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use textgan_artifact::{Progress, write_atomic};
 
 use crate::args::{Pipeline, Target};
-use crate::config::{self, Loaded, RootConfig};
+use crate::config::{self, Loaded, PhaseKind, RootConfig};
 use crate::runner::{Outcome, Runner, Selection};
 use crate::stages;
 use crate::terminal::Terminal;
@@ -14,8 +14,8 @@ use crate::terminal::Terminal;
 /// The file of a run that keeps its config.
 const CONFIG: &str = "config.toml";
 
-pub fn run(args: Pipeline, terminal: &Terminal) -> Result<()> {
-    let (loaded, folder) = resolve(&args.target)?;
+pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
+    let (loaded, folder) = resolve::<O>(&args.target)?;
     let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?;
     write_config(&loaded.config, runner.run_dir().path())?;
     let outcome = runner.bring_up_to_date(&Selection {
@@ -30,16 +30,16 @@ pub fn run(args: Pipeline, terminal: &Terminal) -> Result<()> {
 }
 
 /// The config, and the folder of its run.
-pub fn resolve(target: &Target) -> Result<(Loaded, PathBuf)> {
+pub fn resolve<O: PhaseKind>(target: &Target) -> Result<(Loaded<O>, PathBuf)> {
     let experiment = &target.experiment;
-    let loaded = config::load(experiment.config.as_deref(), &experiment.assignments)?;
+    let loaded: Loaded<O> = config::load(experiment.config.as_deref(), &experiment.assignments)?;
     loaded.config.validate()?;
     let folder = target.run.clone().unwrap_or_else(|| Path::new("runs").join(&loaded.name));
     Ok((loaded, folder))
 }
 
 /// Writes the resolved config into the run, unless it is there already.
-pub fn write_config(config: &RootConfig, run: &Path) -> Result<()> {
+pub fn write_config<O: PhaseKind>(config: &RootConfig<O>, run: &Path) -> Result<()> {
     if config_is_kept(config, run)? {
         return Ok(());
     }
@@ -49,7 +49,7 @@ pub fn write_config(config: &RootConfig, run: &Path) -> Result<()> {
 }
 
 /// Whether the resolved config is in the run already.
-pub fn config_is_kept(config: &RootConfig, run: &Path) -> Result<bool> {
+pub fn config_is_kept<O: PhaseKind>(config: &RootConfig<O>, run: &Path) -> Result<bool> {
     let text = config::resolved(config, run)?;
     Ok(fs::read_to_string(run.join(CONFIG)).is_ok_and(|old| old == text))
 }

@@ -4,12 +4,13 @@ use anyhow::Result;
 
 use super::pipeline::{resolve, summarise, write_config};
 use crate::args::OneStage;
+use crate::config::PhaseKind;
 use crate::runner::{Runner, Selection};
 use crate::stages;
 use crate::terminal::Terminal;
 
-pub fn run(name: &'static str, args: OneStage, terminal: &Terminal) -> Result<()> {
-    let (loaded, folder) = resolve(&args.target)?;
+pub fn run<O: PhaseKind>(name: &'static str, args: OneStage, terminal: &Terminal) -> Result<()> {
+    let (loaded, folder) = resolve::<O>(&args.target)?;
     let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?;
     write_config(&loaded.config, runner.run_dir().path())?;
     runner.check_earlier(name)?;

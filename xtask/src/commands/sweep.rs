@@ -15,18 +15,18 @@ use self::make::Ending;
 use self::plan::Plan;
 use self::table::Table;
 use crate::args::Sweep;
-use crate::config::nearest;
+use crate::config::{PhaseKind, nearest};
 use crate::exit::Refusal;
 use crate::terminal::Terminal;
 
 /// The file of the table, in the folder of the sweep.
 const FILE: &str = "sweep.json";
 
-pub fn run(args: Sweep, terminal: &Terminal) -> Result<()> {
+pub fn run<O: PhaseKind>(args: Sweep, terminal: &Terminal) -> Result<()> {
     if args.jobs == 0 {
         return Err(Refusal::new("--jobs 0: give at least 1").into());
     }
-    let plan = Plan::read(&args.file, args.folder)?;
+    let plan: Plan<O> = Plan::read(&args.file, args.folder)?;
     if args.dry_run {
         return left::print(&plan);
     }
@@ -53,7 +53,7 @@ pub fn run(args: Sweep, terminal: &Terminal) -> Result<()> {
 }
 
 /// What failed, in one message.
-fn failures(plan: &Plan, endings: &[Ending]) -> Result<()> {
+fn failures<O: PhaseKind>(plan: &Plan<O>, endings: &[Ending]) -> Result<()> {
     let failed: Vec<String> = plan
         .runs()
         .zip(endings)

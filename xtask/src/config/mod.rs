@@ -10,12 +10,17 @@ mod set;
 mod sweep;
 
 pub use complaint::nearest;
-pub use root::RootConfig;
+pub use root::{PhaseKind, RootConfig};
 pub use sweep::{Assignment, Axis, CellOfSweep, Corpora, SweepFile};
 
 use anyhow::{Context, Result};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use textgan_train::BuiltIn;
 
 use crate::exit::Refusal;
 use layer::{Entry, Node};
@@ -28,11 +33,11 @@ const MOST_LAYERS: usize = 16;
 
 /// A config, resolved.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct Loaded<O = BuiltIn> {
     /// What it is called: the file's name without its ending.
     pub name: String,
     /// The config.
-    pub config: RootConfig,
+    pub config: RootConfig<O>,
 }
 
 /// A config that is still being put together.
@@ -68,9 +73,9 @@ impl Draft {
     ///
     /// # Errors
     /// A [`Refusal`] that names the file, the line and the key.
-    pub fn finish(self) -> Result<Loaded> {
+    pub fn finish<O: DeserializeOwned>(self) -> Result<Loaded<O>> {
         let printed = self.tree.print();
-        let config: RootConfig = toml::from_str(&printed.text)
+        let config: RootConfig<O> = toml::from_str(&printed.text)
             .map_err(|error| Refusal::new(complaint::explain(&printed, &error)))?;
         Ok(Loaded { name: self.name, config })
     }
@@ -81,23 +86,23 @@ impl Draft {
 ///
 /// # Errors
 /// A [`Refusal`] that names the file, the line and the key.
-pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Loaded> {
+pub fn load<O: DeserializeOwned>(file: Option<&Path>, assignments: &[String]) -> Result<Loaded<O>> {
     let mut draft = Draft::read(file)?;
     assignments.iter().try_for_each(|assignment| set::set(&mut draft.tree, assignment))?;
     draft.finish()
 }
 
 /// The JSON Schema of config files, for editors.
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(RootConfig).to_value()
+pub fn schema<O: JsonSchema>() -> serde_json::Value {
+    schemars::schema_for!(RootConfig<O>).to_value()
 }
 
 /// `config` as TOML, every key with its documentation.
 ///
 /// # Errors
 /// Never for configs that were read from TOML.
-pub fn documented(config: &RootConfig) -> Result<String> {
-    Ok(documented::toml(&value(config)?, Some(&schema())))
+pub fn documented<O: PhaseKind>(config: &RootConfig<O>) -> Result<String> {
+    Ok(documented::toml(&value(config)?, Some(&schema::<O>())))
 }
 
 /// `config` as the TOML file that goes into the folder `run`: nothing is left to defaults or to
@@ -105,14 +110,14 @@ pub fn documented(config: &RootConfig) -> Result<String> {
 ///
 /// # Errors
 /// Never for configs that were read from TOML.
-pub fn resolved(config: &RootConfig, run: &Path) -> Result<String> {
+pub fn resolved<O: PhaseKind>(config: &RootConfig<O>, run: &Path) -> Result<String> {
     let mut config = config.clone();
     config.rebase(&paths::relative(run, Path::new(".")));
     Ok(documented::toml(&value(&config)?, None))
 }
 
 /// Through text, which writes an `f32` in its own few digits.
-fn value(config: &RootConfig) -> Result<serde_json::Value> {
+fn value<O: Serialize>(config: &RootConfig<O>) -> Result<serde_json::Value> {
     Ok(serde_json::from_str(&serde_json::to_string(config)?)?)
 }
 

@@ -1,14 +1,16 @@
 //! The tables of a config file; each belongs to the crate that it configures.
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use textgan_corpus::CorpusConfig;
 use textgan_evaluate::EvaluateConfig;
 use textgan_models::{DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, NoiseConfig};
 use textgan_synthetic::Rules;
 use textgan_tokenizer::TokenizerConfig;
-use textgan_train::{Phase, Recipe, TrainConfig};
+use textgan_train::{BuiltIn, Objective, Phase, Recipe, TrainConfig};
 
 use super::paths;
 use crate::exit::Refusal;
@@ -16,9 +18,16 @@ use crate::exit::Refusal;
 /// An experiment, from raw text to report.
 ///
 /// Paths are relative to the file that they are written in.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RootConfig {
+///
+/// `O` is what a phase of training may be: see [`PhaseKind`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    bound(serialize = "O: Serialize", deserialize = "O: DeserializeOwned")
+)]
+#[schemars(rename = "RootConfig")]
+pub struct RootConfig<O = BuiltIn> {
     /// Another config file whose values hold where this one is silent. Tables are merged key by
     /// key (unless their `kind` differs: then the new one stands alone); lists are replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,14 +52,53 @@ pub struct RootConfig {
     /// What all phases of training share.
     pub train: TrainConfig,
     /// The phases of training, from top to bottom.
-    pub phase: Vec<Phase>,
+    pub phase: Vec<Phase<O>>,
     /// The texts that the finished generator writes.
     pub generate: textgan_generate::Options,
     /// How the generator is measured.
     pub evaluate: EvaluateConfig,
 }
 
-impl RootConfig {
+/// What a phase of training may be in a program: the library's own objectives, or an enum of them and
+/// of others (see [`textgan_train::OneOf`]).
+pub trait PhaseKind:
+    Objective + Serialize + DeserializeOwned + JsonSchema + Clone + Debug + Send + Sync + 'static
+{
+}
+
+impl<O> PhaseKind for O where
+    O: Objective
+        + Serialize
+        + DeserializeOwned
+        + JsonSchema
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+impl<O> Default for RootConfig<O> {
+    fn default() -> Self {
+        Self {
+            extends: None,
+            seed: 0,
+            corpus: CorpusConfig::default(),
+            rules: None,
+            tokenizer: TokenizerConfig::default(),
+            noise: NoiseConfig::default(),
+            generator: GeneratorConfig::default(),
+            discriminator: None,
+            train: TrainConfig::default(),
+            phase: Vec::new(),
+            generate: textgan_generate::Options::default(),
+            evaluate: EvaluateConfig::default(),
+        }
+    }
+}
+
+impl<O: Clone> RootConfig<O> {
     /// Makes relative paths relative to `folder`.
     pub fn rebase(&mut self, folder: &Path) {
         self.corpus.rebase(folder);
@@ -82,9 +130,11 @@ impl RootConfig {
             _ => None,
         }
     }
+}
 
+impl<O: PhaseKind> RootConfig<O> {
     /// What training is told.
-    pub fn recipe(&self) -> Recipe<'_> {
+    pub fn recipe(&self) -> Recipe<'_, O> {
         Recipe {
             train: &self.train,
             phases: &self.phase,

@@ -326,7 +326,7 @@ mod tests {
         let laid = |text: &str| {
             let file = parse(&format!("config = 'b'\n[set]\n{text}")).unwrap();
             let mut draft = Draft::read(None).unwrap();
-            draft.lay(&file.set).and_then(|()| draft.finish())
+            draft.lay(&file.set).and_then(|()| draft.finish::<textgan_train::BuiltIn>())
         };
         for (text, expect) in [
             ("'train.batch_sise' = 3", "s.toml:3: unknown key `train.batch_sise`; did you mean"),

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn load(file: Option<&Path>, assignments: &[String]) -> Result<Loaded> {
+    super::load(file, assignments)
+}
+
 /// A folder with these files.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -117,7 +121,7 @@ fn the_config_in_a_run_folder_leads_to_the_same_experiment() {
 
 #[test]
 fn the_schema_describes_every_table() {
-    let schema = schema();
+    let schema = schema::<BuiltIn>();
     let properties = schema["properties"].as_object().unwrap();
     for key in ["extends", "seed", "corpus", "train", "phase", "evaluate"] {
         assert!(properties[key]["description"].is_string(), "{key}");

@@ -9,14 +9,14 @@ use textgan_evaluate::embedding::encoder_folder;
 
 use super::truth::{Known, source};
 use super::{EVALUATE, TOKENIZE, TRAIN, key, model, optional};
-use crate::config::RootConfig;
+use crate::config::{PhaseKind, RootConfig};
 use crate::stage::{Input, Stage};
 
-pub struct Evaluate<'a> {
-    pub config: &'a RootConfig,
+pub struct Evaluate<'a, O> {
+    pub config: &'a RootConfig<O>,
 }
 
-impl Stage for Evaluate<'_> {
+impl<O: PhaseKind> Stage for Evaluate<'_, O> {
     fn name(&self) -> &'static str {
         EVALUATE
     }

@@ -6,14 +6,14 @@ use textgan_artifact::{Fingerprint, Progress, RunDir};
 use textgan_generate::Model;
 
 use super::{GENERATE, TRAIN, key, model, optional};
-use crate::config::RootConfig;
+use crate::config::{PhaseKind, RootConfig};
 use crate::stage::{Input, Stage};
 
-pub struct Generate<'a> {
-    pub config: &'a RootConfig,
+pub struct Generate<'a, O> {
+    pub config: &'a RootConfig<O>,
 }
 
-impl Stage for Generate<'_> {
+impl<O: PhaseKind> Stage for Generate<'_, O> {
     fn name(&self) -> &'static str {
         GENERATE
     }

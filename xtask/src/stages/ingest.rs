@@ -6,20 +6,20 @@ use textgan_artifact::{Fingerprint, Progress, RunDir};
 use textgan_random::Key;
 
 use super::INGEST;
-use crate::config::RootConfig;
+use crate::config::{PhaseKind, RootConfig};
 use crate::stage::{Input, Stage};
 
-pub struct Ingest<'a> {
-    pub config: &'a RootConfig,
+pub struct Ingest<'a, O> {
+    pub config: &'a RootConfig<O>,
 }
 
-impl Ingest<'_> {
+impl<O> Ingest<'_, O> {
     fn seed(&self) -> u64 {
         self.config.corpus.seed.unwrap_or(self.config.seed)
     }
 }
 
-impl Stage for Ingest<'_> {
+impl<O: PhaseKind> Stage for Ingest<'_, O> {
     fn name(&self) -> &'static str {
         INGEST
     }

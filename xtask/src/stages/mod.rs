@@ -13,7 +13,7 @@ pub(crate) use truth::source;
 use std::path::Path;
 use textgan_random::Key;
 
-use crate::config::{Loaded, RootConfig};
+use crate::config::{Loaded, PhaseKind, RootConfig};
 use crate::stage::Stage;
 
 /// The names of the stages, in order.
@@ -27,7 +27,7 @@ pub(crate) const EVALUATE: &str = "evaluate";
 pub(crate) const REPORT: &str = "report";
 
 /// The stages of an experiment, in the order in which they run.
-pub fn all(experiment: &Loaded) -> Vec<Box<dyn Stage + '_>> {
+pub fn all<O: PhaseKind>(experiment: &Loaded<O>) -> Vec<Box<dyn Stage + '_>> {
     let config = &experiment.config;
     vec![
         Box::new(ingest::Ingest { config }),
@@ -40,7 +40,7 @@ pub fn all(experiment: &Loaded) -> Vec<Box<dyn Stage + '_>> {
 }
 
 /// The root of a stage's random streams.
-fn key(config: &RootConfig, stage: &str) -> Key {
+fn key<O>(config: &RootConfig<O>, stage: &str) -> Key {
     Key::root(config.seed).child(stage)
 }
 

@@ -5,14 +5,14 @@ use std::path::Path;
 use textgan_artifact::{Fingerprint, Progress, RunDir};
 
 use super::{INGEST, TOKENIZE};
-use crate::config::RootConfig;
+use crate::config::{PhaseKind, RootConfig};
 use crate::stage::{Input, Stage};
 
-pub struct Tokenize<'a> {
-    pub config: &'a RootConfig,
+pub struct Tokenize<'a, O> {
+    pub config: &'a RootConfig<O>,
 }
 
-impl Stage for Tokenize<'_> {
+impl<O: PhaseKind> Stage for Tokenize<'_, O> {
     fn name(&self) -> &'static str {
         TOKENIZE
     }

@@ -11,14 +11,14 @@ use textgan_train::{TrainData, WellFormed};
 
 use super::truth::Known;
 use super::{TOKENIZE, TRAIN, key};
-use crate::config::RootConfig;
+use crate::config::{PhaseKind, RootConfig};
 use crate::stage::{Input, Stage};
 
-pub struct Train<'a> {
-    pub config: &'a RootConfig,
+pub struct Train<'a, O> {
+    pub config: &'a RootConfig<O>,
 }
 
-impl Stage for Train<'_> {
+impl<O: PhaseKind> Stage for Train<'_, O> {
     fn name(&self) -> &'static str {
         TRAIN
     }

@@ -8,7 +8,7 @@ use textgan_synthetic::{Grammar, Oracle, Rules};
 use crate::config::RootConfig;
 
 /// The source of which all of the corpus is drawn, if there is one with a known distribution.
-pub fn source(config: &RootConfig) -> Option<&Source> {
+pub fn source<O>(config: &RootConfig<O>) -> Option<&Source> {
     let [source] = &config.corpus.sources[..] else { return None };
     matches!(source, Source::Synthetic(_) | Source::Oracle(_)).then_some(source)
 }
@@ -23,7 +23,7 @@ pub enum Known {
 
 impl Known {
     /// Reads what is known of the text of an experiment.
-    pub fn of(config: &RootConfig) -> Result<Option<Self>> {
+    pub fn of<O>(config: &RootConfig<O>) -> Result<Option<Self>> {
         let Some(source) = source(config) else { return Ok(config.rules.map(Self::Rules)) };
         Ok(match source {
             Source::Files(_) => None,

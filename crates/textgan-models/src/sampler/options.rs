@@ -5,7 +5,7 @@ use crate::{Error, Result};
 
 /// How a token is chosen from the distribution that the generator gives.
 ///
-/// The order is: temperature, then `top_k`, then `top_p`, each on what the one before left.
+/// The order is: temperature, then `top_k`, then `top_p`, then `min_p`, each on what the one before left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplingOptions {
@@ -17,6 +17,9 @@ pub struct SamplingOptions {
     /// Keeps the fewest most likely tokens whose probabilities sum to at least `top_p`
     /// (nucleus sampling, Holtzman et al., 2020).
     pub top_p: Option<f32>,
+    /// Keeps the tokens that are at least `min_p` times as likely as the most likely one
+    /// (Nguyen et al., 2024).
+    pub min_p: Option<f32>,
     /// Takes the most likely token, and draws nothing.
     pub greedy: bool,
     /// Never chooses the unknown-word token, as it is never an acceptable output for a reader.
@@ -31,6 +34,7 @@ impl Default for SamplingOptions {
             temperature: 1.0,
             top_k: None,
             top_p: None,
+            min_p: None,
             greedy: false,
             forbid_unknown: false,
             max_length: None,
@@ -64,6 +68,11 @@ impl SamplingOptions {
             && !(p > 0.0 && p <= 1.0)
         {
             return Err(Error::config("top_p", format!("{p} is outside (0, 1]")));
+        }
+        if let Some(p) = self.min_p
+            && !(0.0..=1.0).contains(&p)
+        {
+            return Err(Error::config("min_p", format!("{p} is outside [0, 1]")));
         }
         if self.max_length == Some(0) {
             return Err(Error::config("max_length", "0 leaves no room for a token"));

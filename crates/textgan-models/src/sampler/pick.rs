@@ -72,6 +72,7 @@ pub(super) fn choose(
         max + (sum + refused.sum::<f32>()).ln()
     });
     let sum = truncate(weights, options, order).unwrap_or(sum);
+    let sum = options.min_p.map_or(sum, |share| leave_likely(weights, share));
     let token = kernels::pick(weights, stream.uniform() * sum) as u32;
     // Infinite where what is refused is so likely that only a sum shifted by it can tell.
     Some(Choice { token, log_sum: log_sum.filter(|sum| sum.is_finite()) })
@@ -122,6 +123,17 @@ fn truncate(weights: &mut [f32], options: &SamplingOptions, order: &mut Vec<u32>
     // In a constant order, whatever order the selection left.
     kept.sort_unstable();
     Some(sum_of(weights, kept))
+}
+
+/// Sets the weights below `share` of the largest to zero, and returns the sum of the others.
+fn leave_likely(weights: &mut [f32], share: f32) -> f32 {
+    let least = share * row_max(weights);
+    let mut sum = 0.0;
+    for weight in weights {
+        *weight = if *weight < least { 0.0 } else { *weight };
+        sum += *weight;
+    }
+    sum
 }
 
 fn sum_of(weights: &[f32], ids: &[u32]) -> f32 {
@@ -178,6 +190,18 @@ mod tests {
         );
         check(
             SamplingOptions { top_k: Some(2), top_p: Some(0.5), ..all() },
+            [0., 0., 0., 1., 0., 0., 0., 0.],
+        );
+        check(
+            SamplingOptions { min_p: Some(0.25), ..all() },
+            [0., 0., 0., 0.5 / 0.85, 0.2 / 0.85, 0.15 / 0.85, 0., 0.],
+        );
+        check(
+            SamplingOptions { min_p: Some(0.0), ..all() },
+            [0., 0., 0., 0.5, 0.2, 0.15, 0.1, 0.05],
+        );
+        check(
+            SamplingOptions { top_k: Some(2), min_p: Some(0.5), ..all() },
             [0., 0., 0., 1., 0., 0., 0., 0.],
         );
         check(SamplingOptions::greedy(), [0., 0., 0., 1., 0., 0., 0., 0.]);

@@ -245,6 +245,7 @@ fn options_outside_their_range_are_refused() {
         SamplingOptions { top_k: Some(0), ..default() },
         SamplingOptions { top_p: Some(0.0), ..default() },
         SamplingOptions { top_p: Some(1.5), ..default() },
+        SamplingOptions { min_p: Some(1.5), ..default() },
         SamplingOptions { max_length: Some(0), ..default() },
     ] {
         let (z, _) = draw_noise(1);

@@ -43,7 +43,8 @@ impl Finished {
         let evaluation: Evaluation = serde_json::from_slice(&bytes).with_context(|| {
             format!("{}: not an evaluation of this version; evaluate again", path.display())
         })?;
-        let mut config = config::load(Some(&run.join("config.toml")?), &[])?.config;
+        let mut config =
+            config::load::<serde_json::Value>(Some(&run.join("config.toml")?), &[])?.config;
         let seed = std::mem::take(&mut config.seed);
         let tokens = format!("{}/", stages::TOKENIZE);
         let is_data = |file: &str| file.ends_with(".parquet") || file.ends_with("tokenizer.json");

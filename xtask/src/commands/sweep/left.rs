@@ -6,11 +6,12 @@ use textgan_artifact::RunDir;
 
 use super::plan::{Plan, Run};
 use crate::commands::pipeline::config_is_kept;
+use crate::config::PhaseKind;
 use crate::runner::Inspection;
 use crate::{exit, stages};
 
 /// Lists the runs, each with the stages that are left, on stdout.
-pub fn print(plan: &Plan) -> Result<()> {
+pub fn print<O: PhaseKind>(plan: &Plan<O>) -> Result<()> {
     let mut out = io::stdout().lock();
     let width = plan.runs().map(|run| run.name.len()).max().unwrap_or(0);
     let (mut all, mut done) = (0, 0);
@@ -32,7 +33,7 @@ pub fn print(plan: &Plan) -> Result<()> {
 
 /// The stages of a run that are left, and which of them is half done. What it could take over from
 /// another is among them.
-fn of(run: &Run) -> Result<Vec<String>> {
+fn of<O: PhaseKind>(run: &Run<O>) -> Result<Vec<String>> {
     if !run.folder.exists() {
         return Ok(stages::NAMES.map(String::from).to_vec());
     }

@@ -9,6 +9,7 @@ use textgan_artifact::Progress;
 
 use super::plan::{Plan, Run};
 use crate::commands::pipeline::write_config;
+use crate::config::PhaseKind;
 use crate::exit;
 use crate::runner::{Outcome, Runner, Selection, Siblings};
 use crate::stages;
@@ -30,12 +31,12 @@ pub enum Ending {
 ///
 /// # Errors
 /// The system has no threads left; nothing was begun then.
-pub fn all(plan: &Plan, jobs: usize, terminal: &Terminal) -> Result<Vec<Ending>> {
-    let runs: Vec<&Run> = plan.runs().collect();
+pub fn all<O: PhaseKind>(plan: &Plan<O>, jobs: usize, terminal: &Terminal) -> Result<Vec<Ending>> {
+    let runs: Vec<&Run<O>> = plan.runs().collect();
     let siblings = Siblings::new(runs.iter().map(|run| run.folder.clone()).collect());
     let jobs = jobs.min(runs.len());
     if jobs <= 1 {
-        let in_turn = |(index, run): (usize, &&Run)| {
+        let in_turn = |(index, run): (usize, &&Run<O>)| {
             terminal.message(&format!("{} ({} of {})", run.name, index + 1, runs.len()));
             one(run, &siblings, terminal)
         };
@@ -66,7 +67,7 @@ pub fn all(plan: &Plan, jobs: usize, terminal: &Terminal) -> Result<Vec<Ending>>
     Ok(endings.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn one(run: &Run, siblings: &Siblings, progress: &Terminal) -> Ending {
+fn one<O: PhaseKind>(run: &Run<O>, siblings: &Siblings, progress: &Terminal) -> Ending {
     if progress.stop_requested() {
         return Ending::Stopped;
     }
@@ -88,7 +89,11 @@ fn one(run: &Run, siblings: &Siblings, progress: &Terminal) -> Ending {
     }
 }
 
-fn up_to_date(run: &Run, siblings: &Siblings, progress: &Terminal) -> Result<Outcome> {
+fn up_to_date<O: PhaseKind>(
+    run: &Run<O>,
+    siblings: &Siblings,
+    progress: &Terminal,
+) -> Result<Outcome> {
     let experiment = &run.experiment;
     let runner = Runner::open(&run.folder, stages::all(experiment), progress)?;
     let mut runner = runner.beside(siblings);

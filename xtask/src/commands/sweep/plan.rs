@@ -4,17 +4,18 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use textgan_artifact::safe_join;
+use textgan_train::BuiltIn;
 
 use super::names;
-use crate::config::{Assignment, Corpora, Draft, Loaded, SweepFile};
+use crate::config::{Assignment, Corpora, Draft, Loaded, PhaseKind, SweepFile};
 use crate::exit::Refusal;
 
 /// A sweep, resolved.
-pub struct Plan {
+pub struct Plan<O = BuiltIn> {
     pub name: String,
     /// Where its runs are.
     pub folder: PathBuf,
-    pub cells: Vec<Cell>,
+    pub cells: Vec<Cell<O>>,
     /// The columns of the table; `None` for what the evaluations have.
     pub measures: Option<Vec<String>>,
     config: PathBuf,
@@ -24,23 +25,23 @@ pub struct Plan {
 }
 
 /// A setting, over seeds.
-pub struct Cell {
+pub struct Cell<O> {
     pub name: String,
     /// What it alone has.
     pub set: Vec<Assignment>,
-    pub runs: Vec<Run>,
+    pub runs: Vec<Run<O>>,
 }
 
 /// A setting with one seed.
-pub struct Run {
+pub struct Run<O> {
     /// Its folder, as seen from that of the sweep.
     pub name: String,
     pub seed: u64,
     pub folder: PathBuf,
-    pub experiment: Loaded,
+    pub experiment: Loaded<O>,
 }
 
-impl Plan {
+impl<O: PhaseKind> Plan<O> {
     /// Reads the file of a sweep and the config that it varies.
     ///
     /// # Errors
@@ -67,7 +68,7 @@ impl Plan {
             let within = || format!("cell {name}");
             let mut draft = base.clone();
             draft.lay(&sweep.set).and_then(|()| draft.lay(&set)).with_context(within)?;
-            let loaded = draft.finish().with_context(within)?;
+            let loaded: Loaded<O> = draft.finish().with_context(within)?;
             let seeds = seeds.get_or_insert_with(|| vec![loaded.config.seed]);
             let run = |&seed| run(&sweep.name, &folder, &name, seed, &loaded, sweep.corpora);
             let runs = seeds.iter().map(run).collect::<Result<_>>().with_context(within)?;
@@ -86,7 +87,7 @@ impl Plan {
     }
 
     /// All runs, cell by cell.
-    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+    pub fn runs(&self) -> impl Iterator<Item = &Run<O>> {
         self.cells.iter().flat_map(|cell| &cell.runs)
     }
 
@@ -95,7 +96,7 @@ impl Plan {
     /// # Errors
     /// A number that JSON does not have.
     pub fn resolved(&self) -> Result<Value> {
-        let cell = |cell: &Cell| Ok(json!({ "name": cell.name, "set": object(&cell.set)? }));
+        let cell = |cell: &Cell<O>| Ok(json!({ "name": cell.name, "set": object(&cell.set)? }));
         Ok(json!({
             "name": self.name,
             "config": self.config,
@@ -109,14 +110,14 @@ impl Plan {
 }
 
 /// One run of a cell whose config is `loaded`.
-fn run(
+fn run<O: PhaseKind>(
     sweep: &str,
     folder: &Path,
     cell: &str,
     seed: u64,
-    loaded: &Loaded,
+    loaded: &Loaded<O>,
     corpora: Corpora,
-) -> Result<Run> {
+) -> Result<Run<O>> {
     let mut config = loaded.config.clone();
     if corpora == Corpora::Shared {
         config.corpus.seed.get_or_insert(config.seed);
@@ -203,7 +204,7 @@ mod tests {
     fn the_examples_can_be_planned() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/sweeps");
         for file in std::fs::read_dir(folder).unwrap() {
-            let plan = Plan::read(&file.unwrap().path(), None).unwrap();
+            let plan: Plan = Plan::read(&file.unwrap().path(), None).unwrap();
             assert!(plan.runs().count() > 1, "{}", plan.name);
         }
     }

@@ -11,6 +11,7 @@ use super::make::Ending;
 use super::plan::{Cell, Plan};
 use crate::commands::compare::finished::Finished;
 use crate::commands::compare::{Comparison, over_seeds};
+use crate::config::PhaseKind;
 use crate::{exit, stages};
 
 /// The version of the layout of the file.
@@ -105,7 +106,7 @@ impl Table {
     ///
     /// # Errors
     /// One that is not as it was written.
-    pub fn of(plan: &Plan, endings: &[Ending]) -> Result<Self> {
+    pub fn of<O: PhaseKind>(plan: &Plan<O>, endings: &[Ending]) -> Result<Self> {
         let mut endings = endings.iter();
         let row = |cell| Row::of(cell, endings.by_ref(), plan.measures.as_deref());
         let cells = plan.cells.iter().map(row).collect::<Result<Vec<_>>>()?;
@@ -126,8 +127,8 @@ impl Table {
 
 impl Row {
     /// Takes the endings of the cell's runs; also gives the names of all that was measured.
-    fn of<'a>(
-        cell: &Cell,
+    fn of<'a, O>(
+        cell: &Cell<O>,
         endings: impl Iterator<Item = &'a Ending>,
         measures: Option<&[String]>,
     ) -> Result<(Self, Vec<String>)> {
