@@ -65,6 +65,9 @@ pub enum Decoding {
     /// Each token is picked among the most probable that have a given probability together (nucleus
     /// sampling; Holtzman et al., 2020).
     Truncation,
+    /// Each token is picked among those that are at least a given share as probable as the most
+    /// probable one (Nguyen et al., 2024).
+    MinP,
 }
 
 impl Default for EvaluateConfig {

@@ -8,6 +8,8 @@ use crate::{EvaluateConfig, Result};
 
 /// Shares of the candidates that rejection keeps.
 const KEPT: [f32; 5] = [0.5, 0.6, 0.7, 0.85, 1.0];
+/// Shares of the most probable token's probability.
+const LEAST: [f32; 5] = [0.2, 0.1, 0.05, 0.02, 0.0];
 /// Probabilities of the nucleus.
 const NUCLEUS: [f32; 5] = [0.8, 0.87, 0.93, 0.97, 1.0];
 
@@ -17,6 +19,7 @@ impl Decoding {
         match self {
             Self::Rejection => "rejection",
             Self::Truncation => "truncation",
+            Self::MinP => "min-p",
         }
     }
 
@@ -25,6 +28,7 @@ impl Decoding {
         match self {
             Self::Rejection => "share-kept",
             Self::Truncation => "top-p",
+            Self::MinP => "min-p",
         }
     }
 
@@ -45,6 +49,14 @@ impl Decoding {
                     Ok((top_p, model.draw(&options, labels, key, samples)?))
                 };
                 NUCLEUS.into_iter().map(at).collect()
+            }
+            Self::MinP => {
+                let at = |min_p: f32| {
+                    let kept = (min_p > 0.0).then_some(min_p);
+                    let options = Options { min_p: kept, batch_size, ..Options::default() };
+                    Ok((min_p, model.draw(&options, labels, key, samples)?))
+                };
+                LEAST.into_iter().map(at).collect()
             }
             Self::Rejection => {
                 let most = (samples as f32 / KEPT[0]).ceil() as usize;

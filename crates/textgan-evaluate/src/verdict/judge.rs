@@ -269,7 +269,7 @@ fn phrase(finding: &Finding) -> String {
     match outcome {
         Outcome::Better => format!(
             "at equal {diversity} its {quality} is better than that of the best of {} rivals, {} ({}), \
-             and over {:.0} % of the range they share",
+             at {:.0} % of the places of the range even by itself",
             rivals.len(),
             best.name,
             numbers(best),
