@@ -58,7 +58,7 @@ impl Objective for Adversarial {
     }
 
     fn declares(&self) -> Vec<Declared> {
-        self.latent.iter().map(declared_encoder).collect()
+        self.latent.iter().filter_map(declared_encoder).collect()
     }
 
     fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {

@@ -35,7 +35,7 @@ impl Objective for MaximumLikelihood {
     }
 
     fn declares(&self) -> Vec<Declared> {
-        self.latent.iter().map(declared_encoder).collect()
+        self.latent.iter().filter_map(declared_encoder).collect()
     }
 
     fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
@@ -110,13 +110,7 @@ impl Writer {
             }
             Some(latent) => match networks.found_encoder() {
                 Some(encoder) => Some((latent.clone(), encoder)),
-                None => {
-                    let problem =
-                        "latent.learn = false keeps what an earlier phase has taught the \
-                                   encoder, and none has: let one learn first"
-                            .to_owned();
-                    return Err(Error::Train { problem });
-                }
+                None => return Err(Error::Train { problem: UNTAUGHT.to_owned() }),
             },
             None => None,
         };
@@ -129,11 +123,18 @@ impl Writer {
     }
 }
 
+const UNTAUGHT: &str = "latent.learn = false keeps what an earlier phase has taught the encoder, and none \
+                        has: put a phase with latent before it that learns";
+
 /// A latent objective that can work.
 pub(super) fn latent_problem(latent: Option<&LatentConfig>, plan: &Plan<'_>) -> Problem {
     let Some(latent) = latent else { return Ok(()) };
     require(plan.noise.dimension > 0, || {
         "latent needs noise, and noise.dimension is 0".to_owned()
+    })?;
+    let taught = || plan.phases.iter().flat_map(|phase| phase.objective.declares());
+    require(latent.learn || taught().any(|network| network.name == ENCODER), || {
+        UNTAUGHT.to_owned()
     })?;
     require((0.0..=1.0).contains(&latent.prior_share), || {
         format!("latent.prior_share = {} is outside 0 to 1", latent.prior_share)
@@ -141,9 +142,13 @@ pub(super) fn latent_problem(latent: Option<&LatentConfig>, plan: &Plan<'_>) -> 
     require(latent.rate >= 0.0, || format!("latent.rate = {} must not be negative", latent.rate))
 }
 
-/// The encoder of a latent objective, by its config.
-pub(super) fn declared_encoder(latent: &LatentConfig) -> Declared {
-    Declared { name: "latent.encoder", config: serde_json::json!(latent.encoder) }
+/// The name of the encoder among the networks.
+const ENCODER: &str = "latent.encoder";
+
+/// The encoder that a latent objective teaches, by its config.
+pub(super) fn declared_encoder(latent: &LatentConfig) -> Option<Declared> {
+    let config = serde_json::json!(latent.encoder);
+    latent.learn.then_some(Declared { name: ENCODER, config })
 }
 
 /// The number of the encoder's weights.
@@ -153,7 +158,7 @@ pub(super) fn encoder_parameters(
     sizes: &Sizes,
 ) -> Result<u64> {
     match latent {
-        Some(latent) => Ok(latent.encoder.parameter_count(plan.noise, sizes)?),
-        None => Ok(0),
+        Some(latent) if latent.learn => Ok(latent.encoder.parameter_count(plan.noise, sizes)?),
+        _ => Ok(0),
     }
 }

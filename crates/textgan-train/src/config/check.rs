@@ -162,6 +162,12 @@ mod tests {
             ),
             (vec![adversarial(|p| p.latent = Some(LatentConfig::default()))], "anchor is 0"),
             (
+                vec![likelihood(|_, p| {
+                    p.latent = Some(LatentConfig { learn: false, ..LatentConfig::default() });
+                })],
+                "latent.learn = false",
+            ),
+            (
                 vec![
                     likelihood(|_, p| p.latent = Some(LatentConfig::default())),
                     likelihood(|_, p| {

@@ -214,3 +214,22 @@ fn rounds_double_and_begin_the_schedule_again() -> Result<()> {
         Ok(())
     })
 }
+
+/// An encoder that is held is not among what moves.
+#[test]
+fn a_held_encoder_does_not_learn() -> Result<()> {
+    let objective = |learn| crate::MaximumLikelihood {
+        latent: Some(crate::LatentConfig { learn, ..Default::default() }),
+        ..Default::default()
+    };
+    in_phase(&objective(true), &steps(3), |run, phase| {
+        let learns = |algorithm: &dyn Algorithm| {
+            let parameters = algorithm.learners().remove(0).parameters;
+            parameters.iter().any(|(name, _)| name.starts_with("encoder"))
+        };
+        assert!(learns(phase.algorithm.as_ref()));
+        let held = objective(false).begin(&mut run.networks)?;
+        assert!(!learns(held.as_ref()));
+        Ok(())
+    })
+}
