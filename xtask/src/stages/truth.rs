@@ -13,7 +13,10 @@ pub fn source<O>(config: &RootConfig<O>) -> Option<&Source> {
     matches!(source, Source::Synthetic(_) | Source::Oracle(_)).then_some(source)
 }
 
-/// A distribution that was read or drawn.
+/// Says whether a text is well-formed.
+pub type Judge<'a> = Box<dyn Fn(&str) -> bool + Sync + 'a>;
+
+/// What is known: a distribution that was read or drawn, or rules.
 pub enum Known {
     BuiltIn,
     Grammar(Box<Grammar>),
@@ -50,7 +53,7 @@ impl Known {
     }
 
     /// Whether a text is well-formed, where there is such a thing.
-    pub fn judge(&self) -> Option<Box<dyn Fn(&str) -> bool + Sync + '_>> {
+    pub fn judge(&self) -> Option<Judge<'_>> {
         match self {
             Self::BuiltIn => Some(Box::new(|text| Grammar::embedded().grammatical(text))),
             Self::Grammar(grammar) => Some(Box::new(|text| grammar.grammatical(text))),
