@@ -203,7 +203,7 @@ fn characters_can_be_kept_together() {
     let together = Some(r"\[[^\]]*\]|Br|Cl|%\d\d".to_owned());
     let config = TokenizerConfig { kind: Kind::Character, together, ..TokenizerConfig::default() };
     let smiles = "Clc1c([nH]%12)cBr".to_owned();
-    let tokenizer = train(&config, &[smiles.clone()]).unwrap();
+    let tokenizer = train(&config, std::slice::from_ref(&smiles)).unwrap();
     let tokens = tokenizer.encode(&smiles).unwrap();
     let names: Vec<String> = tokens.iter().map(|&id| tokenizer.token(id).unwrap()).collect();
     assert_eq!(names, ["Cl", "c", "1", "c", "(", "[nH]", "%12", ")", "c", "Br"]);
