@@ -57,14 +57,16 @@ pub use context::{Context, NoiseConfig, Placement};
 pub use discriminator::*;
 pub use encoder::*;
 pub use error::{Error, Result};
-pub use folder::{ModelCard, load_card, load_generator, save_generator};
+pub use folder::{
+    ModelCard, SavedGenerator, load_card, load_generator, load_generator_with, save_generator,
+};
 pub use generator::{
     Generator, GeneratorConfig, LstmConfig, Sizes, TransformerConfig, build_generator,
     token_log_probs, token_log_probs_at,
 };
 pub use sampler::{
     Completion, Conditions, Prefix, Reader, Rollouts, Sampler, Samples, SamplingOptions, Start,
-    rollouts, sample,
+    StepModel, Tile, TiledSampler, rollouts, sample,
 };
 pub use sequences::Sequences;
 pub use special::{BOS, EOS, PAD, UNK};

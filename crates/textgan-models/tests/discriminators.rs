@@ -1,10 +1,13 @@
 //! Discriminators and the noise encoder: gradients, padding, hard and soft tokens, folders.
 
 use candle_core::{D, DType, Device, Tensor};
+use serde_json::json;
 use textgan_models::{
-    CnnDiscriminatorConfig, Discriminator, DiscriminatorConfig, EmbeddingConfig, EncoderKind,
-    NoiseConfig, NoiseEncoder, NoiseEncoderConfig, Result, RnnDiscriminatorConfig, Sequences,
-    Sizes, Tokens, build_discriminator, load_discriminator, save_discriminator, whole,
+    CnnDiscriminatorConfig, Context, Discriminator, DiscriminatorConfig, EmbeddingConfig,
+    EncoderKind, GeneratorConfig, LstmConfig, NoiseConfig, NoiseEncoder, NoiseEncoderConfig,
+    Result, RnnDiscriminatorConfig, Sequences, Sizes, Tokens, TransformerConfig,
+    TransformerDiscriminatorConfig, build_discriminator, build_generator, generator_layers,
+    load_discriminator, save_discriminator, whole,
 };
 use textgan_nn::kernels::CellKind;
 use textgan_nn::{Mode, Parameters, ops};
@@ -22,6 +25,11 @@ fn configs() -> Vec<DiscriminatorConfig> {
     let learned = EmbeddingConfig::Learned { width: 12, std: 0.5 };
     let rnn =
         RnnDiscriminatorConfig { embedding: learned.clone(), hidden: 10, ..Default::default() };
+    let transformer = TransformerDiscriminatorConfig {
+        embedding: learned.clone(),
+        heads: 2,
+        ..Default::default()
+    };
     let cnn = CnnDiscriminatorConfig {
         embedding: learned,
         filters: vec![(1, 4), (2, 5), (5, 3), (9, 2)],
@@ -55,6 +63,7 @@ fn configs() -> Vec<DiscriminatorConfig> {
             embedding: EmbeddingConfig::OneHot {},
             ..cnn
         }),
+        DiscriminatorConfig::Transformer(transformer),
     ]
 }
 
@@ -308,7 +317,7 @@ fn a_saved_network_has_the_same_bits() -> Result<()> {
         let network = build(&config);
         save_discriminator(&folders[0], network.as_ref())?;
         let loaded = load_discriminator(&folders[0], &Device::Cpu)?;
-        assert_eq!((loaded.config(), loaded.sizes()), (&config, &SIZES));
+        assert_eq!((loaded.architecture(), loaded.sizes()), (json!(config), &SIZES));
         let score = |network: &dyn Discriminator| {
             let tokens = Tokens::Hard(texts.targets());
             let labels = texts.labels();
@@ -365,6 +374,80 @@ fn the_parameter_count_is_that_of_the_built_network() -> Result<()> {
         let sizes = Sizes { vocab: usize::MAX, ..SIZES };
         assert!(config.parameter_count(&sizes).is_err());
     }
+    Ok(())
+}
+
+/// Features are what the logit is linear in: a logit is `w . f + b` with the score's weights.
+#[test]
+fn logits_are_linear_in_the_features() -> Result<()> {
+    let texts = sequences();
+    for config in configs() {
+        let network = build(&config);
+        let tokens = Tokens::Hard(texts.targets());
+        let features = network.features(&tokens, texts.lengths(), Mode::Evaluate)?;
+        let weight =
+            |name: &str| network.parameters().get(name).expect("a score").as_tensor().clone();
+        let logits = ops::linear(&features, &weight("score.weight"), Some(&weight("score.bias")))?;
+        let shape = (texts.batch(), texts.time());
+        let logits = logits.squeeze(2)?.broadcast_as(shape)?.contiguous()?;
+        // Labels have no weight at first.
+        let realness =
+            network.realness(&tokens, texts.lengths(), texts.labels(), Mode::Evaluate)?;
+        assert_close(&logits, &realness.contiguous()?, &format!("{config:?}"));
+    }
+    Ok(())
+}
+
+/// A discriminator that begins as a generator has that generator's states: after the beginning and some
+/// words the generator is where the discriminator is after the beginning, were it a word, and those.
+#[test]
+fn a_discriminator_can_begin_as_a_generator() -> Result<()> {
+    let noise = NoiseConfig { dimension: 0, ..NoiseConfig::default() };
+    let sizes = Sizes { labels: 0, ..SIZES };
+    let lstm = LstmConfig { embedding: 12, hidden: 10, layers: 2, ..LstmConfig::default() };
+    let transformer = TransformerConfig { width: 12, heads: 2, ..TransformerConfig::default() };
+    let embedding = EmbeddingConfig::Learned { width: 12, std: 0.5 };
+    let rnn = RnnDiscriminatorConfig {
+        embedding: embedding.clone(),
+        cell: CellKind::Lstm,
+        hidden: 10,
+        layers: 2,
+        ..Default::default()
+    };
+    let causal = TransformerDiscriminatorConfig { embedding, heads: 2, ..Default::default() };
+    let pairs = [
+        (GeneratorConfig::Lstm(lstm), DiscriminatorConfig::Rnn(rnn.clone())),
+        (GeneratorConfig::Transformer(transformer), DiscriminatorConfig::Transformer(causal)),
+    ];
+    for (generator, discriminator) in &pairs {
+        let key = Key::root(3);
+        let generator = build_generator(generator, &noise, &sizes, &key, &Device::Cpu)?;
+        let network = build_discriminator(discriminator, &sizes, None, &key, &Device::Cpu)?;
+        for (own, other) in generator_layers(network.as_ref(), generator.as_ref())? {
+            own.set(other)?;
+        }
+        let texts = Sequences::from_rows(&[&[4, 5, 6], &[9]], None, sizes.max_length)?;
+        let empty = Tensor::zeros((2, 0), DType::F32, &Device::Cpu)?;
+        let context = Context { noise: &empty, labels: None };
+        let states = generator.hidden(&context, &texts, Mode::Evaluate)?;
+        // What the generator has read at each place.
+        let read = Tokens::Hard(&texts.inputs());
+        let features = network.features(&read, texts.lengths(), Mode::Evaluate)?;
+        for (row, &length) in texts.lengths().iter().enumerate() {
+            let part = |x: &Tensor| x.get(row)?.narrow(0, 0, length);
+            assert_close(&part(&states)?, &part(&features)?, "states");
+        }
+    }
+    let key = Key::root(3);
+    let (generator, _) = &pairs[1];
+    let generator = build_generator(generator, &noise, &sizes, &key, &Device::Cpu)?;
+    let network =
+        build_discriminator(&DiscriminatorConfig::Rnn(rnn), &sizes, None, &key, &Device::Cpu)?;
+    let error = generator_layers(network.as_ref(), generator.as_ref()).unwrap_err().to_string();
+    assert!(
+        error.contains("the generator has no rnn.") && error.contains("transformer"),
+        "{error}"
+    );
     Ok(())
 }
 

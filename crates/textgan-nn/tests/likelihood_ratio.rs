@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use textgan_nn::kernels::{InstructionSet, Precision};
 use textgan_nn::ops::{
-    self, HeadInput, LogRatios, PolicyLoss, RatioOptions, SampledTokens, composed,
+    self, HeadInput, JudgeKind, LogRatios, PolicyLoss, RatioOptions, SampledTokens, composed,
 };
 use textgan_random::Key;
 
@@ -22,6 +22,7 @@ struct Case {
     sampled_weights: Vec<f32>,
     excluded: Vec<u32>,
     bound: f32,
+    judge: JudgeKind,
 }
 
 const WIDTHS: [usize; 2] = [6, 9];
@@ -52,7 +53,8 @@ impl Case {
         };
         let tokens = (0..rows).map(token).collect();
         let excluded = excluded.to_vec();
-        Self { rows, vocab, tensors, tokens, weights, sampled_weights, excluded, bound: 1.5 }
+        let (bound, judge) = (1.5, JudgeKind::LanguageModel);
+        Self { rows, vocab, tensors, tokens, weights, sampled_weights, excluded, bound, judge }
     }
 
     fn all() -> Vec<Self> {
@@ -66,7 +68,7 @@ impl Case {
     }
 
     fn options(&self, precision: Precision) -> RatioOptions<'_> {
-        RatioOptions { bound: self.bound, excluded: &self.excluded, precision }
+        RatioOptions { judge: self.judge, bound: self.bound, excluded: &self.excluded, precision }
     }
 
     fn sampled(&self) -> Option<SampledTokens<'_>> {
@@ -204,8 +206,9 @@ fn assert_ratios_close(what: &str, left: &LogRatios, right: &LogRatios, toleranc
 
 #[test]
 fn fused_and_composed_agree() {
-    for case in Case::all() {
-        let name = case.name();
+    let realness = |case| Case { judge: JudgeKind::Realness, ..case };
+    for case in Case::all().into_iter().chain(Case::all().into_iter().map(realness)) {
+        let name = format!("{} {:?}", case.name(), case.judge);
         let (log_probs, gradients) = target_log_probs(&case, true, F32);
         let (twin, twin_gradients) = target_log_probs(&case, false, F32);
         assert_close(&name, &log_probs, &twin, 1e-5);
@@ -514,7 +517,8 @@ fn what_does_not_fit_is_named() {
     );
     let policy = HeadInput { hidden, head };
     let judge = HeadInput { hidden: judge_hidden, head: judge_head };
-    let options = RatioOptions { bound: 0.0, excluded: &[], precision: F32 };
+    let kind = JudgeKind::LanguageModel;
+    let options = RatioOptions { judge: kind, bound: 0.0, excluded: &[], precision: F32 };
     let error = ops::head_expected_policy_loss(policy, judge, &[1.0; 5], None, options);
     assert_eq!(
         error.unwrap_err().to_string(),

@@ -134,14 +134,10 @@ struct Recovering {
 
 impl Algorithm for Recovering {
     fn learners(&self) -> Vec<Learner> {
-        let learner = |name, parameters: &Parameters| Learner {
-            name,
-            parameters: parameters.clone(),
-            optimizer: OptimizerConfig::default(),
-            learning_rate: self.config.learning_rate,
-            reads: Rows::Generator,
-            sorted: true,
-            weight_clip: None,
+        let optimizer = OptimizerConfig::default();
+        let learner = |name, parameters: &Parameters| {
+            let rate = self.config.learning_rate;
+            Learner::new(name, parameters.clone(), &optimizer, rate, Rows::Generator)
         };
         vec![
             learner("generator", self.generator.parameters()),

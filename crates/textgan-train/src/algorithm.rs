@@ -96,9 +96,43 @@ pub struct Learner {
     /// Whether its batches hold texts of like length, which saves padding. One that is compared with
     /// samples should not: samples come as they come.
     pub sorted: bool,
-    /// Keeps every weight of its layers within this distance of 0 after each update; embeddings and
-    /// biases are spared.
-    pub weight_clip: Option<f64>,
+    /// What its matrices are brought back into after each update.
+    pub bounds: Bounds,
+    /// Whether its optimizer's moments pass from a phase to the next, where both move the same weights under
+    /// the same name.
+    pub carries: bool,
+}
+
+impl Learner {
+    /// One that reads texts of like length, has no bounds and begins with an optimizer that knows
+    /// nothing.
+    pub fn new(
+        name: &'static str,
+        parameters: Parameters,
+        optimizer: &OptimizerConfig,
+        learning_rate: f64,
+        reads: Rows,
+    ) -> Self {
+        Self {
+            name,
+            parameters,
+            optimizer: optimizer.clone(),
+            learning_rate,
+            reads,
+            sorted: true,
+            bounds: Bounds::default(),
+            carries: false,
+        }
+    }
+}
+
+/// What the matrices of a network are kept within; embeddings and biases are spared.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bounds {
+    /// Largest distance of a weight from 0.
+    pub weight: Option<f64>,
+    /// Largest singular value of a matrix.
+    pub spectral_norm: Option<f64>,
 }
 
 /// One update of one learner: its place in the run, which names every random draw it makes.

@@ -1,5 +1,6 @@
 //! Which rows of the training split a step reads: a function of the step alone.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use textgan_random::Key;
@@ -18,6 +19,8 @@ pub(crate) struct Batches {
     key: Key,
     /// The epoch at hand, and its batches.
     current: Option<(u64, Vec<Vec<usize>>)>,
+    /// The rows by their lengths, once somebody has asked for that.
+    by_length: Option<BTreeMap<usize, Vec<usize>>>,
 }
 
 impl Batches {
@@ -32,7 +35,7 @@ impl Batches {
     ) -> Self {
         debug_assert_eq!(rows.len(), lengths.len());
         let per_epoch = rows.len().div_ceil(batch_size).max(1);
-        Self { rows, lengths, per_epoch, window, key, current: None }
+        Self { rows, lengths, per_epoch, window, key, current: None, by_length: None }
     }
 
     /// Batches an epoch.
@@ -48,6 +51,30 @@ impl Batches {
             Some((at, batches)) if *at == epoch => batches[place].clone(),
             _ => self.current.insert((epoch, self.epoch(epoch))).1[place].clone(),
         }
+    }
+
+    /// For each of `lengths` a row of that length, or of the nearest there is (the shorter of two), drawn
+    /// from the stream of `key`.
+    pub fn of_lengths(&mut self, lengths: impl Iterator<Item = usize>, key: &Key) -> Vec<usize> {
+        let rows = self.by_length.get_or_insert_with(|| {
+            let mut rows = BTreeMap::<usize, Vec<usize>>::new();
+            for (&row, &length) in self.rows.iter().zip(&self.lengths) {
+                rows.entry(length).or_default().push(row);
+            }
+            rows
+        });
+        let mut stream = key.stream();
+        let nearest = |length: usize| {
+            let (below, above) = (rows.range(..=length).next_back(), rows.range(length..).next());
+            let distance = |&(other, _): &(&usize, &Vec<usize>)| other.abs_diff(length);
+            below.into_iter().chain(above).min_by_key(distance)
+        };
+        lengths
+            .filter_map(|length| {
+                let (_, rows) = nearest(length)?;
+                Some(rows[stream.below(rows.len() as u64) as usize])
+            })
+            .collect()
     }
 
     fn range(&self, batch: usize) -> Range<usize> {
@@ -116,6 +143,24 @@ mod tests {
             assert_eq!(batches(50, 3).batch(number as u64), all[number]);
         }
         assert_ne!(all[0], all[7], "epochs have their own orders");
+    }
+
+    #[test]
+    fn rows_of_a_length_are_of_that_length() {
+        let (rows, lengths) = ((10..16).collect(), vec![3, 5, 3, 9, 5, 3]);
+        let mut batches = Batches::new(rows, lengths, 2, 1, Key::root(1));
+        let key = Key::root(2);
+        let drawn = batches.of_lengths([9, 8, 0, 40].into_iter(), &key);
+        assert_eq!((drawn[0], drawn[1], drawn[3]), (13, 13, 13));
+        assert!([10, 12, 15].contains(&drawn[2]));
+        // 7 is as far from 5 as from 9.
+        assert!(
+            batches.of_lengths([7; 9].into_iter(), &key).iter().all(|row| [11, 14].contains(row))
+        );
+        let mut threes = batches.of_lengths([3; 60].into_iter(), &key);
+        threes.sort_unstable();
+        threes.dedup();
+        assert_eq!(threes, [10, 12, 15], "all of them are drawn");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use textgan_models::{Conditions, Context, Generator, SamplingOptions, Sequences,
 use textgan_random::Key;
 
 use crate::Result;
+use crate::memory::StoredText;
 
 /// Texts, and the noise that they were made of, where that is known.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,35 @@ impl Generated {
         let sequences = samples.sequences(labels)?;
         let noise = Tensor::from_vec(vectors, (rows, generator.noise().dimension), &Device::Cpu)?;
         Ok(Self { sequences, noise, log_probs: samples.log_probs })
+    }
+
+    /// The texts with their noise, to be kept.
+    ///
+    /// # Errors
+    /// If the noise is not one vector a text.
+    pub fn stored(&self) -> Result<Vec<StoredText>> {
+        let noise = self.noise.to_vec2::<f32>()?;
+        let (texts, labels) = (&self.sequences, self.sequences.labels());
+        let text = |(row, noise): (usize, Vec<f32>)| {
+            let tokens = texts.row(row).to_vec();
+            let ended = tokens.len() < texts.lengths()[row];
+            StoredText { tokens, ended, label: labels.map(|labels| labels[row]), noise }
+        };
+        Ok(noise.into_iter().enumerate().map(text).collect())
+    }
+
+    /// Texts that were kept, with the log-probabilities of their tokens as far as they are known.
+    ///
+    /// # Errors
+    /// If the texts do not fit each other.
+    pub fn from_stored(texts: &[StoredText], log_probs: Vec<Vec<f32>>) -> Result<Self> {
+        let tokens: Vec<&[u32]> = texts.iter().map(|text| text.tokens.as_slice()).collect();
+        let ended: Vec<bool> = texts.iter().map(|text| text.ended).collect();
+        let labels: Option<Vec<u32>> = texts.iter().map(|text| text.label).collect();
+        let sequences = Sequences::from_samples(&tokens, &ended, labels.as_deref())?;
+        let noise: Vec<f32> = texts.iter().flat_map(|text| &text.noise).copied().collect();
+        let shape = (texts.len(), noise.len() / texts.len().max(1));
+        Ok(Self { sequences, noise: Tensor::from_vec(noise, shape, &Device::Cpu)?, log_probs })
     }
 
     /// What the generator was conditioned on.

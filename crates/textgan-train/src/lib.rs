@@ -100,13 +100,16 @@ mod testing;
 mod train;
 pub mod trial;
 
-pub use algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Measured, Update};
-pub use algorithms::{BuiltIn, Distillation, Extended, LanguageModel, LikelihoodRatio};
+pub use algorithm::{Accuracy, Algorithm, Bounds, Critic, Learner, Loss, Measured, Update};
+pub use algorithms::{
+    BuiltIn, Dense, Distillation, Extended, LanguageModel, Later, LikelihoodRatio,
+};
 pub use config::{
     Adversarial, AlarmAction, Alarms, Baseline, BlindAlarm, CollapseAlarm, Control, ConvergeConfig,
-    Damage, Decay, DiscriminatorOnly, Estimator, EvaluationConfig, GateConfig, Judged, Keep,
-    LatentConfig, MaximumLikelihood, MonteCarlo, OptimizerConfig, Phase, PhaseSettings, Reward,
-    RewardScore, ScheduleConfig, Temperature, TrainConfig, WonAlarm,
+    Damage, Decay, DiscriminatorLearning, DiscriminatorOnly, Estimator, EvaluationConfig,
+    GateConfig, Judged, Keep, LatentConfig, MaximumLikelihood, MonteCarlo, OptimizerConfig, Phase,
+    PhaseSettings, Proximal, Reward, RewardScore, ScheduleConfig, Temperature, TrainConfig,
+    WonAlarm,
 };
 pub use data::{Rows, TrainData, WellFormed, WordId};
 pub use error::{Error, Result};

@@ -178,7 +178,7 @@ impl<'a> Networks<'a> {
         if let Some(copy) = self.lagged.get(name) {
             return Ok(copy.clone());
         }
-        let copy: Arc<dyn Generator> = copy_of(self.generator.as_ref())?.into();
+        let copy: Arc<dyn Generator> = self.generator.copy()?.into();
         self.lagged.insert(name, copy.clone());
         Ok(copy)
     }
@@ -281,15 +281,6 @@ pub(crate) fn places(sequences: &Sequences) -> Result<Tensor> {
         sequences.lengths().iter().enumerate().flat_map(row).map(|place| place as u32).collect();
     let count = places.len();
     Ok(Tensor::from_vec(places, count, &Device::Cpu)?)
-}
-
-/// A generator of its own with the same weights.
-fn copy_of(generator: &dyn Generator) -> Result<Box<dyn Generator>> {
-    let (config, noise, sizes) = (generator.config(), generator.noise(), generator.sizes());
-    // What it begins with is overwritten.
-    let copy = build_generator(config, noise, sizes, &Key::root(0), &Device::Cpu)?;
-    copy.parameters().copy_from(generator.parameters())?;
-    Ok(copy)
 }
 
 fn start_from(folder: &Path, network: &Parameters, stored: &Parameters) -> Result<()> {

@@ -8,7 +8,7 @@ use textgan_models::{
 };
 use textgan_nn::kernels::{CellKind, Precision};
 use textgan_nn::layers::{Embedding, EmbeddingConfig, Recurrent, RecurrentConfig};
-use textgan_nn::ops::{self, HeadInput, RatioOptions};
+use textgan_nn::ops::{self, HeadInput, JudgeKind, RatioOptions};
 use textgan_nn::{AdamConfig, Builder, Init, Mode, Optimizer, Parameters};
 use textgan_random::Key;
 
@@ -119,7 +119,12 @@ pub fn generator_step(vocab: usize) -> Result<Work> {
         let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
         let policy = HeadInput { hidden: &hidden, head: generator.head() };
         let judged = HeadInput { hidden: &judge.hidden(&texts)?, head: &judge.head };
-        let options = RatioOptions { bound: 5.0, excluded: &EXCLUDED, precision: Precision::F32 };
+        let options = RatioOptions {
+            judge: JudgeKind::LanguageModel,
+            bound: 5.0,
+            excluded: &EXCLUDED,
+            precision: Precision::F32,
+        };
         let policy = ops::head_expected_policy_loss(policy, judged, &weights, None, options)?;
         optimizer.step(&policy.loss.backward()?, 1e-3)?;
         Ok(())

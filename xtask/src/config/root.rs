@@ -124,6 +124,7 @@ impl<O: Clone> RootConfig<O> {
         let embedding = match self.discriminator.as_mut()? {
             DiscriminatorConfig::Rnn(config) => &mut config.embedding,
             DiscriminatorConfig::Cnn(config) => &mut config.embedding,
+            DiscriminatorConfig::Transformer(config) => &mut config.embedding,
         };
         match embedding {
             EmbeddingConfig::WordVectors { path, .. } => Some(path),

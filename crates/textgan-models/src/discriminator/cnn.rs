@@ -147,8 +147,8 @@ impl CnnDiscriminator {
         })
     }
 
-    /// From features `[batch * representations, features]` to logits `[batch, 1]`.
-    fn judge(&self, features: &Tensor, labels: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor> {
+    /// From what was found, `[batch * representations, width]`, to features `[batch, 1, features]`.
+    fn conclude(&self, features: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut features = ops::dropout(features, self.dropout, mode, "score")?;
         if let Some(layer) = &self.features {
             features = layer.forward(&features)?;
@@ -160,13 +160,17 @@ impl CnnDiscriminator {
         if parts > 1 {
             features = (features.sum_keepdim(1)? * (1.0 / parts as f64))?;
         }
-        self.score.forward(&features, labels)
+        Ok(features)
     }
 }
 
 impl Discriminator for CnnDiscriminator {
-    fn config(&self) -> &DiscriminatorConfig {
-        &self.config
+    fn architecture(&self) -> serde_json::Value {
+        serde_json::json!(self.config)
+    }
+
+    fn footprint(&self, time: usize) -> usize {
+        self.config.footprint(&self.sizes, time)
     }
 
     fn sizes(&self) -> &Sizes {
@@ -185,13 +189,7 @@ impl Discriminator for CnnDiscriminator {
         false
     }
 
-    fn realness(
-        &self,
-        tokens: &Tokens<'_>,
-        lengths: &[usize],
-        labels: Option<&[u32]>,
-        mode: Mode<'_>,
-    ) -> Result<Tensor> {
+    fn features(&self, tokens: &Tokens<'_>, lengths: &[usize], mode: Mode<'_>) -> Result<Tensor> {
         let x = self.embedding.forward(tokens, lengths)?;
         let (batch, time, width) = x.dims3()?;
         let parts = self.representations;
@@ -209,7 +207,19 @@ impl Discriminator for CnnDiscriminator {
         if let Some(highway) = &self.highway {
             features = highway.forward(&features)?;
         }
-        Ok(self.judge(&features, labels, mode)?.broadcast_as((batch, time))?)
+        self.conclude(&features, mode)
+    }
+
+    fn realness(
+        &self,
+        tokens: &Tokens<'_>,
+        lengths: &[usize],
+        labels: Option<&[u32]>,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        let features = self.features(tokens, lengths, mode)?;
+        let shape = (lengths.len(), tokens.time(lengths.len())?);
+        Ok(self.score.forward(&features, labels)?.broadcast_as(shape)?)
     }
 
     // Products with hard tokens are looked up.
@@ -224,12 +234,13 @@ impl Discriminator for CnnDiscriminator {
             let features = reader.features(tokens, lengths);
             let rows = features.len() / width;
             let features = Tensor::from_vec(features, (rows, width), table.device())?;
-            Ok(self.judge(&features, labels, Mode::Evaluate)?.detach().flatten_all()?.to_vec1()?)
+            let features = self.conclude(&features, Mode::Evaluate)?;
+            Ok(self.score.forward(&features, labels)?.detach().flatten_all()?.to_vec1()?)
         })
     }
 
     fn frozen(&self) -> Result<Box<dyn Discriminator>> {
-        super::frozen(self)
+        super::frozen(&self.config, self)
     }
 }
 

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use textgan_random::Key;
 
 use super::{Discriminator, DiscriminatorConfig, build_untrained};
@@ -18,7 +19,7 @@ const WEIGHTS: &str = "model.safetensors";
 struct Description {
     model_type: String,
     format_version: u32,
-    discriminator: DiscriminatorConfig,
+    discriminator: Value,
     sizes: Sizes,
 }
 
@@ -33,7 +34,7 @@ pub fn save_discriminator(folder: &Path, discriminator: &dyn Discriminator) -> R
     let description = Description {
         model_type: MODEL_TYPE.to_owned(),
         format_version: FORMAT_VERSION,
-        discriminator: discriminator.config().clone(),
+        discriminator: discriminator.architecture(),
         sizes: *discriminator.sizes(),
     };
     let draft = Draft::new(folder)?;
@@ -48,14 +49,31 @@ pub fn save_discriminator(folder: &Path, discriminator: &dyn Discriminator) -> R
 /// # Errors
 /// When a file is missing, is not what it should be, or was saved by a later version.
 pub fn load_discriminator(folder: &Path, device: &Device) -> Result<Box<dyn Discriminator>> {
+    load_discriminator_with(folder, |architecture, sizes| {
+        let config: DiscriminatorConfig = serde_json::from_value(architecture.clone())
+            .map_err(|error| Error::file(folder.join(CONFIG), error.to_string()))?;
+        // Every weight is overwritten: the key does not matter.
+        build_untrained(&config, sizes, &Key::root(0), device)
+    })
+}
+
+/// As [`load_discriminator`], for networks of other crates too: `build` makes one of the
+/// [architecture](Discriminator::architecture) that was saved, with any weights.
+///
+/// # Errors
+/// As [`load_discriminator`], and what `build` says.
+pub fn load_discriminator_with(
+    folder: &Path,
+    build: impl FnOnce(&Value, &Sizes) -> Result<Box<dyn Discriminator>>,
+) -> Result<Box<dyn Discriminator>> {
     let path = folder.join(CONFIG);
-    let json: serde_json::Value = read_json(&path)?;
-    if json.get("model_type").and_then(serde_json::Value::as_str) != Some(MODEL_TYPE) {
+    let json: Value = read_json(&path)?;
+    if json.get("model_type").and_then(Value::as_str) != Some(MODEL_TYPE) {
         let message =
             format!("`model_type` is not {MODEL_TYPE}: textgan saved no discriminator here");
         return Err(Error::file(path, message));
     }
-    let version = json.get("format_version").and_then(serde_json::Value::as_u64);
+    let version = json.get("format_version").and_then(Value::as_u64);
     if version != Some(u64::from(FORMAT_VERSION)) {
         let found = version.map_or("none".to_owned(), |version| version.to_string());
         let message = format!("format version {found}; this program reads {FORMAT_VERSION}");
@@ -63,8 +81,7 @@ pub fn load_discriminator(folder: &Path, device: &Device) -> Result<Box<dyn Disc
     }
     let Description { discriminator, sizes, .. } =
         serde_json::from_value(json).map_err(|error| Error::file(path, error.to_string()))?;
-    // Every weight is overwritten: the key does not matter.
-    let discriminator = build_untrained(&discriminator, &sizes, &Key::root(0), device)?;
+    let discriminator = build(&discriminator, &sizes)?;
     discriminator.parameters().load(&folder.join(WEIGHTS))?;
     Ok(discriminator)
 }

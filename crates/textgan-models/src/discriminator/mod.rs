@@ -1,5 +1,6 @@
 //! Discriminators: how real does a text look, and each of its prefixes.
 
+mod begin;
 mod cnn;
 mod embedding;
 mod folder;
@@ -8,11 +9,14 @@ mod pieces;
 mod rnn;
 mod score;
 mod size;
+mod transformer;
 
+pub use begin::generator_layers;
 pub use cnn::CnnDiscriminatorConfig;
 pub use embedding::EmbeddingConfig;
-pub use folder::{load_discriminator, save_discriminator};
+pub use folder::{load_discriminator, load_discriminator_with, save_discriminator};
 pub use rnn::RnnDiscriminatorConfig;
+pub use transformer::TransformerDiscriminatorConfig;
 
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
@@ -24,6 +28,7 @@ use crate::special::SPECIALS;
 use crate::{Error, Result, Sequences, Sizes};
 use cnn::CnnDiscriminator;
 use rnn::RnnDiscriminator;
+use transformer::TransformerDiscriminator;
 
 /// A batch of texts as a discriminator reads them.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +41,22 @@ pub enum Tokens<'a> {
     Soft(&'a Tensor),
 }
 
+impl Tokens<'_> {
+    /// Tokens a row, of `batch` rows.
+    fn time(&self, batch: usize) -> Result<usize> {
+        Ok(match self {
+            Self::Hard(ids) => ids.len().checked_div(batch).unwrap_or(0),
+            Self::Soft(embedded) => embedded.dim(1)?,
+        })
+    }
+}
+
 /// A network that tells real text from generated text, as a logit: positive for real.
 ///
 /// What lies beyond the length of a row changes nothing.
 pub trait Discriminator: Send + Sync {
-    /// The architecture.
-    fn config(&self) -> &DiscriminatorConfig;
+    /// The architecture as a config file would give it: an object whose `kind` names it, with its numbers.
+    fn architecture(&self) -> serde_json::Value;
 
     /// The sizes that the data decided.
     fn sizes(&self) -> &Sizes;
@@ -55,6 +70,14 @@ pub trait Discriminator: Send + Sync {
     /// Whether the logit of a prefix depends on that prefix only. Otherwise every position has the
     /// logit of the whole text, and a reward for each prefix takes a text of its own.
     fn reads_prefixes(&self) -> bool;
+
+    /// What the realness logits are linear in, given the label: `[batch, time, features]` of every prefix
+    /// where [prefixes are read](Self::reads_prefixes), else `[batch, 1, features]` of whole texts. Losses
+    /// that match features read them, and generators that are told them.
+    ///
+    /// # Errors
+    /// As [`realness`](Self::realness).
+    fn features(&self, tokens: &Tokens<'_>, lengths: &[usize], mode: Mode<'_>) -> Result<Tensor>;
 
     /// The realness logit of every prefix, `[batch, time]`: position `t` has read the tokens
     /// `0..=t`. Beyond the length of a row the logit of the whole text is repeated. See
@@ -79,14 +102,17 @@ pub trait Discriminator: Send + Sync {
     /// # Errors
     /// As [`realness`](Self::realness).
     fn scores(&self, texts: &Sequences) -> Result<Vec<f32>> {
-        let time = texts.time();
-        let embedded = time.saturating_mul(self.config().embedding().width(self.sizes()));
-        let kept = self.config().activation_estimate(1, time) as usize;
-        pieces::score(texts, kept.saturating_add(embedded), |tokens, lengths, labels| {
+        pieces::score(texts, self.footprint(texts.time()), |tokens, lengths, labels| {
             let tokens = Tokens::Hard(tokens);
             let realness = self.realness(&tokens, lengths, labels, Mode::Evaluate)?.detach();
             Ok(whole(&realness, lengths)?.to_vec1()?)
         })
+    }
+
+    /// About how many numbers reading a text of `time` tokens takes: it bounds how many texts
+    /// [`scores`](Self::scores) reads at once.
+    fn footprint(&self, time: usize) -> usize {
+        time.saturating_mul(4096)
     }
 
     /// The same network over the same weights, also after they change, which get no gradient from
@@ -119,6 +145,8 @@ pub enum DiscriminatorConfig {
     Rnn(RnnDiscriminatorConfig),
     /// Convolutions over the whole text, as in SeqGAN and RelGAN.
     Cnn(CnnDiscriminatorConfig),
+    /// A causal transformer: a logit for every prefix.
+    Transformer(TransformerDiscriminatorConfig),
 }
 
 impl Default for DiscriminatorConfig {
@@ -193,6 +221,7 @@ fn build_untrained(
 enum Assembled {
     Rnn(RnnDiscriminator),
     Cnn(CnnDiscriminator),
+    Transformer(TransformerDiscriminator),
 }
 
 fn assemble(
@@ -207,6 +236,9 @@ fn assemble(
         DiscriminatorConfig::Cnn(config) => {
             Assembled::Cnn(CnnDiscriminator::new(config, sizes, builder)?)
         }
+        DiscriminatorConfig::Transformer(config) => {
+            Assembled::Transformer(TransformerDiscriminator::new(config, sizes, builder)?)
+        }
     })
 }
 
@@ -215,6 +247,7 @@ impl Assembled {
         match self {
             Self::Rnn(network) => network.parameters = parameters,
             Self::Cnn(network) => network.parameters = parameters,
+            Self::Transformer(network) => network.parameters = parameters,
         }
     }
 
@@ -222,15 +255,19 @@ impl Assembled {
         match self {
             Self::Rnn(network) => Box::new(network),
             Self::Cnn(network) => Box::new(network),
+            Self::Transformer(network) => Box::new(network),
         }
     }
 }
 
 /// See [`Discriminator::frozen`].
-fn frozen(network: &dyn Discriminator) -> Result<Box<dyn Discriminator>> {
+fn frozen(
+    config: &DiscriminatorConfig,
+    network: &dyn Discriminator,
+) -> Result<Box<dyn Discriminator>> {
     let device = network.embedding().device().clone();
     let mut builder = Builder::frozen(network.parameters(), &device);
-    Ok(assemble(network.config(), network.sizes(), &mut builder)?.boxed())
+    Ok(assemble(config, network.sizes(), &mut builder)?.boxed())
 }
 
 fn check_lengths(lengths: &[usize], batch: usize, time: usize) -> Result<()> {

@@ -94,8 +94,12 @@ impl RnnDiscriminator {
 }
 
 impl Discriminator for RnnDiscriminator {
-    fn config(&self) -> &DiscriminatorConfig {
-        &self.config
+    fn architecture(&self) -> serde_json::Value {
+        serde_json::json!(self.config)
+    }
+
+    fn footprint(&self, time: usize) -> usize {
+        self.config.footprint(&self.sizes, time)
     }
 
     fn sizes(&self) -> &Sizes {
@@ -114,6 +118,16 @@ impl Discriminator for RnnDiscriminator {
         !self.network.config().bidirectional
     }
 
+    fn features(&self, tokens: &Tokens<'_>, lengths: &[usize], mode: Mode<'_>) -> Result<Tensor> {
+        let x = self.embedding.forward(tokens, lengths)?;
+        let states = self.network.forward(&x, lengths, None, mode)?;
+        let features = match self.reads_prefixes() {
+            true => states,
+            false => self.network.last(&states)?.unsqueeze(1)?,
+        };
+        Ok(ops::dropout(&features, self.dropout, mode, "score")?)
+    }
+
     fn realness(
         &self,
         tokens: &Tokens<'_>,
@@ -121,18 +135,12 @@ impl Discriminator for RnnDiscriminator {
         labels: Option<&[u32]>,
         mode: Mode<'_>,
     ) -> Result<Tensor> {
-        let x = self.embedding.forward(tokens, lengths)?;
-        let (batch, time, _) = x.dims3()?;
-        let states = self.network.forward(&x, lengths, None, mode)?;
-        let features = match self.reads_prefixes() {
-            true => states,
-            false => self.network.last(&states)?.unsqueeze(1)?,
-        };
-        let features = ops::dropout(&features, self.dropout, mode, "score")?;
-        Ok(self.score.forward(&features, labels)?.broadcast_as((batch, time))?)
+        let features = self.features(tokens, lengths, mode)?;
+        let shape = (lengths.len(), tokens.time(lengths.len())?);
+        Ok(self.score.forward(&features, labels)?.broadcast_as(shape)?)
     }
 
     fn frozen(&self) -> Result<Box<dyn Discriminator>> {
-        super::frozen(self)
+        super::frozen(&self.config, self)
     }
 }

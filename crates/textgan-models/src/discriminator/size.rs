@@ -1,6 +1,9 @@
 //! How large a discriminator is, before it is built.
 
-use super::{CnnDiscriminatorConfig, DiscriminatorConfig, EmbeddingConfig, RnnDiscriminatorConfig};
+use super::{
+    CnnDiscriminatorConfig, DiscriminatorConfig, EmbeddingConfig, RnnDiscriminatorConfig,
+    TransformerDiscriminatorConfig,
+};
 use crate::{Error, Result, Sizes};
 
 impl DiscriminatorConfig {
@@ -9,6 +12,7 @@ impl DiscriminatorConfig {
         match self {
             Self::Rnn(config) => &config.embedding,
             Self::Cnn(config) => &config.embedding,
+            Self::Transformer(config) => &config.embedding,
         }
     }
 
@@ -31,6 +35,11 @@ impl DiscriminatorConfig {
                 config.validate()?;
                 (cnn_parts(config, sizes)?, cnn_features(config), "discriminator.filters")
             }
+            Self::Transformer(config) => {
+                config.validate(sizes)?;
+                let width = config.embedding.width(sizes);
+                (transformer_parts(config, sizes), width, "discriminator.layers")
+            }
         };
         products.push(embedding);
         products.push([features, sizes.labels.saturating_add(1)]);
@@ -41,6 +50,12 @@ impl DiscriminatorConfig {
         sum.ok_or_else(|| {
             Error::config(key, "with these sizes there are more weights than can be counted")
         })
+    }
+
+    /// See [`Discriminator::footprint`](super::Discriminator::footprint).
+    pub(super) fn footprint(&self, sizes: &Sizes, time: usize) -> usize {
+        let embedded = time.saturating_mul(self.embedding().width(sizes));
+        (self.activation_estimate(1, time) as usize).saturating_add(embedded)
     }
 
     /// About how many numbers a training step keeps for the backward pass over `batch` rows of
@@ -58,6 +73,14 @@ impl DiscriminatorConfig {
                 .saturating_mul(10)
                 .saturating_mul(config.representations as u64)
                 .saturating_add(time.saturating_mul(1_000)),
+            // A block keeps what it was given; the rest is made again on the way back.
+            Self::Transformer(config) => match &config.embedding {
+                EmbeddingConfig::Learned { width, .. }
+                | EmbeddingConfig::WordVectors { width, .. } => {
+                    time.saturating_mul(*width as u64).saturating_mul(4 + 4 * config.layers as u64)
+                }
+                EmbeddingConfig::OneHot {} => time.saturating_mul(1_000),
+            },
         };
         per_row.saturating_mul(batch)
     }
@@ -80,6 +103,19 @@ fn rnn_parts(config: &RnnDiscriminatorConfig, sizes: &Sizes) -> Vec<[usize; 2]> 
 
 fn rnn_features(config: &RnnDiscriminatorConfig) -> usize {
     config.hidden.saturating_mul(if config.bidirectional { 2 } else { 1 })
+}
+
+/// Weights of the blocks and the last norm, as products to be summed.
+fn transformer_parts(config: &TransformerDiscriminatorConfig, sizes: &Sizes) -> Vec<[usize; 2]> {
+    let body = config.body(sizes);
+    let (width, inner) = (body.width, body.feed_forward_width());
+    let mut products = vec![[1, width]];
+    for _ in 0..config.layers {
+        products.extend([[width, width]; 4]);
+        products.extend([[inner, width]; 3]);
+        products.push([2, width]);
+    }
+    products
 }
 
 /// Weights of convolutions, highway and feature layer, as products to be summed.

@@ -7,17 +7,26 @@ use super::ModelCard;
 use crate::generator::TransformerConfig;
 use crate::{BOS, EOS, Generator, GeneratorConfig, LstmConfig, PAD, Placement, Sizes};
 
-/// The `model_type` of an LSTM generator; no other library knows it.
-pub(super) const LSTM_TYPE: &str = "textgan-lstm";
-pub(super) const LLAMA_TYPE: &str = "llama";
+const LLAMA_TYPE: &str = "llama";
+
+/// The `model_type` of an architecture: one that other libraries know for a transformer alone.
+pub(super) fn model_type(architecture: &Value) -> String {
+    match architecture.get("kind").and_then(Value::as_str) {
+        Some("transformer") => LLAMA_TYPE.to_owned(),
+        Some(kind) => format!("textgan-{kind}"),
+        None => "textgan".to_owned(),
+    }
+}
 
 /// What others know of the architecture: all of it for a transformer, which is a Llama.
 pub(super) fn config_json(generator: &dyn Generator) -> Map<String, Value> {
-    let (config, sizes) = (generator.config(), generator.sizes());
-    let mut json = match config {
-        GeneratorConfig::Transformer(config) => llama(config, sizes),
-        GeneratorConfig::Lstm(config) => lstm(config),
+    let (architecture, sizes) = (generator.architecture(), generator.sizes());
+    let mut json = match serde_json::from_value(architecture.clone()) {
+        Ok(GeneratorConfig::Transformer(config)) => llama(&config, sizes),
+        Ok(GeneratorConfig::Lstm(config)) => lstm(&config),
+        Err(_) => json!({}),
     };
+    json["model_type"] = model_type(&architecture).into();
     json["vocab_size"] = sizes.vocab.into();
     json["pad_token_id"] = PAD.into();
     json["bos_token_id"] = BOS.into();
@@ -32,7 +41,6 @@ pub(super) fn config_json(generator: &dyn Generator) -> Map<String, Value> {
 fn llama(config: &TransformerConfig, sizes: &Sizes) -> Value {
     json!({
         "architectures": ["LlamaForCausalLM"],
-        "model_type": LLAMA_TYPE,
         "hidden_size": config.width,
         "intermediate_size": config.feed_forward_width(),
         "num_hidden_layers": config.layers,
@@ -55,7 +63,6 @@ fn llama(config: &TransformerConfig, sizes: &Sizes) -> Value {
 fn lstm(config: &LstmConfig) -> Value {
     json!({
         "architectures": ["TextganLstmGenerator"],
-        "model_type": LSTM_TYPE,
         "embedding_size": config.embedding,
         "hidden_size": config.hidden,
         "num_hidden_layers": config.layers,
@@ -95,11 +102,11 @@ pub(super) fn tokenizer_json(sizes: &Sizes) -> Value {
 pub(super) fn readme(generator: &dyn Generator, card: &ModelCard) -> String {
     let noise = generator.noise();
     let (dimension, labels) = (noise.dimension, generator.sizes().labels);
-    let (library, usage) = match generator.config() {
-        GeneratorConfig::Transformer(_) => {
-            ("transformers", llama_usage(dimension, labels, noise.placement))
-        }
-        GeneratorConfig::Lstm(_) => ("textgan", LSTM_USAGE.to_owned()),
+    let kind = generator.architecture();
+    let (library, usage) = match kind.get("kind").and_then(Value::as_str) {
+        Some("transformer") => ("transformers", llama_usage(dimension, labels, noise.placement)),
+        Some("lstm") => ("textgan", LSTM_USAGE.to_owned()),
+        _ => ("textgan", OUTSIDE_USAGE.to_owned()),
     };
     let conditions = match (dimension, labels) {
         (0, 0) => "It takes neither noise nor labels: a plain language model.".to_owned(),
@@ -126,6 +133,13 @@ const LSTM_USAGE: &str = "
 ## Loading it
 
 An LSTM generator is particular to textgan: `textgan_models::load_generator(folder)` in Rust.
+";
+
+const OUTSIDE_USAGE: &str = "
+## Loading it
+
+This generator's network is of another crate: `textgan_models::load_generator_with(folder, build)` in
+Rust, where `build` makes the network.
 ";
 
 /// How the noise of a trained Llama is given to `transformers`.

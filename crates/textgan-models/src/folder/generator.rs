@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use textgan_random::Key;
 
-use super::describe::{self, LLAMA_TYPE, LSTM_TYPE};
+use super::describe;
 use super::{Draft, ModelCard, read_json};
 use crate::{Error, Generator, GeneratorConfig, NoiseConfig, Result, Sizes, build_generator};
 
@@ -18,10 +18,21 @@ const WEIGHTS: &str = "model.safetensors";
 #[derive(Serialize, Deserialize)]
 struct Description {
     format_version: u32,
-    generator: GeneratorConfig,
+    generator: Value,
     noise: NoiseConfig,
     sizes: Sizes,
     card: ModelCard,
+}
+
+/// A generator that was saved, as far as it takes to build one like it.
+#[derive(Clone, Debug)]
+pub struct SavedGenerator {
+    /// What [`Generator::architecture`] said.
+    pub architecture: Value,
+    /// The noise it takes.
+    pub noise: NoiseConfig,
+    /// The sizes that the data decided.
+    pub sizes: Sizes,
 }
 
 /// Saves a generator as a folder that Hugging Face `transformers` and candle read.
@@ -29,7 +40,7 @@ struct Description {
 /// It holds `config.json`, `generation_config.json`, `model.safetensors`, the model card
 /// `README.md` and, when given, a copy of `tokenizer_json`. A transformer is a `LlamaForCausalLM`;
 /// its weights for noise and label travel in the same file, which others ignore, and the card says
-/// how to use them there. An LSTM has a `model_type` of its own.
+/// how to use them there. Any other has a `model_type` of its own, `textgan-` and its kind.
 ///
 /// The folder appears whole or not at all, and replaces an older one. Its bytes depend on the
 /// generator, the tokenizer and the card only.
@@ -50,7 +61,7 @@ pub fn save_generator(
     }
     let description = Description {
         format_version: FORMAT_VERSION,
-        generator: generator.config().clone(),
+        generator: generator.architecture(),
         noise: generator.noise().clone(),
         sizes: *sizes,
         card: card.clone(),
@@ -77,9 +88,25 @@ pub fn save_generator(
 /// # Errors
 /// When a file is missing, is not what it should be, or was saved by a later version.
 pub fn load_generator(folder: &Path, device: &Device) -> Result<Box<dyn Generator>> {
-    let Description { generator, noise, sizes, .. } = describe_folder(folder)?;
-    // Every weight is overwritten: the key does not matter.
-    let generator = build_generator(&generator, &noise, &sizes, &Key::root(0), device)?;
+    load_generator_with(folder, |saved| {
+        let config: GeneratorConfig = serde_json::from_value(saved.architecture.clone())
+            .map_err(|error| Error::file(folder.join(CONFIG), format!("`textgan`: {error}")))?;
+        // Every weight is overwritten: the key does not matter.
+        build_generator(&config, &saved.noise, &saved.sizes, &Key::root(0), device)
+    })
+}
+
+/// As [`load_generator`], for generators of other crates too: `build` makes one like the saved one, with
+/// any weights.
+///
+/// # Errors
+/// As [`load_generator`], and what `build` says.
+pub fn load_generator_with(
+    folder: &Path,
+    build: impl FnOnce(&SavedGenerator) -> Result<Box<dyn Generator>>,
+) -> Result<Box<dyn Generator>> {
+    let Description { generator: architecture, noise, sizes, .. } = describe_folder(folder)?;
+    let generator = build(&SavedGenerator { architecture, noise, sizes })?;
     generator.parameters().load(&folder.join(WEIGHTS))?;
     Ok(generator)
 }
@@ -107,10 +134,7 @@ fn describe_folder(folder: &Path) -> Result<Description> {
     }
     let description: Description = serde_json::from_value(description)
         .map_err(|error| Error::file(&path, format!("`textgan`: {error}")))?;
-    let expected = match description.generator {
-        GeneratorConfig::Transformer(_) => LLAMA_TYPE,
-        GeneratorConfig::Lstm(_) => LSTM_TYPE,
-    };
+    let expected = describe::model_type(&description.generator);
     match config.get("model_type").and_then(Value::as_str) {
         Some(found) if found == expected => Ok(description),
         found => {

@@ -6,5 +6,7 @@ mod generator;
 mod publish;
 
 pub use card::ModelCard;
-pub use generator::{load_card, load_generator, save_generator};
+pub use generator::{
+    SavedGenerator, load_card, load_generator, load_generator_with, save_generator,
+};
 pub(crate) use publish::{Draft, read_json};

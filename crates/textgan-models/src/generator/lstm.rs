@@ -153,8 +153,12 @@ impl LstmGenerator {
 }
 
 impl Generator for LstmGenerator {
-    fn config(&self) -> &GeneratorConfig {
-        &self.config
+    fn architecture(&self) -> serde_json::Value {
+        super::architecture(&self.config)
+    }
+
+    fn copy(&self) -> Result<Box<dyn Generator>> {
+        super::copy(&self.config, self)
     }
 
     fn noise(&self) -> &NoiseConfig {

@@ -13,6 +13,7 @@ pub use transformer::TransformerConfig;
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use textgan_nn::kernels::Precision;
 use textgan_nn::{Mode, Parameters, ops};
 use textgan_random::Key;
@@ -21,7 +22,7 @@ use crate::special::SPECIALS;
 use crate::{Context, Error, NoiseConfig, Result, Sampler, Sequences};
 pub(crate) use conditioning::Conditioning;
 pub(crate) use lstm::LstmGenerator;
-pub(crate) use transformer::TransformerGenerator;
+pub(crate) use transformer::{Block, Body, TransformerGenerator};
 
 /// A model that turns noise, and a label where it has labels, into text, token by token.
 ///
@@ -32,8 +33,15 @@ pub(crate) use transformer::TransformerGenerator;
 /// [`PAD`](crate::PAD) and [`BOS`](crate::BOS), which are never targets, so that the logits of a
 /// saved folder are the same wherever it is loaded.
 pub trait Generator: Send + Sync {
-    /// The architecture.
-    fn config(&self) -> &GeneratorConfig;
+    /// The architecture as a config file would give it: an object whose `kind` names it, with its numbers.
+    /// A saved folder keeps it, and says it to whoever builds the generator again.
+    fn architecture(&self) -> Value;
+
+    /// A generator of its own with the same architecture and weights.
+    ///
+    /// # Errors
+    /// When it cannot be built; not in practice, as this one was.
+    fn copy(&self) -> Result<Box<dyn Generator>>;
 
     /// The noise it takes.
     fn noise(&self) -> &NoiseConfig;
@@ -159,6 +167,21 @@ pub fn build_generator(
             Box::new(LstmGenerator::new(config, noise, sizes, key, device)?)
         }
     })
+}
+
+/// See [`Generator::copy`].
+fn copy(config: &GeneratorConfig, generator: &dyn Generator) -> Result<Box<dyn Generator>> {
+    // What it begins with is overwritten.
+    let (key, device) = (Key::root(0), generator.head().device());
+    let mut copy = build_generator(config, generator.noise(), generator.sizes(), &key, device)?;
+    copy.parameters().copy_from(generator.parameters())?;
+    copy.set_precision(generator.precision());
+    Ok(copy)
+}
+
+/// See [`Generator::architecture`].
+fn architecture(config: &GeneratorConfig) -> Value {
+    json!(config)
 }
 
 /// Refuses a batch that the generator cannot read.

@@ -122,8 +122,16 @@ pub(crate) struct Block {
     pub(crate) down: Tensor,
 }
 
+/// What all blocks of a body share.
+#[derive(Clone, Copy)]
+pub(crate) struct Body<'a> {
+    pub(crate) layout: &'a TransformerConfig,
+    pub(crate) rotary: &'a Rotary,
+    pub(crate) precision: Precision,
+}
+
 impl Block {
-    fn new(builder: &mut Builder<'_>, config: &TransformerConfig) -> Result<Self> {
+    pub(crate) fn new(builder: &mut Builder<'_>, config: &TransformerConfig) -> Result<Self> {
         let (width, inner) = (config.width, config.feed_forward_width());
         let inward = |fan_in: usize| Init::Normal { std: (1.0 / (3.0 * fan_in as f32)).sqrt() };
         // What 2 `layers` sums add to the residual stream keeps one scale (Radford et al., 2019).
@@ -145,8 +153,17 @@ impl Block {
         })
     }
 
-    fn weights(&self) -> ops::BlockWeights<'_> {
-        ops::BlockWeights {
+    /// The stream after block `index` of a body of this `layout`; texts of `lengths` lie one after the
+    /// other.
+    pub(crate) fn forward(
+        &self,
+        stream: &Tensor,
+        lengths: &[usize],
+        body: Body<'_>,
+        index: usize,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        let weights = ops::BlockWeights {
             attention_norm: &self.attention_norm,
             query: &self.query,
             key: &self.key,
@@ -156,7 +173,16 @@ impl Block {
             gate: &self.gate,
             up: &self.up,
             down: &self.down,
-        }
+        };
+        let options = ops::BlockOptions {
+            heads: body.layout.heads,
+            rotary: body.rotary,
+            epsilon: body.layout.norm_epsilon,
+            dropout: body.layout.dropout,
+            precision: body.precision,
+            name: &format!("layers.{index}"),
+        };
+        Ok(ops::transformer_block(stream, weights, lengths, options, mode)?)
     }
 }
 
@@ -213,8 +239,12 @@ impl TransformerGenerator {
 }
 
 impl Generator for TransformerGenerator {
-    fn config(&self) -> &GeneratorConfig {
-        &self.config
+    fn architecture(&self) -> serde_json::Value {
+        super::architecture(&self.config)
+    }
+
+    fn copy(&self) -> Result<Box<dyn Generator>> {
+        super::copy(&self.config, self)
     }
 
     fn noise(&self) -> &NoiseConfig {
@@ -244,16 +274,9 @@ impl Generator for TransformerGenerator {
             stream = conditioning::add(&stream, &vector, lengths, self.noise.placement)?;
         }
         stream = ops::dropout(&stream, self.layout.embedding_dropout, mode, "embedding")?;
+        let body = Body { layout: &self.layout, rotary: &self.rotary, precision: self.precision };
         for (index, block) in self.blocks.iter().enumerate() {
-            let options = ops::BlockOptions {
-                heads: self.layout.heads,
-                rotary: &self.rotary,
-                epsilon: self.layout.norm_epsilon,
-                dropout: self.layout.dropout,
-                precision: self.precision,
-                name: &format!("layers.{index}"),
-            };
-            stream = ops::transformer_block(&stream, block.weights(), lengths, options, mode)?;
+            stream = block.forward(&stream, lengths, body, index, mode)?;
         }
         let hidden = ops::rms_norm(&stream, &self.norm, self.layout.norm_epsilon)?;
         sequences.pad(&ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)

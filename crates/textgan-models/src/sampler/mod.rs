@@ -15,7 +15,8 @@ pub(crate) use lstm::LstmWeights;
 pub use options::SamplingOptions;
 pub use rollout::{Rollouts, rollouts};
 pub use sample::{Samples, sample};
-pub(crate) use tiled::{TiledSampler, check_labels};
+pub(crate) use tiled::check_labels;
+pub use tiled::{StepModel, Tile, TiledSampler};
 pub(crate) use transformer::TransformerWeights;
 pub(crate) use weights::{pack, values};
 

@@ -7,7 +7,7 @@ use super::{Completion, Conditions, Prefix, Reader, Sampler, SamplingOptions, St
 use crate::{Error, Result};
 
 /// Least rows of a tile: enough to use a weight often once it is near.
-pub(crate) const TILE: usize = 16;
+pub(super) const TILE: usize = 16;
 /// Most rows of a tile, whose logits are read while they are near.
 const LARGEST: usize = 128;
 
@@ -19,23 +19,34 @@ fn tile(rows: usize) -> usize {
     rows.div_ceil(tiles).max(TILE)
 }
 
-/// What a generator's inference face has to tell: how a tile of rows takes one step.
-pub(crate) trait StepModel: Send + Sync {
+/// What a generator's inference face has to tell: how a tile of rows takes one step. A
+/// [`TiledSampler`] does the rest.
+///
+/// What a row is given must not depend on the rows beside it.
+pub trait StepModel: Send + Sync {
     /// Buffers for one tile, reused from step to step.
     type Scratch: Send + Sync;
 
+    /// Entries of the vocabulary.
     fn vocab_size(&self) -> usize;
+
+    /// Numbers in a noise vector.
     fn noise_dimension(&self) -> usize;
+
+    /// The number of labels; 0 for a generator without.
     fn label_count(&self) -> usize;
+
+    /// The most content tokens of a text.
     fn max_length(&self) -> usize;
 
     /// Buffers for a tile of `rows` rows.
     fn scratch(&self, rows: usize) -> Self::Scratch;
 
-    /// Numbers that a row's condition (noise and label, projected) takes.
+    /// Numbers that a row's condition (noise and label, projected) takes; at least 1.
     fn condition_size(&self) -> usize;
 
-    /// Numbers that a row remembers of the tokens it was fed.
+    /// Numbers that a row remembers of the tokens it was fed; at least 1. A row is fed `BOS` and as many
+    /// tokens as a text has at most.
     fn state_size(&self) -> usize;
 
     /// Projects noise and label into `condition`, which is zero.
@@ -48,22 +59,26 @@ pub(crate) trait StepModel: Send + Sync {
     /// state, and the rest of `to` may be anything.
     fn copy_state(&self, from: &[f32], to: &mut [f32], tokens: usize);
 
-    /// Feeds one token a row.
+    /// Feeds one token a row: what it makes of states, and the logits of what comes next.
     fn step(&self, tile: Tile<'_>, scratch: &mut Self::Scratch);
 }
 
 /// Some rows. Slices of several numbers a row hold row after row.
-pub(crate) struct Tile<'a> {
+pub struct Tile<'a> {
+    /// The token that is fed, one a row.
     pub tokens: &'a [u32],
     /// Tokens fed before, a row.
     pub positions: &'a [usize],
+    /// [`StepModel::condition_size`] numbers a row.
     pub conditions: &'a [f32],
+    /// [`StepModel::state_size`] numbers a row.
     pub states: &'a mut [f32],
+    /// `[rows, vocab]`, to be written.
     pub logits: &'a mut [f32],
 }
 
 /// The sampler of any [`StepModel`].
-pub(crate) struct TiledSampler<M: StepModel> {
+pub struct TiledSampler<M: StepModel> {
     pub(super) model: M,
     positions: Vec<usize>,
     conditions: Vec<f32>,
@@ -75,6 +90,7 @@ pub(crate) struct TiledSampler<M: StepModel> {
 }
 
 impl<M: StepModel> TiledSampler<M> {
+    /// A sampler of `model`.
     pub fn new(model: M) -> Self {
         Self {
             model,

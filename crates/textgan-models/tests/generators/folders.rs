@@ -47,7 +47,7 @@ fn a_loaded_generator_is_the_saved_one_bit_for_bit() {
         let (first, second) = (root.path().join("first"), root.path().join("second"));
         save_generator(&first, generator.as_ref(), Some(&tokenizer), &card()).unwrap();
         let loaded = load_generator(&first, &Device::Cpu).unwrap();
-        assert_eq!(loaded.config(), generator.config(), "{name}");
+        assert_eq!(loaded.architecture(), generator.architecture(), "{name}");
         assert_eq!(loaded.noise(), generator.noise(), "{name}");
         assert_eq!(loaded.sizes(), generator.sizes(), "{name}");
         assert!(logits(loaded.as_ref()) == logits(generator.as_ref()), "{name}");

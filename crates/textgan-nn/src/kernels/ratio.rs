@@ -17,6 +17,8 @@ pub(crate) struct Question {
     pub(crate) sampled_weight: f32,
     /// Whether the gradient is wanted.
     pub(crate) gradient: bool,
+    /// Whether the judge's logits are `d` themselves instead of those of a language model.
+    pub(crate) realness: bool,
 }
 
 /// What a row answers, in nats.
@@ -71,39 +73,59 @@ simd! {
     /// With `q` and `M` the softmaxes of both rows and `d = clamp(ln M - ln q)`, a constant: the
     /// gradient of `-weight sum_v q(v) d(v) - sampled_weight ln q(sampled)` in place of the logits
     /// of the policy: `-weight q (d - sum q d) + sampled_weight (q - onehot(sampled))`. The judge's
-    /// logits are lost.
+    /// logits are lost. Where the judge speaks of realness, `d` is its logits, clamped.
     pub(crate) fn expected_policy_row(
         policy: &mut [f32],
         judge: &mut [f32],
         question: Question,
     ) -> Answer {
-        let Question { bound, weight, sampled, sampled_weight, gradient } = question;
-        let (highest, judge_highest) = (max(policy), max(judge));
+        let Question { bound, weight, sampled, sampled_weight, gradient, realness } = question;
+        let highest = max(policy);
         let sampled_logit = policy[sampled] - highest;
         let mut sums = [0.0; LANES];
-        let mut judge_sums = [0.0; LANES];
-        // The policy's row becomes `e^(x - max)`, the judge's the difference of the logits.
-        let (blocks, rest) = policy.as_chunks_mut::<LANES>();
-        let (judge_blocks, judge_rest) = judge.as_chunks_mut::<LANES>();
-        for (block, judge_block) in blocks.iter_mut().zip(judge_blocks) {
-            for i in 0..LANES {
-                let e = exp(block[i] - highest);
-                sums[i] += e;
-                judge_sums[i] += exp(judge_block[i] - judge_highest);
-                judge_block[i] -= block[i];
-                block[i] = e;
+        // The policy's row becomes `e^(x - max)`; `d` is the judge's row, plus a shift.
+        let judge_log_sum = match realness {
+            true => {
+                let (blocks, rest) = policy.as_chunks_mut::<LANES>();
+                for block in blocks {
+                    for i in 0..LANES {
+                        block[i] = exp(block[i] - highest);
+                        sums[i] += block[i];
+                    }
+                }
+                for (i, x) in rest.iter_mut().enumerate() {
+                    *x = exp(*x - highest);
+                    sums[i] += *x;
+                }
+                None
             }
-        }
-        for (i, (x, y)) in rest.iter_mut().zip(judge_rest).enumerate() {
-            let e = exp(*x - highest);
-            sums[i] += e;
-            judge_sums[i] += exp(*y - judge_highest);
-            *y -= *x;
-            *x = e;
-        }
-        let (sum, judge_sum) = (total(sums), total(judge_sums));
+            false => {
+                let judge_highest = max(judge);
+                let mut judge_sums = [0.0; LANES];
+                let (blocks, rest) = policy.as_chunks_mut::<LANES>();
+                let (judge_blocks, judge_rest) = judge.as_chunks_mut::<LANES>();
+                for (block, judge_block) in blocks.iter_mut().zip(judge_blocks) {
+                    for i in 0..LANES {
+                        let e = exp(block[i] - highest);
+                        sums[i] += e;
+                        judge_sums[i] += exp(judge_block[i] - judge_highest);
+                        judge_block[i] -= block[i];
+                        block[i] = e;
+                    }
+                }
+                for (i, (x, y)) in rest.iter_mut().zip(judge_rest).enumerate() {
+                    let e = exp(*x - highest);
+                    sums[i] += e;
+                    judge_sums[i] += exp(*y - judge_highest);
+                    *y -= *x;
+                    *x = e;
+                }
+                Some(judge_highest + ln(total(judge_sums)))
+            }
+        };
+        let sum = total(sums);
         let (log_sum, inverse) = (ln(sum), 1.0 / sum);
-        let shift = highest + log_sum - (judge_highest + ln(judge_sum));
+        let shift = judge_log_sum.map_or(0.0, |judge_log_sum| highest + log_sum - judge_log_sum);
 
         let mut products = [0.0; LANES];
         let (blocks, rest) = policy.as_chunks::<LANES>();
@@ -152,8 +174,6 @@ mod tests {
             let (policy, judge) = (logits(n, 0.7), logits(n, 1.3));
             let (q, m) = (log_softmax(&policy), log_softmax(&judge));
             let (sampled, weight, sampled_weight, bound) = (n / 2, 0.7, -0.4, 1.5);
-            let d: Vec<f64> = q.iter().zip(&m).map(|(q, m)| (m - q).clamp(-bound, bound)).collect();
-            let expected: f64 = q.iter().zip(&d).map(|(q, d)| q.exp() * d).sum();
 
             assert!((f64::from(policy[0] - log_sum_exp(&policy)) - q[0]).abs() < 1e-5);
             let mut row = policy.clone();
@@ -163,23 +183,31 @@ mod tests {
                 assert!((f64::from(*x) - 0.3 * (onehot - q[v].exp())).abs() < 1e-6);
             }
 
-            let question = Question {
-                bound: bound as f32,
-                weight: weight as f32,
-                sampled,
-                sampled_weight: sampled_weight as f32,
-                gradient: true,
-            };
-            let mut row = policy.clone();
-            let answer = expected_policy_row(&mut row, &mut judge.clone(), question);
-            assert!((f64::from(answer.expected) - expected).abs() < 1e-5);
-            assert!((f64::from(answer.sampled) - d[sampled]).abs() < 1e-5);
-            assert!((f64::from(answer.log_prob) - q[sampled]).abs() < 1e-5);
-            for (v, x) in row.iter().enumerate() {
-                let onehot = f64::from(u8::from(v == sampled));
-                let gradient = -weight * q[v].exp() * (d[v] - expected)
-                    + sampled_weight * (q[v].exp() - onehot);
-                assert!((f64::from(*x) - gradient).abs() < 1e-6, "{x}, expected {gradient}");
+            for realness in [false, true] {
+                let d = |v: usize| match realness {
+                    false => (m[v] - q[v]).clamp(-bound, bound),
+                    true => f64::from(judge[v]).clamp(-bound, bound),
+                };
+                let expected: f64 = (0..n).map(|v| q[v].exp() * d(v)).sum();
+                let question = Question {
+                    bound: bound as f32,
+                    weight: weight as f32,
+                    sampled,
+                    sampled_weight: sampled_weight as f32,
+                    gradient: true,
+                    realness,
+                };
+                let mut row = policy.clone();
+                let answer = expected_policy_row(&mut row, &mut judge.clone(), question);
+                assert!((f64::from(answer.expected) - expected).abs() < 1e-5);
+                assert!((f64::from(answer.sampled) - d(sampled)).abs() < 1e-5);
+                assert!((f64::from(answer.log_prob) - q[sampled]).abs() < 1e-5);
+                for (v, x) in row.iter().enumerate() {
+                    let onehot = f64::from(u8::from(v == sampled));
+                    let gradient = -weight * q[v].exp() * (d(v) - expected)
+                        + sampled_weight * (q[v].exp() - onehot);
+                    assert!((f64::from(*x) - gradient).abs() < 1e-6, "{x}, expected {gradient}");
+                }
             }
         }
     }

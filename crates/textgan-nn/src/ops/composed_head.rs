@@ -1,7 +1,7 @@
 use candle_core::{D, DType, Tensor};
 
 use super::composed::{log_softmax, rounded};
-use super::{GroupLoss, HeadInput, LogRatios, PolicyLoss, RatioOptions, SampledTokens};
+use super::{GroupLoss, HeadInput, JudgeKind, LogRatios, PolicyLoss, RatioOptions, SampledTokens};
 use crate::Result;
 use crate::kernels::Precision;
 
@@ -84,7 +84,7 @@ pub fn head_expected_policy_loss(
     sampled: Option<SampledTokens<'_>>,
     options: RatioOptions<'_>,
 ) -> Result<PolicyLoss> {
-    let RatioOptions { bound, excluded, precision } = options;
+    let RatioOptions { judge: kind, bound, excluded, precision } = options;
     let (device, dtype) = (policy.hidden.device(), policy.hidden.dtype());
     let column = |values: &[f32]| -> candle_core::Result<Tensor> {
         Tensor::from_slice(values, values.len(), device)?.to_dtype(dtype)
@@ -96,9 +96,18 @@ pub fn head_expected_policy_loss(
         Ok(values.into_iter().enumerate().map(|(i, x)| if counts(i) { x } else { 0.0 }).collect())
     };
     let log_q = log_probs(policy, excluded, precision)?;
-    let log_m = log_probs(judge, excluded, precision)?.detach();
     let bound = f64::from(bound);
-    let ratios = (log_m - log_q.detach())?.clamp(-bound, bound)?;
+    let ratios = match kind {
+        JudgeKind::LanguageModel => {
+            (log_probs(judge, excluded, precision)?.detach() - log_q.detach())?
+        }
+        JudgeKind::Realness => {
+            let (hidden, head) =
+                (rounded(judge.hidden, precision)?, rounded(judge.head, precision)?);
+            hidden.matmul(&head.t()?)?.detach()
+        }
+    };
+    let ratios = ratios.clamp(-bound, bound)?;
     let expected = (log_q.exp()? * &ratios)?.sum(D::Minus1)?;
     let mut loss = (&expected * column(weights)?)?.sum_all()?.neg()?;
     let mut found =

@@ -28,9 +28,21 @@ pub struct SampledTokens<'a> {
     pub weights: &'a [f32],
 }
 
-/// How the probabilities of two language models are compared.
+/// What the logits of a judge say of a word `v` at place `i`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JudgeKind {
+    /// They are a language model's: `d_i(v) = ln M_i(v) - ln q_i(v)`.
+    #[default]
+    LanguageModel,
+    /// How real the word is: `d_i(v)` itself, of a discriminator with a logit for every next word.
+    Realness,
+}
+
+/// How a judge and a policy are compared.
 #[derive(Clone, Copy, Debug)]
 pub struct RatioOptions<'a> {
+    /// What the judge's logits are.
+    pub judge: JudgeKind,
     /// Log-ratios are clamped to `-bound..=bound`. Positive; infinity clamps nothing.
     pub bound: f32,
     /// Tokens that no sampler takes. They have probability zero in both models, whose softmaxes are
@@ -77,6 +89,8 @@ pub struct LogRatios {
 /// [`head_log_ratios`], or from the facts of this operation and a
 /// [`head_target_log_probs`] of the policy alone.
 ///
+/// A judge of another [kind](JudgeKind) says `d` outright.
+///
 /// Rows whose weights are both zero cost nothing. Neither model's logits ever exist as a whole; the
 /// gradients are computed on the way forward. The judge gets none.
 ///
@@ -120,6 +134,7 @@ pub fn head_expected_policy_loss(
         sampled: sampled.map_or(0, |sampled| sampled.tokens[row] as usize),
         sampled_weight: sampled_weight(row),
         gradient: wanted.any(),
+        realness: options.judge == JudgeKind::Realness,
     };
     let (_, width) = hidden.dims2()?;
     let (_, judge_width) = judge.hidden.dims2()?;
@@ -187,8 +202,8 @@ fn answer(
     }
 }
 
-/// The log-ratio of every target, `d_i(target_i)` of [`head_expected_policy_loss`], without a
-/// gradient: what later words earn has to be known before the loss is. Rows with weight zero are
+/// The log-ratio of every target, `d_i(target_i)` of [`head_expected_policy_loss`] for two language
+/// models, whatever the options say of the judge, without a gradient: what later words earn has to be known before the loss is. Rows with weight zero are
 /// skipped and have zeros; the weights have no other effect.
 ///
 /// # Shapes
@@ -204,7 +219,7 @@ pub fn head_log_ratios(
     options: RatioOptions<'_>,
 ) -> Result<Vec<f32>> {
     const NAME: &str = "head_log_ratios";
-    let RatioOptions { bound, excluded, precision } = options;
+    let RatioOptions { bound, excluded, precision, .. } = options;
     check(NAME, policy, judge, options)?;
     let log_probs = |model: HeadInput<'_>| -> Result<Vec<f32>> {
         let (hidden, head) = (model.hidden.detach(), model.head.detach());

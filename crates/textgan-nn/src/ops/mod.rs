@@ -38,8 +38,8 @@ pub use embedding::{embedding, embedding_bag};
 pub use group_loss::{GroupLoss, head_group_loss};
 pub use gumbel::{Relaxation, gumbel_head};
 pub use likelihood_ratio::{
-    HeadInput, LogRatios, PolicyLoss, RatioOptions, SampledTokens, head_expected_policy_loss,
-    head_log_ratios,
+    HeadInput, JudgeKind, LogRatios, PolicyLoss, RatioOptions, SampledTokens,
+    head_expected_policy_loss, head_log_ratios,
 };
 pub use linear::{linear, matmul};
 pub use pointwise::{bce_with_logits, softplus, swiglu};

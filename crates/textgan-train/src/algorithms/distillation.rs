@@ -82,15 +82,9 @@ struct Distilling {
 
 impl Algorithm for Distilling {
     fn learners(&self) -> Vec<Learner> {
-        vec![Learner {
-            name: GENERATOR,
-            parameters: self.parameters.clone(),
-            optimizer: self.config.optimizer.clone(),
-            learning_rate: self.config.learning_rate,
-            reads: Rows::Generator,
-            sorted: true,
-            weight_clip: None,
-        }]
+        let (optimizer, rate) = (&self.config.optimizer, self.config.learning_rate);
+        let parameters = self.parameters.clone();
+        vec![Learner::new(GENERATOR, parameters, optimizer, rate, Rows::Generator)]
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {

@@ -104,15 +104,11 @@ struct Fitting {
 
 impl Algorithm for Fitting {
     fn learners(&self) -> Vec<Learner> {
-        vec![Learner {
-            name: DISCRIMINATOR,
-            parameters: self.critic.model.parameters().clone(),
-            optimizer: self.config.optimizer.clone(),
-            learning_rate: self.config.learning_rate,
-            reads: Rows::Discriminator,
-            sorted: true,
-            weight_clip: None,
-        }]
+        let parameters = self.critic.model.parameters().clone();
+        let (optimizer, rate) = (&self.config.optimizer, self.config.learning_rate);
+        let reads = Rows::Discriminator;
+        let learner = Learner::new(DISCRIMINATOR, parameters, optimizer, rate, reads);
+        vec![Learner { carries: true, ..learner }]
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {

@@ -3,26 +3,24 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::{BOS, Context, Generator, NoiseEncoder, PAD, token_log_probs};
-use textgan_nn::ops::{self, HeadInput, RatioOptions, SampledTokens, softplus};
+use textgan_models::{Context, Generator, NoiseEncoder, Sizes, token_log_probs};
+use textgan_nn::ops::{self, HeadInput, JudgeKind, RatioOptions, SampledTokens, softplus};
 use textgan_nn::{Mode, Parameters};
 
 use super::language_model::{LANGUAGE_MODEL, text_noise};
 use super::{DISCRIMINATOR, GENERATOR, optimizer_problem};
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
-use crate::config::{OptimizerConfig, Problem, positive, require};
+use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
 use crate::data::Rows;
 use crate::generated::{Generated, Texts};
 use crate::losses::gumbel::sample_nll;
+use crate::losses::reference::{self, NEVER_SAMPLED};
 use crate::losses::returns;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
 use crate::objective::{Objective, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
-
-/// What is never sampled, and so has no probability in a comparison of two language models.
-const NEVER_SAMPLED: [u32; 2] = [PAD, BOS];
 
 /// `kind = "likelihood-ratio"`: the generator `G` plays against a language model `M`, fitted by an
 /// earlier phase `language-model`. How real a word `v` looks after a prefix is
@@ -50,9 +48,31 @@ pub struct LikelihoodRatio {
     /// that a claim must fail under.
     pub weight: f32,
     /// Lets a word earn what later words are found to be worth too, each `lambda` times less a word
-    /// further on, less the batch's mean at its place. 0 judges words by themselves. More buys
-    /// quality with length and diversity.
+    /// further on, less the mean over the batch's other texts at its place. 0 judges words by
+    /// themselves. More buys quality with length and diversity.
     pub lambda: f32,
+    /// What later words are worth.
+    pub later: Later,
+    /// Weight of the divergence `KL(G || G0)` from the generator `G0` that the phase began with, mean
+    /// over the words that the generator writes; 0 leaves it out.
+    pub reference: f32,
+    /// Share of the generated texts of a discriminator's batch that are older samples instead of fresh
+    /// ones. For one that learns.
+    pub replay: f32,
+    /// How many older samples are kept for that; the newest stay.
+    pub replay_size: usize,
+}
+
+/// What a later word is worth to the words before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Later {
+    /// The log-ratio of the word that was sampled.
+    #[default]
+    Sampled,
+    /// Its expectation over the vocabulary, given the prefix: the same in expectation, with the variance
+    /// of the prefix alone.
+    Expected,
 }
 
 impl Default for LikelihoodRatio {
@@ -66,6 +86,10 @@ impl Default for LikelihoodRatio {
             bound: 5.0,
             weight: 1.0,
             lambda: 0.0,
+            later: Later::Sampled,
+            reference: 0.0,
+            replay: 0.0,
+            replay_size: 4096,
         }
     }
 }
@@ -95,8 +119,27 @@ impl Objective for LikelihoodRatio {
         require((0.0..=1.0).contains(&self.lambda), || {
             format!("lambda = {} is outside 0 to 1", self.lambda)
         })?;
+        require(self.reference >= 0.0, || {
+            format!("reference = {} must not be negative", self.reference)
+        })?;
+        let learns = self.discriminator_learning_rate > 0.0;
+        require((0.0..1.0).contains(&self.replay), || {
+            format!("replay = {} is outside [0, 1)", self.replay)
+        })?;
+        require(self.replay == 0.0 || learns, || {
+            "replay is for a language model that learns: set discriminator_learning_rate too"
+                .to_owned()
+        })?;
+        at_least_one("replay_size", self.replay_size as u64)?;
         optimizer_problem(&self.optimizer)?;
         optimizer_problem(&self.discriminator_optimizer)
+    }
+
+    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
+        match self.reference > 0.0 {
+            true => Ok(plan.generator.parameter_count(plan.noise, sizes)?),
+            false => Ok(0),
+        }
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -109,7 +152,11 @@ impl Objective for LikelihoodRatio {
         })?;
         let critic =
             Ratio { model, generator: networks.generator(), encoder: networks.found_encoder() };
-        Ok(Box::new(Game { config: self.clone(), critic }))
+        let reference = match self.reference > 0.0 {
+            true => Some(networks.lagged("reference")?),
+            false => None,
+        };
+        Ok(Box::new(Game { config: self.clone(), critic, reference }))
     }
 }
 
@@ -117,6 +164,8 @@ impl Objective for LikelihoodRatio {
 struct Game {
     config: LikelihoodRatio,
     critic: Ratio,
+    /// The generator as the phase found it.
+    reference: Option<Arc<dyn Generator>>,
 }
 
 impl Algorithm for Game {
@@ -126,23 +175,15 @@ impl Algorithm for Game {
         let mut parameters = Parameters::new();
         let shared = parameters.share(GENERATOR, self.critic.generator.parameters());
         debug_assert!(shared.is_ok(), "invariant: an empty store has no name twice");
-        let generator = Learner {
-            name: GENERATOR,
-            parameters,
-            optimizer: config.optimizer.clone(),
-            learning_rate: config.learning_rate,
-            reads: Rows::Generator,
-            sorted: true,
-            weight_clip: None,
-        };
+        let (optimizer, rate) = (&config.optimizer, config.learning_rate);
+        let generator = Learner::new(GENERATOR, parameters, optimizer, rate, Rows::Generator);
+        let model = self.critic.model.parameters().clone();
+        let (optimizer, rate) =
+            (&config.discriminator_optimizer, config.discriminator_learning_rate);
         let discriminator = Learner {
-            name: DISCRIMINATOR,
-            parameters: self.critic.model.parameters().clone(),
-            optimizer: config.discriminator_optimizer.clone(),
-            learning_rate: config.discriminator_learning_rate,
-            reads: Rows::Discriminator,
             sorted: false,
-            weight_clip: None,
+            carries: true,
+            ..Learner::new(DISCRIMINATOR, model, optimizer, rate, Rows::Discriminator)
         };
         let learns = config.discriminator_learning_rate > 0.0;
         [Some(generator), learns.then_some(discriminator)].into_iter().flatten().collect()
@@ -151,7 +192,13 @@ impl Algorithm for Game {
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
         if self.config.discriminator_learning_rate > 0.0 {
             let update = step.update(DISCRIMINATOR)?;
-            let fake = step.sample(&update, self.critic.generator.as_ref())?;
+            let fresh = step.sample(&update, self.critic.generator.as_ref())?;
+            let fake = match self.config.replay > 0.0 {
+                true => {
+                    step.replay(&update, &fresh, self.config.replay, self.config.replay_size)?
+                }
+                false => fresh,
+            };
             let loss = self.critic.loss(&update, &fake)?;
             step.descend(update, loss)?;
         }
@@ -183,6 +230,7 @@ impl Game {
         let policy = HeadInput { hidden: &hidden, head: generator.head() };
         let judge = HeadInput { hidden: &judged, head: model.head() };
         let options = RatioOptions {
+            judge: JudgeKind::LanguageModel,
             bound: self.config.bound,
             excluded: &NEVER_SAMPLED,
             precision: generator.precision(),
@@ -191,7 +239,18 @@ impl Game {
             0.0 => vec![0.0; weights.len()],
             lambda => {
                 let real = texts.weights();
-                let ratios = ops::head_log_ratios(policy, judge, texts.targets(), &real, options)?;
+                let ratios = match self.config.later {
+                    Later::Sampled => {
+                        ops::head_log_ratios(policy, judge, texts.targets(), &real, options)?
+                    }
+                    Later::Expected => {
+                        let (hidden, head) = (policy.hidden.detach(), policy.head.detach());
+                        let policy = HeadInput { hidden: &hidden, head: &head };
+                        ops::head_expected_policy_loss(policy, judge, &real, None, options)?
+                            .ratios
+                            .expected
+                    }
+                };
                 let rows = ratios.chunks_exact(texts.time()).zip(texts.lengths());
                 let rows: Vec<Vec<f32>> =
                     rows.map(|(row, &length)| row[..length].to_vec()).collect();
@@ -211,13 +270,22 @@ impl Game {
         let game = |name, value, unit| Metric::new(name, value, unit, Group::Game);
         let divergence = -sum(&found.ratios.expected) / tokens;
         let realness = sum(&found.ratios.sampled) / texts.batch() as f64;
-        let metrics = vec![
+        let mut metrics = vec![
             // KL(G || M) on the generator's own prefixes.
             game("divergence", divergence, Unit::NatsPerToken).live("KL(G || M)"),
             game("realness", realness, Unit::NatsPerText).live("realness"),
             sample_nll(fake),
         ];
-        Ok(Loss::new(found.loss, metrics))
+        let mut loss = found.loss;
+        if let Some(before) = &self.reference {
+            let weight = self.config.reference / texts.tokens() as f32;
+            let (before, generator) = (before.as_ref(), generator.as_ref());
+            let (divergence, metric) =
+                reference::divergence(generator, &hidden, before, fake, weight)?;
+            metrics.push(metric);
+            loss = (loss + divergence)?;
+        }
+        Ok(Loss::new(loss, metrics))
     }
 }
 

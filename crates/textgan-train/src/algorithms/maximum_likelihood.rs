@@ -56,15 +56,9 @@ struct Fitting {
 
 impl Algorithm for Fitting {
     fn learners(&self) -> Vec<Learner> {
-        vec![Learner {
-            name: GENERATOR,
-            parameters: self.writer.parameters.clone(),
-            optimizer: self.config.optimizer.clone(),
-            learning_rate: self.config.learning_rate,
-            reads: Rows::Generator,
-            sorted: true,
-            weight_clip: None,
-        }]
+        let parameters = self.writer.parameters.clone();
+        let (optimizer, rate) = (&self.config.optimizer, self.config.learning_rate);
+        vec![Learner::new(GENERATOR, parameters, optimizer, rate, Rows::Generator)]
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {

@@ -1,16 +1,18 @@
 //! The algorithms of this crate: each file a paper's step, over the shared [`losses`](crate::losses).
 
 mod adversarial;
+mod dense;
 mod discriminator;
 mod distillation;
 mod language_model;
 mod likelihood_ratio;
 mod maximum_likelihood;
 
+pub use dense::Dense;
 pub use distillation::Distillation;
 pub(crate) use distillation::writes;
 pub use language_model::LanguageModel;
-pub use likelihood_ratio::LikelihoodRatio;
+pub use likelihood_ratio::{Later, LikelihoodRatio};
 
 use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Error as _};
@@ -38,6 +40,8 @@ pub enum BuiltIn {
     LikelihoodRatio(LikelihoodRatio),
     /// The generator learns to predict what that model writes.
     Distillation(Distillation),
+    /// The generator plays against a network that judges every word that could come next.
+    Dense(Dense),
 }
 
 impl OneOf for BuiltIn {
@@ -49,6 +53,7 @@ impl OneOf for BuiltIn {
             Self::LanguageModel(objective) => objective,
             Self::LikelihoodRatio(objective) => objective,
             Self::Distillation(objective) => objective,
+            Self::Dense(objective) => objective,
         }
     }
 }
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_extended_choice_says_what_is_wrong_with_either_half() {
-        assert_eq!(kinds::<BuiltIn>().len(), 6);
+        assert_eq!(kinds::<BuiltIn>().len(), 7);
         let read = |text| serde_json::from_str::<Extended<Own>>(text);
         let own = read(r#"{"kind": "mine", "weight": 2}"#).unwrap();
         assert_eq!(own, Extended::Own(Own::Mine { weight: 2.0 }));

@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_nn::ops::Relaxation;
 
-use super::{LatentConfig, OptimizerConfig};
+use super::{DiscriminatorLearning, LatentConfig, OptimizerConfig};
 use crate::losses::Divergence;
 
 /// `kind = "adversarial"`: in each step the discriminator is updated `discriminator_steps` times,
@@ -28,9 +28,13 @@ pub struct Adversarial {
     pub divergence: Divergence,
     /// Whether whole sentences are judged or each of their prefixes.
     pub judged: Judged,
-    /// Keeps every weight of the discriminator within this distance of 0 (Arjovsky et al., 2017);
-    /// 0 does not. The Wasserstein divergence needs it.
-    pub weight_clip: f32,
+    /// What the discriminator is shown, and what keeps it smooth.
+    pub discriminator: DiscriminatorLearning,
+    /// Weight of the divergence `KL(G || G0)` from the generator `G0` that the phase began with, in
+    /// nats summed over the words of a text, at the prefixes that the generator writes (Jaques et
+    /// al., 2017; Ziegler et al., 2019). It holds the generator to what it knew without pulling it
+    /// towards the text, as `anchor` does. 0 leaves it out.
+    pub reference: f32,
     /// Weight of the likelihood of real text (nats per token) in the generator's loss; it keeps
     /// the generator from drifting away from language. 0 leaves it out.
     pub anchor: f32,
@@ -51,7 +55,8 @@ impl Default for Adversarial {
             estimator: Estimator::default(),
             divergence: Divergence::default(),
             judged: Judged::default(),
-            weight_clip: 0.0,
+            discriminator: DiscriminatorLearning::default(),
+            reference: 0.0,
             anchor: 0.0,
             latent: None,
         }
@@ -88,7 +93,28 @@ pub enum Estimator {
         /// is maximised along with the reward.
         #[serde(default)]
         entropy: f32,
+        /// Several updates on the same samples.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proximal: Option<Proximal>,
     },
+}
+
+/// Proximal policy optimisation (PPO; Schulman et al., 2017): so many updates on the same samples with
+/// the same advantages `A`, each word counting `min(r A, clip(r, 1 - clip, 1 + clip) A)`, where `r` is
+/// its probability over that under the generator that wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Proximal {
+    /// Updates on the same samples.
+    pub epochs: u64,
+    /// How far a word's probability moves, as a share of itself, until it counts no more.
+    pub clip: f32,
+}
+
+impl Default for Proximal {
+    fn default() -> Self {
+        Self { epochs: 4, clip: 0.2 }
+    }
 }
 
 fn straight_through() -> Relaxation {
@@ -97,7 +123,12 @@ fn straight_through() -> Relaxation {
 
 impl Default for Estimator {
     fn default() -> Self {
-        Self::Reinforce { reward: Reward::default(), baseline: Baseline::default(), entropy: 0.0 }
+        Self::Reinforce {
+            reward: Reward::default(),
+            baseline: Baseline::default(),
+            entropy: 0.0,
+            proximal: None,
+        }
     }
 }
 

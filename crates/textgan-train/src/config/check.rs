@@ -100,10 +100,12 @@ impl PhaseSettings {
 #[cfg(test)]
 mod tests {
     use textgan_models::{DiscriminatorConfig, GeneratorConfig, NoiseConfig};
+    use textgan_nn::ops::Relaxation;
 
     use super::*;
     use crate::config::{
-        Adversarial, Estimator, Judged, LatentConfig, MaximumLikelihood, MonteCarlo, Phase, Reward,
+        Adversarial, Estimator, Judged, LatentConfig, MaximumLikelihood, MonteCarlo, Phase,
+        Proximal, Reward,
     };
     use crate::losses::Divergence;
     use crate::{BuiltIn, Recipe};
@@ -113,6 +115,7 @@ mod tests {
             reward: Reward { monte_carlo: Some(search), ..Reward::default() },
             baseline: Default::default(),
             entropy: 0.0,
+            proximal: None,
         }
     }
 
@@ -161,6 +164,30 @@ mod tests {
                 "relativistic-average",
             ),
             (vec![adversarial(|p| p.latent = Some(LatentConfig::default()))], "anchor is 0"),
+            (vec![adversarial(|p| p.reference = -1.0)], "reference = -1"),
+            (vec![adversarial(|p| p.discriminator.replay = 1.0)], "discriminator.replay = 1"),
+            (vec![adversarial(|p| p.discriminator.r2 = f32::NAN)], "discriminator.r2 = NaN"),
+            (
+                vec![adversarial(|p| {
+                    p.discriminator.replay = 0.5;
+                    p.estimator = Estimator::Gumbel {
+                        relaxation: Relaxation::Soft,
+                        temperature: Default::default(),
+                    };
+                })],
+                "leave one of them out",
+            ),
+            (
+                vec![adversarial(|p| {
+                    p.estimator = Estimator::Reinforce {
+                        reward: Reward::default(),
+                        baseline: Default::default(),
+                        entropy: 0.0,
+                        proximal: Some(Proximal { epochs: 0, clip: 0.2 }),
+                    }
+                })],
+                "proximal.epochs",
+            ),
             (
                 vec![likelihood(|_, p| {
                     p.latent = Some(LatentConfig { learn: false, ..LatentConfig::default() });
@@ -197,6 +224,11 @@ mod tests {
                 "monte_carlo.lag = 1",
             ),
         ];
+        let bounded = adversarial(|p| {
+            p.divergence = Divergence::Wasserstein;
+            p.discriminator.spectral_norm = 1.0;
+        });
+        assert_eq!(refusal(&TrainConfig::default(), &[bounded], true), None);
         let config = TrainConfig::default();
         for (phases, expected) in cases {
             let message = refusal(&config, &phases, true).expect(expected);

@@ -3,15 +3,18 @@
 mod adversarial;
 mod alarms;
 mod check;
+mod discriminator;
 mod gate;
 mod objectives;
 mod phase;
 
 pub use adversarial::{
-    Adversarial, Baseline, Estimator, Judged, MonteCarlo, Reward, RewardScore, Temperature,
+    Adversarial, Baseline, Estimator, Judged, MonteCarlo, Proximal, Reward, RewardScore,
+    Temperature,
 };
 pub use alarms::{AlarmAction, Alarms, BlindAlarm, CollapseAlarm, WonAlarm};
 pub(crate) use check::{Problem, at_least_one, positive, require};
+pub use discriminator::DiscriminatorLearning;
 pub use gate::{Damage, GateConfig};
 pub use objectives::{DiscriminatorOnly, LatentConfig, MaximumLikelihood};
 pub use phase::{ConvergeConfig, EvaluationConfig, Keep, Phase, PhaseSettings};

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Judged, OptimizerConfig};
+use super::{DiscriminatorLearning, Judged, OptimizerConfig};
 use crate::losses::Divergence;
 
 /// `kind = "maximum-likelihood"`: next-word prediction, with noise that matters if `latent` is
@@ -67,9 +67,12 @@ pub struct DiscriminatorOnly {
     pub divergence: Divergence,
     /// Whether the whole sentence is judged or each of its prefixes.
     pub judged: Judged,
-    /// Keeps every weight of the discriminator within this distance of 0 (Arjovsky et al., 2017);
-    /// 0 does not. The Wasserstein divergence needs it.
-    pub weight_clip: f32,
+    /// Begins the phase with the generator's layers as they are then, and its own logit: what the
+    /// generator knows of the language, the discriminator need not learn. It must be made of the same
+    /// layers (`[discriminator]` with `kind = "rnn"` and the generator's sizes, or `"transformer"`).
+    pub begin_as_generator: bool,
+    /// What it is shown, and what keeps it smooth.
+    pub discriminator: DiscriminatorLearning,
 }
 
 impl Default for DiscriminatorOnly {
@@ -79,7 +82,8 @@ impl Default for DiscriminatorOnly {
             optimizer: OptimizerConfig::default(),
             divergence: Divergence::default(),
             judged: Judged::default(),
-            weight_clip: 0.0,
+            begin_as_generator: false,
+            discriminator: DiscriminatorLearning::default(),
         }
     }
 }

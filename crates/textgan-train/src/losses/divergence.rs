@@ -27,7 +27,7 @@ pub enum Divergence {
     /// Discriminator `((r - 1)^2 + f^2) / 2`, generator `(f - 1)^2 / 2` (Mao et al., 2017).
     LeastSquares,
     /// Discriminator `f - r`, generator `-f` (Arjovsky et al., 2017). The discriminator must be
-    /// kept Lipschitz, here by `weight_clip`.
+    /// kept Lipschitz, here by `spectral_norm` or `weight_clip`.
     Wasserstein,
 }
 

@@ -3,6 +3,8 @@
 mod divergence;
 pub(crate) mod gumbel;
 pub(crate) mod likelihood;
+pub(crate) mod proximal;
+pub(crate) mod reference;
 pub(crate) mod reinforce;
 pub(crate) mod returns;
 

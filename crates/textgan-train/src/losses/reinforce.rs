@@ -1,5 +1,7 @@
 //! The score-function estimator: each sampled word's log-probability, weighted by what it earned.
 
+use std::borrow::Cow;
+
 use candle_core::Tensor;
 use textgan_models::{
     Conditions, Generator, SamplingOptions, Sequences, Tokens, rollouts, token_log_probs,
@@ -10,7 +12,6 @@ use textgan_random::Key;
 use super::gumbel::sample_nll;
 use super::returns::{advantages, returns, rewards, whiten};
 use crate::Result;
-use crate::algorithm::Loss;
 use crate::config::{Baseline, Judged, MonteCarlo, Reward, RewardScore};
 use crate::generated::Generated;
 use crate::metric::{Group, Metric, Unit};
@@ -18,26 +19,33 @@ use crate::networks::Judges;
 
 /// Who takes part in a policy gradient.
 pub(crate) struct Players<'a> {
-    /// Writes.
-    pub generator: &'a dyn Generator,
     /// Completes sentences.
     pub policy: &'a dyn Generator,
     /// Judges.
     pub judges: &'a Judges,
 }
 
-/// A loss whose gradient is the policy gradient of the expected reward of a sentence, and the moving
-/// average of returns after it.
-pub(crate) fn loss(
+/// What each action of some texts is worth.
+pub(crate) struct Credit {
+    /// `[text][action]`; not to end where a text was cut is an action too.
+    pub advantages: Vec<Vec<f32>>,
+    /// What a text earned, mean.
+    pub mean_return: f64,
+    /// The moving average of returns after these texts.
+    pub moving_average: Option<f64>,
+}
+
+/// What the judges make each action of `fake` texts worth: with [`policy_loss`] the policy gradient of
+/// the expected reward of a sentence.
+pub(crate) fn credit(
     players: &Players<'_>,
     fake: &Generated,
     reward: &Reward,
     baseline: Baseline,
-    entropy: f32,
     judged: Judged,
     moving_average: Option<f64>,
     key: &Key,
-) -> Result<(Loss, Option<f64>)> {
+) -> Result<Credit> {
     let returns = match &reward.monte_carlo {
         Some(search) => action_values(players, fake, reward.score, search, key)?,
         None => {
@@ -51,14 +59,17 @@ pub(crate) fn loss(
     if reward.whiten {
         whiten(&mut advantages);
     }
-    let value = policy_loss(players.generator, fake, &advantages, entropy)?;
     let first: f64 = returns.iter().filter_map(|row| row.first()).map(|&x| f64::from(x)).sum();
-    let mean = first / returns.len() as f64;
-    let metrics = vec![
-        Metric::new("return", mean, Unit::Plain, Group::Game).live("return"),
-        sample_nll(fake),
-    ];
-    Ok((Loss::new(value, metrics), moving_average))
+    let mean_return = first / returns.len() as f64;
+    Ok(Credit { advantages, mean_return, moving_average })
+}
+
+impl Credit {
+    /// What is worth writing down.
+    pub fn metrics(&self, fake: &Generated) -> Vec<Metric> {
+        let earned = Metric::new("return", self.mean_return, Unit::Plain, Group::Game);
+        vec![earned.live("return"), sample_nll(fake)]
+    }
 }
 
 /// A text that reached the greatest length without an end was cut, which is the generator's doing like
@@ -82,7 +93,7 @@ fn is_cut(sequences: &Sequences, row: usize) -> bool {
 /// Where a cut text has one more advantage than words, the last is that of not ending:
 /// `-ln (1 - p(end))`, whose gradient is `p / (1 - p)` times that of `ln p(end)`. Without it, only
 /// texts that end at the greatest length would teach when to.
-pub(super) fn policy_loss(
+pub(crate) fn policy_loss(
     generator: &dyn Generator,
     fresh: &Generated,
     advantages: &[Vec<f32>],
@@ -92,13 +103,9 @@ pub(super) fn policy_loss(
     let cut: Vec<usize> = (0..sampled.batch())
         .filter(|&row| is_cut(sampled, row) && advantages[row].len() > sampled.lengths()[row])
         .collect();
-    let ends;
-    let sequences = if cut.is_empty() {
-        sampled
-    } else {
-        let rows: Vec<&[u32]> = (0..sampled.batch()).map(|row| sampled.row(row)).collect();
-        ends = Sequences::from_samples(&rows, &vec![true; rows.len()], sampled.labels())?;
-        &ends
+    let sequences = &match cut.is_empty() {
+        true => Cow::Borrowed(sampled),
+        false => Cow::Owned(ended(sampled)?),
     };
     let (share, time) = (1.0 / sequences.batch() as f32, sequences.time());
     let mut weights = vec![0.0; sequences.batch() * time];
@@ -129,6 +136,31 @@ pub(super) fn policy_loss(
         generator.precision(),
     )?
     .loss)
+}
+
+/// The same texts, each with an end.
+fn ended(texts: &Sequences) -> Result<Sequences> {
+    let rows: Vec<&[u32]> = (0..texts.batch()).map(|row| texts.row(row)).collect();
+    Ok(Sequences::from_samples(&rows, &vec![true; rows.len()], texts.labels())?)
+}
+
+/// The log-probability under `generator` of every action in `fake`: of each word, and of not ending
+/// where a text was cut.
+pub(crate) fn action_log_probs(
+    generator: &dyn Generator,
+    fake: &Generated,
+) -> Result<Vec<Vec<f32>>> {
+    let (sampled, whole) = (&fake.sequences, ended(&fake.sequences)?);
+    let log_probs = token_log_probs(generator, &fake.context(), &whole)?;
+    let row = |(row, log_probs): (usize, &[f32])| {
+        let words = sampled.lengths()[row];
+        let mut actions = log_probs[..words].to_vec();
+        if is_cut(sampled, row) {
+            actions.push((1.0 - log_probs[words].exp()).max(1e-6).ln());
+        }
+        actions
+    };
+    Ok(log_probs.chunks_exact(whole.time()).enumerate().map(row).collect())
 }
 
 /// The discriminator's logit of every prefix, without a graph.
@@ -384,11 +416,7 @@ mod tests {
                 expected.push([value, worth(&[first, 4], false)?]);
             }
             let search = MonteCarlo { rollouts: 8_000, lag: 0.8 };
-            let with = |policy| Players {
-                generator: game.generator.as_ref(),
-                policy,
-                judges: &game.judges,
-            };
+            let with = |policy| Players { policy, judges: &game.judges };
             let values =
                 action_values(&with(policy.as_ref()), &fresh, score, &search, &Key::root(9))?;
             for (values, expected) in values.iter().zip(&expected) {

@@ -43,8 +43,8 @@ pub(crate) fn returns(rewards: &[Vec<f32>], discount: f32) -> Vec<Vec<f32>> {
     rewards.iter().map(sentence).collect()
 }
 
-/// What later words earn for a word: `lambda r_(t+1) + lambda^2 r_(t+2) + ..`, less the batch's mean
-/// at its place.
+/// What later words earn for a word: `lambda r_(t+1) + lambda^2 r_(t+2) + ..`, less the mean of that over
+/// the batch's other sentences at its place.
 pub(crate) fn of_later(rewards: &[Vec<f32>], lambda: f32) -> Vec<Vec<f32>> {
     let sentence = |rewards: &Vec<f32>| {
         let mut later = vec![0.0; rewards.len()];
@@ -53,14 +53,7 @@ pub(crate) fn of_later(rewards: &[Vec<f32>], lambda: f32) -> Vec<Vec<f32>> {
         }
         later
     };
-    let mut later: Vec<Vec<f32>> = rewards.iter().map(sentence).collect();
-    let longest = later.iter().map(Vec::len).max().unwrap_or(0);
-    for place in 0..longest {
-        let (total, count) = sum(later.iter().filter_map(|row| row.get(place)));
-        let mean = (total / count) as f32;
-        later.iter_mut().filter_map(|row| row.get_mut(place)).for_each(|value| *value -= mean);
-    }
-    later
+    leave_one_out(&rewards.iter().map(sentence).collect::<Vec<_>>())
 }
 
 /// The returns less their baseline, and the moving average after this batch.
@@ -156,8 +149,8 @@ mod tests {
     #[test]
     fn later_words_earn_for_earlier_ones() {
         let later = of_later(&[vec![1.0, 2.0, 4.0], vec![3.0, 6.0]], 0.5);
-        // First words: 0.5 (2 + 0.5 * 4) = 2 and 0.5 * 6 = 3, less 2.5; second: 2 and 0, less 1.
-        assert_eq!(later, [vec![-0.5, 1.0, 0.0], vec![0.5, -1.0]]);
+        // First words: 0.5 (2 + 0.5 * 4) = 2 and 0.5 * 6 = 3, each less the other; second: 2 and 0.
+        assert_eq!(later, [vec![-1.0, 2.0, 0.0], vec![1.0, -2.0]]);
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
                 run.latest = name;
                 run.progress.message(&format!("going on from step {}", run.state.step));
             }
-            None => run.checkpoint_beginning()?,
+            None => run.checkpoint_beginning(None)?,
         }
         Ok(run)
     }

@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
         let name = format!("best-step-{:06}", self.state.step);
         self.checkpoints.write(&name, None, |folder| {
             phase.course.with_averages(|| self.save_networks(folder))?;
-            self.save_companions(folder, Some(&phase.course))
+            self.save_companions(folder, &phase.course)
         })?;
         self.state.best = Some(name);
         Ok(())

@@ -133,7 +133,10 @@ impl<'a> Run<'a> {
             let surplus = self.state.checkpoints.len().saturating_sub(keep);
             self.state.checkpoints.drain(..surplus);
         }
-        self.write_latest(name, Some(&phase.course))
+        self.write_latest(name, |run, folder| {
+            run.save_networks(folder)?;
+            run.save_companions(folder, &phase.course)
+        })
     }
 
     /// Saves where the run is and says so.
@@ -146,21 +149,19 @@ impl<'a> Run<'a> {
         Error::Interrupted { step: self.state.step, checkpoint: self.latest_checkpoint() }
     }
 
-    fn write_latest(&mut self, name: String, course: Option<&Course>) -> Result<()> {
+    fn write_latest(
+        &mut self,
+        name: String,
+        save: impl FnOnce(&Self, &Path) -> Result<()>,
+    ) -> Result<()> {
         self.state.written = self.record.sync()?;
         let networks = self.networks.lasting();
         self.state.networks = networks.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let contents = |folder: &Path| self.save_all(folder, course);
+        let contents = |folder: &Path| save(self, folder);
         self.checkpoints.write(&name, Some(&self.state), contents)?;
         self.checkpoints.set_latest(&name, &self.state)?;
         self.latest = name;
         Ok(())
-    }
-
-    /// Everything that a run goes on from.
-    fn save_all(&self, folder: &Path, course: Option<&Course>) -> Result<()> {
-        self.save_networks(folder)?;
-        self.save_companions(folder, course)
     }
 
     /// Weights of all networks.
@@ -173,11 +174,11 @@ impl<'a> Run<'a> {
 
     /// Networks of this phase alone, averages of weights, and moments of the optimizers that have
     /// moved.
-    fn save_companions(&self, folder: &Path, course: Option<&Course>) -> Result<()> {
+    fn save_companions(&self, folder: &Path, course: &Course) -> Result<()> {
         for (name, parameters) in self.networks.passing() {
             parameters.save(&folder.join(format!("{name}.safetensors")))?;
         }
-        for side in course.iter().flat_map(|course| &course.sides) {
+        for side in &course.sides {
             let name = side.learner.name;
             if side.optimizer.steps() > 0 {
                 side.optimizer.save(&folder.join(format!("{name}-optimizer.safetensors")))?;

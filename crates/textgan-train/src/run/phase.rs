@@ -35,9 +35,8 @@ impl<'a> Run<'a> {
                 self.load_networks(&name)?;
             }
             self.log("begin", None, &BTreeMap::new())?;
-        } else {
-            self.load_companions(&mut phase.course, &self.latest)?;
         }
+        self.load_companions(&mut phase.course, &self.latest)?;
         self.progress.begin(phase.course.kind, Some(phase.course.steps));
         self.progress.advance(self.state.phase_step);
         Ok(Some(phase))
@@ -79,7 +78,7 @@ impl<'a> Run<'a> {
     }
 
     /// Hands on the weights that the phase keeps, and moves to the next phase.
-    pub fn end_phase(&mut self, phase: Current<'a>, ended: End) -> Result<()> {
+    pub fn end_phase(&mut self, mut phase: Current<'a>, ended: End) -> Result<()> {
         let rest = std::mem::take(&mut self.state.interval).means();
         if !rest.is_empty() {
             self.log("train", None, &rest)?;
@@ -88,6 +87,7 @@ impl<'a> Run<'a> {
         let kept_step = match (phase.planned.settings.keep, best, self.state.best.clone()) {
             (Keep::Best, Some((_, step)), Some(name)) => {
                 self.load_networks(&name)?;
+                self.load_companions(&mut phase.course, &name)?;
                 Some(step)
             }
             _ => {
@@ -121,11 +121,12 @@ impl<'a> Run<'a> {
         self.progress.message(&summary.to_string());
         self.networks.forget_passing();
         self.state.next_phase(summary);
-        self.checkpoint_beginning()
+        self.checkpoint_beginning(Some(&phase.course))
     }
 
-    /// The checkpoint between two phases, before the first and after the last.
-    pub(super) fn checkpoint_beginning(&mut self) -> Result<()> {
+    /// The checkpoint between two phases, before the first and after the last. It has the optimizers of
+    /// the course that is `over`, which those of the next may go on from.
+    pub(super) fn checkpoint_beginning(&mut self, over: Option<&Course>) -> Result<()> {
         let (step, phase) = (self.state.step, self.state.phase);
         let name = match self.planned() {
             Some(_) => format!("step-{step:06}-phase-{}", phase + 1),
@@ -135,7 +136,15 @@ impl<'a> Run<'a> {
             self.state.baseline = Some(name.clone());
         }
         self.state.beginning = Some(name.clone());
-        self.write_latest(name, None)
+        self.write_latest(name, |run, folder| {
+            run.save_networks(folder)?;
+            for side in over.iter().flat_map(|course| &course.sides) {
+                if side.learner.carries && side.optimizer.steps() > 0 {
+                    side.optimizer.save(&folder.join(carried(side.learner.name)))?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Publishes the models.
@@ -223,6 +232,11 @@ impl<'a> Run<'a> {
         self.progress.message(&format!("rolled back to {name}; learning rates are halved"));
         Ok(())
     }
+}
+
+/// The file of moments that a learner leaves to its next phase.
+fn carried(learner: &str) -> String {
+    format!("{learner}-carried.safetensors")
 }
 
 impl End {

@@ -5,7 +5,7 @@ use textgan_random::Key;
 
 use super::{Current, Run};
 use crate::algorithm::{Algorithm, Learner, Loss};
-use crate::config::{Adversarial, Estimator, Phase, PhaseSettings, TrainConfig};
+use crate::config::{Adversarial, Estimator, OptimizerConfig, Phase, PhaseSettings, TrainConfig};
 use crate::data::Rows;
 use crate::networks::Networks;
 use crate::objective::{Objective, Plan, PlannedPhase, Role};
@@ -95,15 +95,8 @@ struct Meddler {
 
 impl Algorithm for Meddler {
     fn learners(&self) -> Vec<Learner> {
-        vec![Learner {
-            name: "generator",
-            parameters: self.weights.clone(),
-            optimizer: Default::default(),
-            learning_rate: 1e-2,
-            reads: Rows::Generator,
-            sorted: true,
-            weight_clip: None,
-        }]
+        let (weights, optimizer) = (self.weights.clone(), OptimizerConfig::default());
+        vec![Learner::new("generator", weights, &optimizer, 1e-2, Rows::Generator)]
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
@@ -149,6 +142,7 @@ fn both_players_move_in_a_step() -> Result<()> {
         reward: Default::default(),
         baseline: Default::default(),
         entropy: 0.1,
+        proximal: None,
     };
     for estimator in [Estimator::default(), reinforce] {
         let game = Adversarial { estimator, anchor: 0.1, ..Adversarial::default() };

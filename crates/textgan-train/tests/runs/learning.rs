@@ -159,6 +159,7 @@ fn every_knob_of_adversarial_training_runs() {
                 "whole",
                 r#"{ kind = "reinforce", reward = { monte_carlo = { rollouts = 2, lag = 0.0 } }, entropy = 0.01 }"#,
             ),
+            ("whole", r#"{ kind = "reinforce", proximal = { epochs = 1, clip = 0.1 } }"#),
         ] {
             if (divergence, judged) == ("relativistic", "prefixes") {
                 continue;
@@ -173,7 +174,8 @@ fn every_knob_of_adversarial_training_runs() {
                 divergence = "{divergence}"
                 judged = "{judged}"
                 estimator = {estimator}
-                weight_clip = 0.1
+                discriminator = {{ weight_clip = 0.1, match_lengths = true, replay = 0.3, r1 = 0.1, r2 = 0.1 }}
+                reference = 0.1
                 anchor = 0.5
                 latent = {{ rate = 1.0 }}
                 cross_fit = true

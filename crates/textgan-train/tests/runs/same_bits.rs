@@ -1,6 +1,9 @@
 //! The same run gives the same bytes, whatever happened to it.
 
 use textgan_artifact::Quiet;
+use textgan_models::{
+    DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, TransformerDiscriminatorConfig,
+};
 use textgan_train::{Control, Error, extend, trial};
 
 use crate::common::{Setting, StopAfter, assert_same, files, phases};
@@ -18,11 +21,14 @@ const PHASES: &str = r#"
     [[phase]]
     kind = "discriminator"
     steps = 3
+    discriminator = { match_lengths = true, r1 = 0.5, spectral_norm = 2.0 }
 
     [[phase]]
     kind = "adversarial"
     steps = 7
-    estimator = { kind = "reinforce", baseline = "moving-average" }
+    estimator = { kind = "reinforce", baseline = "moving-average", proximal = { epochs = 2 } }
+    discriminator = { replay = 0.4, replay_size = 40, r2 = 0.5, weight_clip = 1.0 }
+    reference = 0.2
     anchor = 0.1
     latent = { rate = 0.5 }
     evaluation = { every = 3, samples = 30 }
@@ -161,10 +167,54 @@ const RATIO: &str = r#"
     steps = 6
     discriminator_learning_rate = 1e-3
     lambda = 0.5
+    later = "expected"
+    reference = 0.1
+    replay = 0.3
+    replay_size = 40
     gate = { auc = 0.3 }
     evaluation = { every = 2, samples = 20 }
     keep = "last"
 "#;
+
+/// A discriminator that begins as the generator and whose moments go on into the game; one of every word.
+const OTHERS: &str = r#"
+    [[phase]]
+    kind = "discriminator"
+    steps = 4
+    begin_as_generator = true
+    discriminator = { replay = 0.5 }
+
+    [[phase]]
+    kind = "adversarial"
+    steps = 4
+    evaluation = { samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "dense"
+    steps = 4
+    network = { kind = "lstm", embedding = 8, hidden = 16 }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+"#;
+
+#[test]
+fn other_games_give_the_same_bytes_whatever_happens() {
+    let mut setting = Setting::new(phases(OTHERS));
+    let GeneratorConfig::Transformer(body) = &setting.generator else { panic!("a transformer") };
+    let causal = TransformerDiscriminatorConfig {
+        embedding: EmbeddingConfig::Learned { width: body.width, std: 0.5 },
+        layers: body.layers,
+        heads: body.heads,
+        feed_forward: body.feed_forward,
+        ..Default::default()
+    };
+    setting.discriminator = Some(DiscriminatorConfig::Transformer(causal));
+    let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
+        setting.run(out, progress)
+    };
+    trial::same_bytes_whatever_happens(training, 5).expect("training");
+}
 
 #[test]
 fn the_ratio_game_and_its_controls_give_the_same_bytes_whatever_happens() {
