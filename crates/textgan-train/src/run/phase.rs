@@ -203,8 +203,15 @@ impl<'a> Run<'a> {
         for side in &mut course.sides {
             let name = side.learner.name;
             let path = folder.join(format!("{name}-optimizer.safetensors"));
+            let handed_on = folder.join(carried(name));
             if path.exists() {
                 side.optimizer.load(&path)?;
+            } else if side.learner.carries && handed_on.exists() {
+                match side.optimizer.load(&handed_on) {
+                    // Those of another network: this one begins.
+                    Err(textgan_nn::Error::ParameterMismatch { .. }) => {}
+                    loaded => loaded?,
+                }
             }
             let path = folder.join(format!("{name}-average.safetensors"));
             if let Some(average) = &side.average
