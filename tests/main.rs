@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod configs;
+mod faults;
 mod golden;
 mod house;
 mod input;

@@ -106,16 +106,15 @@ fn the_training_file_tells_what_was_copied() {
 fn bad_files_are_refused_with_file_and_line() {
     let many = REFERENCES.repeat(40);
     for (name, bytes, expect) in [
-        ("samples.txt", &b""[..], &["samples.txt", "empty"][..]),
-        ("samples.txt", b"\n", &["samples.txt:1", "empty line"]),
+        ("samples.txt", &b""[..], &["samples.txt", "no words"][..]),
+        ("samples.txt", b"\n \t\n", &["samples.txt", "no words"]),
         ("samples.txt", b"one sample alone\n", &["samples.txt:1", "single sample"]),
-        ("samples.txt", b"a b\n \t\nc d\n", &["samples.txt:2", "empty line"]),
         ("samples.txt", b"a b\nc\xff d\n", &["samples.txt:2", "UTF-8"]),
         ("samples.txt", b"a b\nc d\n", &["samples.txt:2", "2 samples", "3 references"]),
-        ("references.txt", b"", &["references.txt", "empty"]),
+        ("references.txt", b"", &["references.txt", "no words"]),
         ("references.txt", b"a\n\nb\n", &["references.txt:2", "empty line"]),
         ("references.txt", many.as_bytes(), &["samples.txt:3", "references.txt", "120"]),
-        ("train.txt", b"", &["train.txt", "empty"]),
+        ("train.txt", b"", &["train.txt", "no words"]),
         ("train.txt", b"a\nb\n\n", &["train.txt:3", "empty line"]),
     ] {
         let program = with_files();

@@ -155,16 +155,16 @@ pub struct Generate {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Below 1 is more cautious, above 1 more daring.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub temperature: Option<f32>,
     /// Pick among the K most probable tokens.
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
     /// Pick among the most probable tokens that together reach this probability.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f32>,
     /// Pick among the tokens at least so many times as probable as the most probable one.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub min_p: Option<f32>,
     /// Always pick the most probable token.
     #[arg(long)]
@@ -234,6 +234,9 @@ pub struct List {
 pub struct Show {
     /// The run's folder, or its name under `runs/`.
     pub run: PathBuf,
+    /// Read every file of every finished stage again, and say whether it is as it was written.
+    #[arg(long)]
+    pub verify: bool,
 }
 
 #[derive(Debug, Args)]

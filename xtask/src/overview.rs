@@ -1,6 +1,6 @@
 //! A run at a glance: what it holds, and its headline numbers.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,9 @@ pub struct StageOverview {
     pub files: usize,
     /// What decided it.
     pub fingerprint: String,
+    /// The stage that was made again since this one read it, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<String>,
 }
 
 /// The folder of a run that was given as one, or by its name under `runs/`.
@@ -66,16 +69,22 @@ impl Overview {
             }
             let manifest = Manifest::read(&folder)?;
             overview.bytes += manifest.bytes();
+            let stale = made_again_since(run, &manifest)?;
             overview.stages.push(StageOverview {
                 name: name.to_string(),
                 bytes: manifest.bytes(),
                 files: manifest.files.len(),
                 fingerprint: manifest.fingerprint,
+                stale,
             });
         }
-        let path = run.join("evaluate/evaluation.json")?;
-        if let Ok(bytes) = fs::read(path) {
-            let evaluation: Evaluation = serde_json::from_slice(&bytes)?;
+        let is_finished = overview.stages.iter().any(|stage| stage.name == stages::EVALUATE);
+        if is_finished {
+            let path = run.join("evaluate/evaluation.json")?;
+            let bytes =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let evaluation: Evaluation = serde_json::from_slice(&bytes)
+                .with_context(|| format!("{}: not an evaluation", path.display()))?;
             for measure in evaluation.model.measures {
                 if let Some(value) = measure.value {
                     overview.numbers.push((measure.name, format!("{value:.4}")));
@@ -84,4 +93,26 @@ impl Overview {
         }
         Ok(overview)
     }
+}
+
+/// The earlier stage whose files are not any more what the stage of `manifest` has read.
+fn made_again_since(run: &RunDir, manifest: &Manifest) -> Result<Option<String>> {
+    for name in stages::NAMES {
+        let prefix = format!("{name}/");
+        let read = manifest
+            .inputs
+            .iter()
+            .filter_map(|(file, hash)| file.strip_prefix(&prefix).map(|file| (file, hash)));
+        let read: Vec<_> = read.collect();
+        if read.is_empty() {
+            continue;
+        }
+        let files =
+            Manifest::read(&run.stage_dir(name)?).map(|found| found.files).unwrap_or_default();
+        if read.iter().any(|(file, hash)| files.get(*file).map(|entry| &entry.hash) != Some(*hash))
+        {
+            return Ok(Some(name.to_string()));
+        }
+    }
+    Ok(None)
 }

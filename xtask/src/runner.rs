@@ -50,6 +50,10 @@ pub struct Runner<'a> {
     inspection: Inspection<'a>,
     progress: &'a dyn Progress,
     siblings: Option<&'a Siblings>,
+    /// What manifests say of the config.
+    config: Option<String>,
+    /// Whether the folder came into being with this runner.
+    is_new: bool,
     _lock: RunLock,
 }
 
@@ -92,10 +96,17 @@ impl<'a> Runner<'a> {
         stages: Vec<Box<dyn Stage + 'a>>,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
+        let is_new = !path.exists();
         let run = RunDir::create(path)?;
         let lock = run.lock()?;
         let inspection = Inspection::new(run, stages)?;
-        Ok(Self { inspection, progress, siblings: None, _lock: lock })
+        Ok(Self { inspection, progress, siblings: None, config: None, is_new, _lock: lock })
+    }
+
+    /// Says in every manifest that the stage was made by this config.
+    #[must_use]
+    pub fn by_config(self, text: String) -> Self {
+        Self { config: Some(text), ..self }
     }
 
     /// Takes over what `siblings` have finished, where it is what would be made here; of several that
@@ -115,6 +126,24 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// An unknown name, or the first stage that fails.
     pub fn bring_up_to_date(&mut self, selection: &Selection<'_>) -> Result<Outcome> {
+        let outcome = self.update(selection);
+        if outcome.is_err() && self.is_new && self.has_nothing() {
+            // A command that came to nothing leaves nothing. What went wrong is the error to tell.
+            let _ = remove_folder(self.run_dir().path());
+        }
+        outcome
+    }
+
+    /// Whether no stage is finished or half done.
+    fn has_nothing(&self) -> bool {
+        let exists = |path: textgan_artifact::Result<PathBuf>| path.is_ok_and(|path| path.exists());
+        let run = &self.inspection.run;
+        self.inspection.stages.iter().all(|stage| {
+            !exists(run.stage_dir(stage.name())) && !exists(run.partial_dir(stage.name()))
+        })
+    }
+
+    fn update(&mut self, selection: &Selection<'_>) -> Result<Outcome> {
         let last = self.inspection.stages.len() - 1;
         let only = selection.only.map(|name| self.inspection.position(name)).transpose()?;
         let until = selection.until.map_or(Ok(last), |name| self.inspection.position(name))?;
@@ -194,12 +223,14 @@ impl<'a> Runner<'a> {
             self.discard(name)?;
             fs::create_dir(&partial)
                 .with_context(|| format!("cannot create {}", partial.display()))?;
-            if let Err(why) = found.manifest.copy(&found.folder, &partial) {
+            // It is what this config makes, too.
+            let manifest = Manifest { config: self.config.clone(), ..found.manifest };
+            if let Err(why) = manifest.copy(&found.folder, &partial) {
                 refuse(why);
                 self.discard(name)?;
                 continue;
             }
-            self.publish(name, &found.manifest, &partial, &target)?;
+            self.publish(name, &manifest, &partial, &target)?;
             self.log(name, Event::Taken { from: found.run })?;
             self.progress.message(&format!("{name}: taken from {from}"));
             return Ok(true);
@@ -234,12 +265,17 @@ impl<'a> Runner<'a> {
         if half_done && !selection.force && stage.can_resume(&partial) {
             self.progress.message(&format!("{name}: going on where it was stopped"));
         } else {
+            if stage.is_precious() && stage.can_resume(&partial) && !selection.force {
+                self.set_aside(name, &partial)?;
+            }
             self.discard(name)?;
-            fs::create_dir(&partial)
-                .with_context(|| format!("cannot create {}", partial.display()))?;
-            if selection.extend && target.is_dir() {
+            let create = || {
+                let made = fs::create_dir(&partial);
+                made.with_context(|| format!("cannot create {}", partial.display()))
+            };
+            create()?;
+            if selection.extend && target.is_dir() && stage.extend(&target, &partial)? {
                 self.progress.message(&format!("{name}: going on from what is finished"));
-                stage.extend(&target, &partial)?;
             } else {
                 self.progress.message(&format!("{name} ({why})"));
             }
@@ -263,7 +299,12 @@ impl<'a> Runner<'a> {
             format_version: recipe.format_version,
             fingerprint: recipe.fingerprint.clone(),
             inputs: recipe.inputs.clone(),
+            config: self.config.clone(),
         };
+        let replaces = Manifest::read(&target).is_ok_and(|old| Recipe::of(&old) != *recipe);
+        if replaces && stage.is_precious() && !selection.force && !selection.extend {
+            self.set_aside(name, &target)?;
+        }
         let manifest = Manifest::write(&partial, header)?;
         self.publish(name, &manifest, &partial, &target)?;
         self.log(name, Event::End { seconds })?;
@@ -309,6 +350,21 @@ impl<'a> Runner<'a> {
     /// The file that says what a half-done stage was being made from.
     fn note(&self, name: &str) -> Result<PathBuf> {
         Ok(self.inspection.run.join(format!("{name}.partial.json"))?)
+    }
+
+    /// Moves `folder`, work of stage `name` under another config, to where no stage is looked for.
+    fn set_aside(&self, name: &str, folder: &Path) -> Result<()> {
+        let aside = self.inspection.run.join("aside")?;
+        fs::create_dir_all(&aside).with_context(|| format!("cannot create {}", aside.display()))?;
+        let place = (1..).map(|number| aside.join(format!("{name}-{number}")));
+        let Some(place) = place.into_iter().find(|place| !place.exists()) else { return Ok(()) };
+        fs::rename(folder, &place)
+            .with_context(|| format!("cannot move {} to {}", folder.display(), place.display()))?;
+        self.progress.message(&format!(
+            "{name}: what another config had made is set aside in {}",
+            place.display()
+        ));
+        Ok(())
     }
 
     /// Removes what a stage left half done.

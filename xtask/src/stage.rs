@@ -40,12 +40,18 @@ pub trait Stage {
         false
     }
 
-    /// Whether [`run`](Self::run) may begin with a copy of `finished`, its output under another
-    /// config, made into `partial`.
+    /// Makes `partial` such that [`run`](Self::run) goes on from `finished`, its output under another
+    /// config; `false` for a stage that can only be made again.
     ///
     /// # Errors
     /// What stands in the way.
-    fn extend(&self, _finished: &Path, _partial: &Path) -> Result<()> {
-        anyhow::bail!("{} cannot be extended, only made again", self.name())
+    fn extend(&self, _finished: &Path, _partial: &Path) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Whether its output took long to make: what another config would replace is set aside then,
+    /// instead of being removed.
+    fn is_precious(&self) -> bool {
+        false
     }
 }

@@ -11,6 +11,11 @@ use crate::signals::Signals;
 /// Time between two plain lines about the same task.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// `text` on one line that does nothing to a terminal: names of files may hold control characters.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Shows progress, and passes on that the user asked to stop.
 pub struct Terminal {
     signals: Signals,
@@ -58,7 +63,7 @@ impl Terminal {
 
     fn line(&self, line: &str) {
         let prefixed: String =
-            line.split('\n').map(|line| format!("{}{line}\n", self.prefix)).collect();
+            line.split('\n').map(|line| format!("{}{}\n", self.prefix, one_line(line))).collect();
         // A closed stderr is no reason to stop working.
         let _ = std::io::stderr().write_all(prefixed.as_bytes());
     }

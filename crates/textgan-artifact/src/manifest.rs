@@ -27,6 +27,10 @@ pub struct Manifest {
     pub instruction_set: String,
     /// Hash of every input file, by name.
     pub inputs: BTreeMap<String, String>,
+    /// The config that it was made by, as text; what a later command asks of the run changes nothing
+    /// about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// Every file of the folder but the manifest, by its path in it, with `/` between parts.
     pub files: BTreeMap<String, FileEntry>,
 }
@@ -52,12 +56,20 @@ pub struct Header {
     pub fingerprint: String,
     /// Hash of every input file, by name.
     pub inputs: BTreeMap<String, String>,
+    /// The config that the folder was made by, as text.
+    pub config: Option<String>,
 }
 
 impl Header {
     /// A header without inputs.
     pub fn new(stage: impl Into<String>, format_version: u32, fingerprint: String) -> Self {
-        Self { stage: stage.into(), format_version, fingerprint, inputs: BTreeMap::new() }
+        Self {
+            stage: stage.into(),
+            format_version,
+            fingerprint,
+            inputs: BTreeMap::new(),
+            config: None,
+        }
     }
 
     /// Adds the hashes of the input files, by name.
@@ -92,6 +104,7 @@ impl Manifest {
             fingerprint: header.fingerprint,
             instruction_set: instruction_set().to_string(),
             inputs: header.inputs,
+            config: header.config,
             files: names.into_iter().zip(entries).collect(),
         };
         manifest.save(folder)?;

@@ -1,8 +1,8 @@
 //! Bytes that are either all there or not there at all.
 
-use crate::{Error, Result};
+use crate::{Error, Result, open_plain};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -66,7 +66,14 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let temporary = with_suffix(path, ".tmp");
-    let written = File::create(&temporary).and_then(|mut file| {
+    // One that is left over, or a link that somebody put there, is not written to.
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let mut fresh = || match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => open_plain(&mut options, &temporary),
+    };
+    let written = fresh().and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
     });

@@ -1,6 +1,6 @@
 //! The folder of a run: one folder a stage, a lock, and a log.
 
-use crate::{Error, Result, publish, safe_join};
+use crate::{Error, Result, open_plain, publish, safe_join};
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -23,14 +23,15 @@ impl RunDir {
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         fs::create_dir_all(&path).map_err(|source| Error::io("create", &path, source))?;
-        if !path.join(LOCK).is_file() {
+        if !Self::is_run(&path) {
             let mut entries =
                 fs::read_dir(&path).map_err(|source| Error::io("read", &path, source))?;
             if entries.next().is_some() {
                 return Err(Error::NotARun { path });
             }
             let lock = path.join(LOCK);
-            File::create(&lock).map_err(|source| Error::io("create", &lock, source))?;
+            open_plain(OpenOptions::new().write(true).create(true).truncate(true), &lock)
+                .map_err(|source| Error::io("create", &lock, source))?;
         }
         Ok(Self { path })
     }
@@ -42,10 +43,15 @@ impl RunDir {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         fs::read_dir(&path).map_err(|source| Error::io("open the run", &path, source))?;
-        if !path.join(LOCK).is_file() {
+        if !Self::is_run(&path) {
             return Err(Error::NotARun { path });
         }
         Ok(Self { path })
+    }
+
+    /// Whether `path` is the folder of a run.
+    pub fn is_run(path: &Path) -> bool {
+        path.join(LOCK).symlink_metadata().is_ok_and(|found| found.is_file() || found.is_symlink())
     }
 
     /// Where it is.
@@ -85,13 +91,9 @@ impl RunDir {
     pub fn lock(&self) -> Result<RunLock> {
         let path = self.path.join(LOCK);
         let fail = |source| Error::io("lock", &path, source);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(fail)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = open_plain(&mut options, &path).map_err(fail)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -123,10 +125,7 @@ impl RunDir {
             message: error.to_string(),
         })?;
         line.push(b'\n');
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
+        open_plain(OpenOptions::new().create(true).append(true), &path)
             .and_then(|mut file| file.write_all(&line))
             .map_err(|source| Error::io("write", &path, source))
     }

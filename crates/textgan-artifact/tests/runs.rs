@@ -217,28 +217,47 @@ fn atomic_writes_replace_or_fail_cleanly() {
     assert!(error.contains("absent"), "{error}");
 }
 
-/// `/dev/full` refuses every byte as a full disk does.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_said_to_be_full() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.json");
-    std::os::unix::fs::symlink("/dev/full", folder.path().join("x.json.tmp")).unwrap();
-    let error = write_atomic(&path, b"bytes").unwrap_err();
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let error = Error::io("write", "x.json", full);
     assert!(matches!(error, Error::DiskFull { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("the disk is full") && text.contains("x.json"), "{text}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+}
 
+/// Whoever puts a link into a run folder has none of the files that it leads to written or emptied.
+#[cfg(unix)]
+#[test]
+fn no_file_of_a_run_is_written_through_a_link() {
+    use std::os::unix::fs::symlink;
     use textgan_artifact::table::{TableWriter, TokenRow};
-    let table = folder.path().join("t.parquet");
-    std::os::unix::fs::symlink("/dev/full", folder.path().join("t.parquet.part")).unwrap();
-    let mut writer = TableWriter::create(&table).unwrap();
-    let mut rows = (0..100_000).map(|id| TokenRow { id, label: None, tokens: vec![id as u32; 9] });
-    let written = rows.try_for_each(|row| writer.push(row));
-    let error = written.and_then(|()| writer.finish().map(drop)).unwrap_err();
-    assert!(matches!(error, Error::DiskFull { .. }), "{error}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+
+    let folder = tempfile::tempdir().unwrap();
+    let victim = folder.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    let path = folder.path().join("run");
+    for name in ["lock", "log.jsonl"] {
+        let run = RunDir::create(&path).unwrap();
+        fs::remove_file(path.join("lock")).unwrap();
+        symlink(&victim, path.join(name)).unwrap();
+        let error = match name {
+            "lock" => run.lock().map(|_| ()).unwrap_err(),
+            _ => run.log(&"begin").unwrap_err(),
+        };
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+        fs::remove_dir_all(&path).unwrap();
+    }
+    // What is written beside and renamed replaces a link that is in its way.
+    for name in ["x.json.tmp", "t.parquet.part"] {
+        symlink(&victim, folder.path().join(name)).unwrap();
+    }
+    write_atomic(folder.path().join("x.json"), b"{}").unwrap();
+    let mut table = TableWriter::create(folder.path().join("t.parquet")).unwrap();
+    table.write(&[TokenRow { id: 1, label: None, tokens: vec![4] }]).unwrap();
+    table.finish().unwrap();
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    assert!(!folder.path().join("x.json").is_symlink());
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub enum Error {
     },
     /// Bytes that are not UTF-8.
     #[error(
-        "{place}: byte {byte} of the file is not UTF-8{hint}; convert the file, or set corpus.encoding = \"replace\""
+        "{place}: byte {byte} of the file is not UTF-8{hint}; or convert the file, or set corpus.encoding = \"replace\", which puts U+FFFD for what is wrong"
     )]
     NotUtf8 {
         /// Where the document begins.

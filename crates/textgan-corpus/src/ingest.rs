@@ -145,6 +145,7 @@ fn run(
     let read = ReadStats {
         documents: cleaning.documents.iter().sum(),
         text_bytes: cleaning.text_bytes,
+        replaced: cleaning.replaced,
         dropped: written.unread,
         ..read
     };
@@ -241,6 +242,7 @@ struct Cleaning<'a> {
     /// Documents read, by stream.
     documents: Vec<u64>,
     text_bytes: u64,
+    replaced: u64,
 }
 
 impl<'a> Cleaning<'a> {
@@ -261,6 +263,7 @@ impl<'a> Cleaning<'a> {
             draw: Draw::new(held_out, &key.child("split")),
             documents: vec![0; streams.len()],
             text_bytes: 0,
+            replaced: 0,
         }
     }
 
@@ -286,6 +289,8 @@ impl<'a> Cleaning<'a> {
             rows.append(&mut decoded?);
         }
         self.text_bytes += rows.iter().map(|row| row.text.len() as u64).sum::<u64>();
+        self.replaced +=
+            rows.iter().map(|row| row.text.matches('\u{FFFD}').count() as u64).sum::<u64>();
         let pipeline = &mut self.pipelines[index];
         if !matches!(stream.own, Some((_, Clean::AsIs))) {
             return Ok(pipeline.run(rows, self.registry.as_mut()));

@@ -49,5 +49,6 @@ pub use config::{
 };
 pub use error::{Error, Place};
 pub use ingest::ingest;
+pub use read::public_address;
 pub use split::Split;
 pub use stats::{MemoryStats, ReadStats, SharedStats, SplitStats, Stats, StepStats};

@@ -34,6 +34,9 @@ pub struct ReadStats {
     pub text_bytes: u64,
     /// Rows that reading itself dropped: without text, or too long.
     pub dropped: u64,
+    /// Characters U+FFFD in the documents read: each stands for something that could not be decoded.
+    #[serde(default)]
+    pub replaced: u64,
 }
 
 /// What a cleaning step did.
@@ -106,6 +109,7 @@ impl Stats {
             (read.blank_lines, "blank lines"),
             (read.skipped_files, "files of no known format passed over"),
             (read.dropped, "dropped (no text, or too long)"),
+            (read.replaced, "characters that could not be decoded and became U+FFFD"),
         ] {
             if n > 0 {
                 line += &format!(", {} {what}", grouped(n));

@@ -26,8 +26,16 @@ pub(crate) fn change(
     if differences.iter().any(|difference| !difference.is_finite()) {
         return Ok(None);
     }
+    // Without spread nothing is known of how far chance reaches: an interval of no width would say that
+    // it reaches nowhere.
+    let differ = |values: &[f64]| values.iter().any(|value| *value != values[0]);
+    if !differ(&differences) && !(differ(model) && differ(baseline)) {
+        return Ok(None);
+    }
     let interval = interval(&differences)?;
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     Ok(Some(Change {
+        of_batches: Some([mean(baseline), mean(model)]),
         name: name.to_owned(),
         change: interval.mean,
         low: interval.low,
@@ -36,4 +44,24 @@ pub(crate) fn change(
         better,
         protocol: protocol.to_owned(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_spread_there_is_no_interval() -> Result<()> {
+        let of =
+            |model: &[f64], baseline: &[f64]| change("x", Better::Higher, "x", model, baseline);
+        assert_eq!(of(&[0.0; 4], &[0.0; 4])?, None);
+        assert_eq!(of(&[0.5; 4], &[0.4; 4])?, None);
+        let found = of(&[0.5, 0.7], &[0.4, 0.4])?.map(|change| (change.change, change.of_batches));
+        let Some((change, Some([baseline, model]))) = found else { panic!("a change") };
+        assert!((change - 0.2).abs() < 1e-12 && (model - 0.6).abs() < 1e-12 && baseline == 0.4);
+        // Both spread alike: the same noise moves both, and the difference is known.
+        let Some(same) = of(&[0.5, 0.7], &[0.5, 0.7])? else { panic!("a change") };
+        assert_eq!((same.low, same.high), (0.0, 0.0));
+        Ok(())
+    }
 }

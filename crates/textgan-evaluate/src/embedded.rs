@@ -17,7 +17,8 @@ const NEIGHBOUR: usize = 5;
 pub(crate) struct Embedded {
     embedder: Embedder,
     real: Vec<f32>,
-    target: FrechetTarget,
+    /// Absent of fewer texts than a covariance takes.
+    target: Option<FrechetTarget>,
     /// The real texts: a part of the protocol.
     texts: String,
     /// Most texts of a set that is compared by neighbourhoods and clusters, whose time is quadratic.
@@ -27,7 +28,10 @@ pub(crate) struct Embedded {
 impl Embedded {
     pub fn new(embedder: Embedder, real: &[Vec<u32>], split: &str, most: usize) -> Result<Self> {
         let embedded = embedder.embed(real)?;
-        let target = FrechetTarget::new(Embeddings::new(&embedded, embedder.dimensions())?)?;
+        let target = match real.len() {
+            0 | 1 => None,
+            _ => Some(FrechetTarget::new(Embeddings::new(&embedded, embedder.dimensions())?)?),
+        };
         let texts = format!("{split}-{}", real.len());
         Ok(Self { embedder, real: embedded, target, texts, most })
     }
@@ -104,6 +108,13 @@ impl Embedded {
             each("density", |found| found.density);
             each("coverage", |found| found.coverage);
         }
+        if !reach(2)(&[real, ours]) {
+            let few = format!("{} real texts are too few", real.rows());
+            let protocol = protocol("mauve", "clusters:none");
+            let measure = Measure::undefined("mauve", Better::Higher, &protocol, &few);
+            series.push(Series::single(measure));
+            return Ok(series);
+        }
         let found = mauve(real, ours, None, key)?;
         let parts = match pairs.iter().all(reach(2)) {
             true => (0..)
@@ -124,8 +135,14 @@ impl Embedded {
         count: usize,
     ) -> Result<Series> {
         let dimensions = self.embedder.dimensions();
-        let distance = |rows: &[f32]| self.target.distance(Embeddings::new(rows, dimensions)?);
         let samples = embedded.len() / dimensions;
+        let Some(target) = &self.target else {
+            let protocol = format!("frechet|references:{}|tokens:{tokens}|{drawn}", self.texts);
+            let few = "there is one real text, which has no covariance";
+            let measure = Measure::undefined("frechet", Better::Lower, &protocol, few);
+            return Ok(Series::single(measure));
+        };
+        let distance = |rows: &[f32]| target.distance(Embeddings::new(rows, dimensions)?);
         let parts: Result<Vec<f64>> = batches(samples, count)
             .par_iter()
             .map(|range| distance(&embedded[range.start * dimensions..range.end * dimensions]))

@@ -93,6 +93,7 @@ pub fn evaluate(
         labels: data.train.iter().filter_map(|row| row.label).collect(),
     };
 
+    bench.warn();
     let model = bench.measure("the trained model", inputs.model)?;
     let baseline = match inputs.baseline {
         Some(folder) => Some(bench.measure("the maximum-likelihood checkpoint", folder)?),
@@ -207,7 +208,34 @@ struct Bench<'a> {
     labels: Vec<u32>,
 }
 
+/// Fewer real texts than this leave measures that compare with them with next to nothing to say.
+const FEW_TEXTS: usize = 200;
+/// A share of unknown words above which scores speak of something else than the text.
+const MANY_UNKNOWN: f64 = 0.01;
+
 impl Bench<'_> {
+    /// Says what makes numbers say less than they seem to.
+    fn warn(&self) {
+        let texts = self.test.len();
+        if texts < FEW_TEXTS {
+            self.progress.message(&format!(
+                "the test split has {texts} texts: BLEU, recall, coverage, MAUVE and the Frechet distance of so \
+                 few say little; hold out more of the corpus"
+            ));
+        }
+        let tokens = self.test.iter().flat_map(|row| &row.tokens);
+        let unknown =
+            tokens.clone().filter(|&&token| token == textgan_tokenizer::special::UNKNOWN).count();
+        let share = unknown as f64 / tokens.count().max(1) as f64;
+        if share > MANY_UNKNOWN {
+            self.progress.message(&format!(
+                "{:.1} % of the tokens of the test split are unknown, and match nothing in BLEU: a larger \
+                 tokenizer.vocabulary_size, or kind = \"byte-bpe\", would know them",
+                100.0 * share
+            ));
+        }
+    }
+
     fn measure(&self, name: &str, folder: &Path) -> Result<Measured> {
         let Self { config, key, progress, .. } = *self;
         progress.begin(&format!("evaluating {name}"), None);

@@ -178,6 +178,10 @@ pub struct Change {
     pub name: String,
     /// Mean over the batches of (model minus baseline).
     pub change: f64,
+    /// Mean over the batches of the baseline, and of the model: what `change` is the difference of. Those
+    /// of whole sets differ from them where a measure depends on how many texts there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_batches: Option<[f64; 2]>,
     /// Lower end of the 95 % interval.
     pub low: f64,
     /// Upper end of the 95 % interval.

@@ -160,6 +160,7 @@ impl Found {
             let interval = difference(&ours.batches, &theirs.batches)?;
             let Measure { name, better, protocol, .. } = &ours.measure;
             beyond.push(Change {
+                of_batches: None,
                 name: name.clone(),
                 change: interval.mean,
                 low: interval.low,

@@ -1,8 +1,10 @@
 //! Quality and diversity of samples against real text, in tokens.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use textgan_metrics::{References, distinct_n, self_bleu};
+use textgan_tokenizer::special;
 
 use crate::change::batches;
 use crate::evaluation::Better;
@@ -30,6 +32,23 @@ pub(crate) struct Protocol {
     pub drawn: String,
 }
 
+/// The samples with a number of its own for every unknown token.
+fn with_unknowns_apart(samples: &[Vec<u32>]) -> Cow<'_, [Vec<u32>]> {
+    if !samples.iter().flatten().any(|&token| token == special::UNKNOWN) {
+        return Cow::Borrowed(samples);
+    }
+    // No vocabulary reaches these numbers.
+    let mut next = u32::MAX;
+    let mut apart = |&token: &u32| match token {
+        special::UNKNOWN => {
+            next -= 1;
+            next
+        }
+        known => known,
+    };
+    Cow::Owned(samples.iter().map(|sample| sample.iter().map(&mut apart).collect()).collect())
+}
+
 /// Everything that needs no more than token ids.
 pub(crate) fn measure(
     samples: &[Vec<u32>],
@@ -42,7 +61,9 @@ pub(crate) fn measure(
     let ranges = batches(count, batch_count);
     let mut series = Vec::new();
 
-    let scores = real.references.score(samples);
+    // What nobody knows matches nothing, itself least of all.
+    let known = with_unknowns_apart(samples);
+    let scores = real.references.score(&known);
     for n in 2..=MOST_TOKENS {
         let protocol = format!(
             "bleu|n:{n}|samples:{count}|references:test-{}|smoothing:nltk-1|weights:uniform|\
@@ -59,9 +80,9 @@ pub(crate) fn measure(
         });
     }
 
-    let whole = self_bleu(samples, MOST_TOKENS);
+    let whole = self_bleu(&known, MOST_TOKENS);
     let parts: Result<Vec<Vec<f64>>, _> =
-        ranges.iter().map(|range| self_bleu(&samples[range.clone()], MOST_TOKENS)).collect();
+        ranges.iter().map(|range| self_bleu(&known[range.clone()], MOST_TOKENS)).collect();
     for n in 2..=MOST_TOKENS {
         let protocol = format!(
             "self-bleu|n:{n}|samples:{count}|references:all-others|smoothing:nltk-1|\
@@ -92,6 +113,15 @@ pub(crate) fn measure(
         ));
     }
 
+    let share = |sample: &Vec<u32>| {
+        let unknown = sample.iter().filter(|&&token| token == special::UNKNOWN).count();
+        unknown as f64 / sample.len().max(1) as f64
+    };
+    let unknown: Vec<f64> = samples.iter().map(share).collect();
+    let protocol =
+        format!("unknown-tokens|share-of-a-text|samples:{count}|tokens:{tokens}|{drawn}");
+    series.push(Series::mean_of("unknown-tokens", &unknown, Better::Lower, &protocol, batch_count));
+
     let copies: Vec<f64> = samples
         .iter()
         .map(|sample| f64::from(u8::from(real.train.contains(sample.as_slice()))))
@@ -103,4 +133,33 @@ pub(crate) fn measure(
     let protocol = format!("mean-length|samples:{count}|tokens:{tokens}|{drawn}");
     series.push(Series::mean_of("mean-length", &lengths, Better::Neither, &protocol, batch_count));
     series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_token_matches_nothing() {
+        let unknown = special::UNKNOWN;
+        let reference = vec![5, unknown, unknown, 6, 7];
+        let train = HashSet::new();
+        let real = Real {
+            references: References::new(std::slice::from_ref(&reference), MOST_TOKENS).unwrap(),
+            train: &train,
+        };
+        let protocol = Protocol { tokens: "word-9".into(), drawn: "x".into() };
+        let of = |samples: &[Vec<u32>], name: &str| {
+            let found = measure(samples, &real, &protocol, 2);
+            let found = found.iter().find(|series| series.measure.name == name);
+            found.and_then(|series| series.measure.value).expect("a value")
+        };
+        let same = vec![reference.clone(); 4];
+        // Three of five words, and of four pairs of words the last.
+        let bleu = of(&same, "bleu-2");
+        assert!((bleu - (0.6f64 * 0.25).sqrt()).abs() < 1e-9, "{bleu}");
+        assert!(of(&same, "self-bleu-2") < 0.4);
+        assert!((of(&same, "unknown-tokens") - 0.4).abs() < 1e-12);
+        assert_eq!(of(&vec![vec![5, 6, 7]; 4], "self-bleu-2"), 1.0);
+    }
 }

@@ -35,6 +35,7 @@ pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {
         line += &format!("  {:>10}", number(Some(measure)));
         if let Some(change) = evaluation.changes.iter().find(|change| change.name == *name) {
             line += &format!("  {}", verdict(change));
+            line += &of_batches(change, measure);
         }
         lines.push(line);
     }
@@ -88,10 +89,36 @@ fn curve(sweep: &Sweep, quality: &str, diversity: &str) -> Vec<String> {
     std::iter::once(head).chain(points.iter().map(line)).collect()
 }
 
+/// What the change is the difference of, where that is not what stands beside it.
+fn of_batches(change: &Change, measure: &Measure) -> String {
+    match (change.of_batches, measure.value) {
+        (Some([baseline, model]), Some(whole)) if (model - whole).abs() >= 5e-4 * whole.abs() => {
+            format!("  (a batch: {baseline:.4}, {model:.4})")
+        }
+        _ => String::new(),
+    }
+}
+
+/// A number without the sign of nothing.
+fn signless(text: String) -> String {
+    let is_zero = |text: &str| text.bytes().all(|byte| matches!(byte, b'-' | b'+' | b'0' | b'.'));
+    match text.strip_prefix('-') {
+        Some(positive) if is_zero(&text) => positive.to_owned(),
+        _ => text,
+    }
+}
+
+fn signed(value: f64) -> String {
+    match signless(format!("{value:.4}")) {
+        negative if negative.starts_with('-') => negative,
+        positive => format!("+{positive}"),
+    }
+}
+
 fn number(measure: Option<&Measure>) -> String {
     match measure.and_then(|measure| measure.value) {
         Some(value) if value.abs() >= 1_000.0 => format!("{value:.1}"),
-        Some(value) => format!("{value:.4}"),
+        Some(value) => signless(format!("{value:.4}")),
         None => "-".to_owned(),
     }
 }
@@ -105,5 +132,6 @@ fn verdict(change: &Change) -> String {
         Better::Lower if *mean < 0.0 => "  better",
         _ => "  worse",
     };
-    format!("{mean:+.4} [{low:+.4}, {high:+.4}]{word}")
+    let [mean, low, high] = [mean, low, high].map(|value| signed(*value));
+    format!("{mean} [{low}, {high}]{word}")
 }

@@ -25,9 +25,10 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether the interval leaves out zero: for a difference, whether the two are separated.
+    /// Whether the interval leaves out zero: for a difference, whether the two are separated. One without
+    /// width, of values that are all alike, separates nothing: it knows nothing of chance.
     pub fn excludes_zero(&self) -> bool {
-        self.low > 0.0 || self.high < 0.0
+        self.low < self.high && (self.low > 0.0 || self.high < 0.0)
     }
 }
 

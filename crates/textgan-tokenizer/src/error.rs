@@ -83,6 +83,21 @@ pub enum Error {
         /// Documents dropped as empty or too long.
         dropped: u64,
     },
+    /// A text without a label that can be learned.
+    #[error(
+        "{split} split, document {document} of {source_file}: it {problem}; give each a label that the training text has, \
+         leave such documents out, or leave `label` out of corpus.sources to train without labels"
+    )]
+    Label {
+        /// The split.
+        split: &'static str,
+        /// The document's number in the corpus.
+        document: u64,
+        /// The file that it came from.
+        source_file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Labels that are not categories.
     #[error(
         "more than {limit} distinct labels, the last one {example:?}: this looks like an identifier, \

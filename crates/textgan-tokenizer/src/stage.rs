@@ -48,9 +48,10 @@ pub fn tokenize(
     progress.begin("reading words and labels", Some(total));
     for (split, reader) in SPLITS.into_iter().zip(splits) {
         each_batch(reader, progress, |batch| {
-            note_labels(&mut labels, &batch)?;
             bytes += batch.iter().map(|document| document.text.len() as u64).sum::<u64>();
             if split == "train" {
+                // Classes are what there is to learn from; another split has none of its own.
+                note_labels(&mut labels, &batch)?;
                 let texts: Vec<&str> =
                     batch.iter().map(|document| document.text.as_str()).collect();
                 trainer.feed(&texts)?;
@@ -71,7 +72,7 @@ pub fn tokenize(
     progress.begin("encoding", Some(total));
     let mut splits = BTreeMap::new();
     for split in SPLITS {
-        let mut encoder = Encoder::new(config, &tokenizer, &label_ids);
+        let mut encoder = Encoder::new(config, &tokenizer, &label_ids, split);
         let mut writer = ShardedWriter::create(out, split, ROWS_PER_SHARD)?;
         each_batch(SplitReader::open(documents, split)?, progress, |batch| {
             for row in encoder.encode(&batch)? {
@@ -122,12 +123,14 @@ fn each_batch(
 }
 
 fn note_labels(labels: &mut BTreeSet<String>, documents: &[Document]) -> Result<()> {
-    for label in documents.iter().filter_map(|document| document.label.as_ref()) {
-        if !labels.contains(label) {
-            labels.insert(label.clone());
+    for label in documents.iter().filter_map(|document| document.label.as_deref()) {
+        let label = label.trim();
+        // A blank cell is no label.
+        if !label.is_empty() && !labels.contains(label) {
+            labels.insert(label.to_owned());
         }
         if labels.len() > MOST_LABELS {
-            return Err(Error::TooManyLabels { limit: MOST_LABELS, example: label.clone() });
+            return Err(Error::TooManyLabels { limit: MOST_LABELS, example: label.to_owned() });
         }
     }
     Ok(())
@@ -147,6 +150,7 @@ struct Encoder<'a> {
     config: &'a TokenizerConfig,
     tokenizer: &'a Tokenizer,
     labels: &'a BTreeMap<&'a str, u32>,
+    split: &'static str,
     statistics: SplitStatistics,
     lengths: Vec<u64>,
 }
@@ -156,9 +160,10 @@ impl<'a> Encoder<'a> {
         config: &'a TokenizerConfig,
         tokenizer: &'a Tokenizer,
         labels: &'a BTreeMap<&'a str, u32>,
+        split: &'static str,
     ) -> Self {
         let statistics = SplitStatistics::default();
-        Self { config, tokenizer, labels, statistics, lengths: Vec::new() }
+        Self { config, tokenizer, labels, split, statistics, lengths: Vec::new() }
     }
 
     /// The rows of `documents`, encoded in parallel, in order.
@@ -168,12 +173,35 @@ impl<'a> Encoder<'a> {
             .with_min_len(64)
             .map(|document| self.tokenizer.encode(&document.text))
             .collect::<Result<_>>()?;
-        let rows = documents.iter().zip(encoded).filter_map(|(document, tokens)| {
-            let label = document.label.as_ref().and_then(|label| self.labels.get(label.as_str()));
-            let tokens = self.statistics.admit(self.config, tokens, &mut self.lengths)?;
-            Some(TokenRow { id: document.id, label: label.copied(), tokens })
-        });
-        Ok(rows.collect())
+        let mut rows = Vec::with_capacity(documents.len());
+        for (document, tokens) in documents.iter().zip(encoded) {
+            if let Some(tokens) = self.statistics.admit(self.config, tokens, &mut self.lengths) {
+                rows.push(TokenRow { id: document.id, label: self.label(document)?, tokens });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The label's number; none where the training text has no labels.
+    fn label(&self, document: &Document) -> Result<Option<u32>> {
+        if self.labels.is_empty() {
+            return Ok(None);
+        }
+        let label = document.label.as_deref().map(str::trim).filter(|label| !label.is_empty());
+        let known = || self.labels.keys().take(5).copied().collect::<Vec<_>>().join("`, `");
+        let problem = match label {
+            Some(label) => match self.labels.get(label) {
+                Some(id) => return Ok(Some(*id)),
+                None => format!(
+                    "has the label `{label}`, which no text of the training split has (it has `{}`{})",
+                    known(),
+                    if self.labels.len() > 5 { ", .." } else { "" }
+                ),
+            },
+            None => "has no label, while texts of the training split have".to_owned(),
+        };
+        let (split, document, source) = (self.split, document.id, document.source.clone());
+        Err(Error::Label { split, document, source_file: source, problem })
     }
 
     fn finish(mut self) -> SplitStatistics {

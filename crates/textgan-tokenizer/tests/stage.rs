@@ -46,7 +46,7 @@ impl Folders {
             ],
         );
         write_documents(documents, "valid", &[("a bird sings", Some("outdoors"))]);
-        write_documents(documents, "test", &[("a cat runs", None)]);
+        write_documents(documents, "test", &[("a cat runs", Some("indoors"))]);
         folders
     }
 

@@ -1,11 +1,13 @@
 //! The `checkpoints` folder: which there are, which one is the latest, and how one gets there.
 //!
 //! A checkpoint is written beside and published whole; then the small file `latest` names it. So
-//! at every moment `latest` names a complete checkpoint or is not there at all.
+//! at every moment `latest` names a complete checkpoint or is not there at all. `hashes.json` in each says
+//! what its files are, so that one that was damaged since is not gone on from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use textgan_artifact::{publish, remove_folder, write_atomic};
+use textgan_artifact::{Progress, hash_file, plain_folder, publish, remove_folder, write_atomic};
 
 use crate::error::io;
 use crate::state::{State, VERSION};
@@ -14,7 +16,10 @@ use crate::{Error, Result};
 /// The file that names the latest checkpoint.
 pub(crate) const LATEST: &str = "latest";
 const STATE: &str = "state.json";
+const HASHES: &str = "hashes.json";
 const PARTIAL: &str = ".partial";
+/// How the names of checkpoints begin; nothing else in the folder is ever removed.
+const NAMES: [&str; 2] = ["step-", "best-step-"];
 
 /// The `checkpoints` folder of a run.
 #[derive(Clone, Debug)]
@@ -26,6 +31,7 @@ impl Checkpoints {
     /// The checkpoints of the run in `out`.
     pub fn of(out: &Path) -> Result<Self> {
         let folder = out.join("checkpoints");
+        plain_folder(&folder).map_err(io("use", &folder))?;
         std::fs::create_dir_all(&folder).map_err(io("create", &folder))?;
         Ok(Self { folder })
     }
@@ -35,31 +41,81 @@ impl Checkpoints {
         self.folder.join(name)
     }
 
-    /// The latest checkpoint's name and state, if there is one.
-    pub fn latest(&self) -> Result<Option<(String, State)>> {
+    /// The latest checkpoint's name and state, if there is one. Where it is damaged it is the newest of
+    /// those that are not, with a word to `progress`.
+    ///
+    /// # Errors
+    /// When all are damaged, or a file cannot be read.
+    pub fn latest(&self, progress: &dyn Progress) -> Result<Option<(String, State)>> {
         let path = self.path(LATEST);
         let name = match std::fs::read_to_string(&path) {
             Ok(name) => name.trim().to_owned(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io("read", path)(error)),
         };
-        Ok(Some((name.clone(), self.state(&name)?)))
+        let found = match is_a_name(&name) {
+            true => self.state(&name),
+            false => {
+                let problem = format!("it names {name:?}, which is no checkpoint");
+                Err(Error::Checkpoint { path, problem })
+            }
+        };
+        let damage = match found {
+            Ok(state) => return Ok(Some((name, state))),
+            Err(damage) => damage,
+        };
+        let mut others = self.all()?;
+        others.sort_by_key(|(_, state)| (state.phase, state.phase_step));
+        let Some((other, state)) = others.pop() else { return Err(damage) };
+        progress.message(&format!("{damage}: going on from {other} instead"));
+        Ok(Some((other, state)))
     }
 
-    /// Every complete checkpoint and its state, in no order; those without a state are weights only.
+    /// Every whole checkpoint and its state, in no order; those without a state are weights only.
     pub fn all(&self) -> Result<Vec<(String, State)>> {
         let mut all = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(io("read", &self.folder))? {
             let name =
                 entry.map_err(io("read", &self.folder))?.file_name().to_string_lossy().into_owned();
-            if !name.ends_with(PARTIAL) && self.path(&name).join(STATE).exists() {
-                all.push((name.clone(), self.state(&name)?));
+            if is_a_name(&name)
+                && self.path(&name).join(STATE).exists()
+                && let Ok(state) = self.state(&name)
+            {
+                all.push((name, state));
             }
         }
         Ok(all)
     }
 
+    /// Refuses checkpoint `name` unless all its files are as they were written.
+    ///
+    /// # Errors
+    /// The first file that is missing or was changed.
+    pub fn verify(&self, name: &str) -> Result<()> {
+        let folder = self.path(name);
+        plain_folder(&folder).map_err(io("use", &folder))?;
+        let path = folder.join(HASHES);
+        let bytes = std::fs::read(&path).map_err(io("read", &path))?;
+        let damaged =
+            |path: PathBuf, problem: &str| Error::Checkpoint { path, problem: problem.to_owned() };
+        let Ok(hashes) = serde_json::from_slice::<BTreeMap<String, String>>(&bytes) else {
+            return Err(damaged(path, "it was changed since it was written"));
+        };
+        for (file, expected) in hashes {
+            let path = folder.join(file);
+            match path.is_file() && hash_file(&path)? == expected {
+                true => {}
+                false if path.is_file() => {
+                    return Err(damaged(path, "it was changed since it was written"));
+                }
+                false => return Err(damaged(path, "it is missing")),
+            }
+        }
+        Ok(())
+    }
+
     fn state(&self, name: &str) -> Result<State> {
+        self.verify(name)?;
         let path = self.path(name).join(STATE);
         let bytes = std::fs::read(&path).map_err(io("read", &path))?;
         let broken = |problem: String| Error::Checkpoint { path: path.clone(), problem };
@@ -107,7 +163,16 @@ impl Checkpoints {
                 .map_err(|error| io("write", &path)(error.into()))?;
             std::fs::write(&path, json).map_err(io("write", &path))?;
         }
-        Ok(())
+        let mut hashes = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).map_err(io("read", folder))? {
+            let entry = entry.map_err(io("read", folder))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            hashes.insert(name, hash_file(&entry.path())?);
+        }
+        let path = folder.join(HASHES);
+        let json =
+            serde_json::to_vec_pretty(&hashes).map_err(|error| io("write", &path)(error.into()))?;
+        std::fs::write(&path, json).map_err(io("write", &path))
     }
 
     /// Makes `name` the latest, and then removes what neither it nor `state` needs.
@@ -132,10 +197,12 @@ impl Checkpoints {
         for entry in std::fs::read_dir(&self.folder).map_err(io("read", &self.folder))? {
             let entry = entry.map_err(io("read", &self.folder))?;
             let path = entry.path();
-            if kept(&entry.file_name().to_string_lossy()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if kept(&name) || !NAMES.iter().any(|begin| name.starts_with(begin)) {
                 continue;
             }
-            let removed = if path.is_dir() {
+            // A link is removed, and what it leads to is let be.
+            let removed = if path.is_dir() && !path.is_symlink() {
                 std::fs::remove_dir_all(&path)
             } else {
                 std::fs::remove_file(&path)
@@ -146,8 +213,16 @@ impl Checkpoints {
     }
 }
 
+/// Whether `name` is one that this program gives to checkpoints.
+fn is_a_name(name: &str) -> bool {
+    let plain = |character: char| character.is_ascii_alphanumeric() || character == '-';
+    name.starts_with(NAMES[0]) && name.chars().all(plain)
+}
+
 #[cfg(test)]
 mod tests {
+    use textgan_artifact::Quiet;
+
     use super::*;
 
     #[test]
@@ -186,7 +261,22 @@ mod tests {
             .collect();
         left.sort();
         assert_eq!(left, ["best-step-2", "latest", "step-2", "step-4"]);
-        assert_eq!(checkpoints.latest()?, Some(("step-4".to_owned(), state)));
+        assert_eq!(checkpoints.latest(&Quiet)?, Some(("step-4".to_owned(), state.clone())));
+
+        // A damaged one is not gone on from, and a name that leads elsewhere neither.
+        let older = State { phase_step: 2, ..State::new(Vec::new()) };
+        checkpoints.write("step-2", Some(&older), |_| Ok(()))?;
+        let path = checkpoints.path("step-4").join(STATE);
+        let whole = std::fs::read(&path).map_err(io("read", &path))?;
+        let mut damaged = whole.clone();
+        damaged[10] ^= 1;
+        std::fs::write(&path, damaged).map_err(io("write", &path))?;
+        assert!(checkpoints.verify("step-4").unwrap_err().to_string().contains("changed"));
+        assert_eq!(checkpoints.latest(&Quiet)?, Some(("step-2".to_owned(), older.clone())));
+        std::fs::remove_file(&path).map_err(io("remove", &path))?;
+        assert!(checkpoints.verify("step-4").unwrap_err().to_string().contains("missing"));
+        std::fs::write(checkpoints.path(LATEST), "../../elsewhere").map_err(io("write", LATEST))?;
+        assert_eq!(checkpoints.latest(&Quiet)?, Some(("step-2".to_owned(), older)));
         Ok(())
     }
 }

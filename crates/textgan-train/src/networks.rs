@@ -62,11 +62,10 @@ impl<'a> Networks<'a> {
         generator.set_precision(plan.train.precision);
         if let Some(folder) = &plan.train.init_from {
             check_tokenizer(folder, data)?;
-            start_from(
-                folder,
-                generator.parameters(),
-                load_generator(folder, device)?.parameters(),
-            )?;
+            let stored = load_generator(folder, device)?;
+            let told = |network: &dyn Generator| serde_json::json!({ "generator": network.architecture(), "noise": network.noise() });
+            check_alike(folder, &told(stored.as_ref()), &told(generator.as_ref()))?;
+            start_from(folder, generator.parameters(), stored.parameters())?;
         }
         Ok(Self {
             data,
@@ -118,7 +117,10 @@ impl<'a> Networks<'a> {
         let device = &Device::Cpu;
         let network = build_discriminator(config, &self.sizes, self.data.words, &key, device)?;
         if let Some(folder) = &self.plan.train.init_discriminator_from {
+            check_tokenizer(folder, self.data)?;
             let stored = load_discriminator(folder, device)?;
+            let told = |network: &dyn Discriminator| serde_json::json!({ "discriminator": network.architecture(), "sizes": network.sizes() });
+            check_alike(folder, &told(stored.as_ref()), &told(network.as_ref()))?;
             start_from(folder, network.parameters(), stored.parameters())?;
         }
         let judges = Judges { frozen: network.frozen()?.into(), learning: network.into() };
@@ -232,9 +234,15 @@ impl<'a> Networks<'a> {
     /// Writes the discriminator's folder, if there is one.
     pub(crate) fn publish_discriminator(&self, folder: &Path) -> Result<()> {
         match &self.discriminator {
-            Some(judges) => Ok(save_discriminator(folder, judges.learning.as_ref())?),
-            None => Ok(()),
+            Some(judges) => save_discriminator(folder, judges.learning.as_ref())?,
+            None => return Ok(()),
         }
+        // Weights are of use only with the vocabulary they were trained with.
+        if let Some(tokenizer) = self.data.tokenizer {
+            let target = folder.join("tokenizer.json");
+            std::fs::copy(tokenizer, &target).map_err(crate::error::io("write", target))?;
+        }
+        Ok(())
     }
 
     /// The number of weights of the discriminators: networks that judge, and language models that do.
@@ -287,6 +295,35 @@ fn start_from(folder: &Path, network: &Parameters, stored: &Parameters) -> Resul
     network
         .copy_from(stored)
         .map_err(|error| Error::InitFrom { folder: folder.to_owned(), problem: error.to_string() })
+}
+
+/// Refuses weights of a network that would compute something else with them. What only training reads
+/// may differ.
+fn check_alike(folder: &Path, stored: &serde_json::Value, own: &serde_json::Value) -> Result<()> {
+    let read_in_training = |name: &str| name.ends_with("dropout") || name.ends_with("std");
+    fn difference(
+        name: &str,
+        stored: &serde_json::Value,
+        own: &serde_json::Value,
+        passes: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
+        use serde_json::Value::Object;
+        match (stored, own) {
+            _ if stored == own || passes(name) => None,
+            (Object(stored), Object(own)) => stored.keys().chain(own.keys()).find_map(|key| {
+                let value = |of: &serde_json::Map<_, _>| of.get(key).cloned().unwrap_or_default();
+                difference(&format!("{name}.{key}"), &value(stored), &value(own), passes)
+            }),
+            _ => Some(format!(
+                "its {} is {stored}, and this run's is {own}",
+                name.trim_start_matches('.')
+            )),
+        }
+    }
+    match difference("", stored, own, &read_in_training) {
+        Some(problem) => Err(Error::InitFrom { folder: folder.to_owned(), problem }),
+        None => Ok(()),
+    }
 }
 
 /// Weights are of use only with the vocabulary they were trained with.

@@ -1,18 +1,19 @@
 //! The files that grow while training: `metrics.jsonl`, `samples.jsonl`, and TensorBoard's.
 //!
-//! A checkpoint remembers their lengths, and a resumed run cuts them there: what a killed run had
-//! written past its last checkpoint is written again, the same.
+//! A checkpoint remembers their lengths and hashes, and a resumed run cuts them there: what a killed run
+//! had written past its last checkpoint is written again, the same.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use textgan_artifact::open_plain;
 
 use crate::error::io;
 use crate::metric::MetricKind;
-use crate::state::Written;
+use crate::state::{Extent, Written};
 use crate::{Error, Result, events};
 
 /// The name is TensorBoard's pattern, with a zero where it has the clock.
@@ -72,11 +73,11 @@ pub(crate) struct Record {
 
 impl Record {
     /// Opens the files in `folder`, cut to what was `written`.
-    pub fn open(folder: &Path, written: Written) -> Result<Self> {
+    pub fn open(folder: &Path, written: &Written) -> Result<Self> {
         let mut record = Self {
-            metrics: Growing::open(folder.join("metrics.jsonl"), written.metrics)?,
-            samples: Growing::open(folder.join("samples.jsonl"), written.samples)?,
-            events: Growing::open(folder.join(EVENTS), written.events)?,
+            metrics: Growing::open(folder.join("metrics.jsonl"), &written.metrics)?,
+            samples: Growing::open(folder.join("samples.jsonl"), &written.samples)?,
+            events: Growing::open(folder.join(EVENTS), &written.events)?,
         };
         if record.events.length == 0 {
             record.events.write(&events::header())?;
@@ -107,9 +108,9 @@ impl Record {
             file.sync()?;
         }
         Ok(Written {
-            metrics: self.metrics.length,
-            samples: self.samples.length,
-            events: self.events.length,
+            metrics: self.metrics.extent(),
+            samples: self.samples.extent(),
+            events: self.events.extent(),
         })
     }
 }
@@ -120,16 +121,15 @@ struct Growing {
     path: PathBuf,
     file: BufWriter<File>,
     length: u64,
+    hasher: blake3::Hasher,
 }
 
 impl Growing {
-    fn open(path: PathBuf, length: u64) -> Result<Self> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io("open", &path))?;
+    fn open(path: PathBuf, written: &Extent) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).write(true).truncate(false);
+        let mut file = open_plain(&mut options, &path).map_err(io("open", &path))?;
+        let length = written.bytes;
         let found = file.metadata().map_err(io("read", &path))?.len();
         if found < length {
             let problem =
@@ -137,8 +137,33 @@ impl Growing {
             return Err(Error::Checkpoint { path, problem });
         }
         file.set_len(length).map_err(io("cut", &path))?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer).map_err(io("read", &path))? {
+                0 => break,
+                read => hasher.update(&buffer[..read]),
+            };
+        }
         file.seek(SeekFrom::End(0)).map_err(io("read", &path))?;
-        Ok(Self { file: BufWriter::new(file), path, length })
+        let growing = Self { file: BufWriter::new(file), path, length, hasher };
+        match growing.extent() == *written {
+            true => Ok(growing),
+            false => Err(Error::Checkpoint {
+                problem: format!(
+                    "its first {length} bytes are not those that the checkpoint was made with"
+                ),
+                path: growing.path,
+            }),
+        }
+    }
+
+    fn extent(&self) -> Extent {
+        let hash = match self.length {
+            0 => String::new(),
+            _ => self.hasher.finalize().to_hex().to_string(),
+        };
+        Extent { bytes: self.length, hash }
     }
 
     fn json(&mut self, line: &impl Serialize) -> Result<()> {
@@ -151,6 +176,7 @@ impl Growing {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(io("write", &self.path))?;
         self.length += bytes.len() as u64;
+        self.hasher.update(bytes);
         Ok(())
     }
 
@@ -169,7 +195,7 @@ mod tests {
     #[test]
     fn what_was_written_after_the_checkpoint_is_cut() -> Result<()> {
         let folder = tempfile::tempdir().map_err(io("create", "temporary folder"))?;
-        let mut record = Record::open(folder.path(), Written::default())?;
+        let mut record = Record::open(folder.path(), &Written::default())?;
         let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
         let line = |step| Line {
             event: "train",
@@ -189,11 +215,20 @@ mod tests {
 
         let bytes = |name: &str| std::fs::read(folder.path().join(name)).map_err(io("read", name));
         let uninterrupted = (bytes("metrics.jsonl")?, bytes(EVENTS)?);
-        let mut record = Record::open(folder.path(), at_checkpoint)?;
-        assert_eq!(bytes("metrics.jsonl")?.len() as u64, at_checkpoint.metrics);
+        let mut record = Record::open(folder.path(), &at_checkpoint)?;
+        assert_eq!(bytes("metrics.jsonl")?.len() as u64, at_checkpoint.metrics.bytes);
         record.line(&line(2))?;
         record.sync()?;
         assert_eq!((bytes("metrics.jsonl")?, bytes(EVENTS)?), uninterrupted);
+        drop(record);
+
+        // A changed byte of what was written before is not gone on from.
+        let mut damaged = bytes("metrics.jsonl")?;
+        damaged[5] ^= 1;
+        let path = folder.path().join("metrics.jsonl");
+        std::fs::write(&path, damaged).map_err(io("write", &path))?;
+        let error = Record::open(folder.path(), &at_checkpoint).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("metrics.jsonl: its first"), "{error}");
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::metric::{Group, MetricKind, Unit};
 use crate::summary::PhaseSummary;
 
 /// Version of the layout of checkpoints.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// How fast the average of the accuracy follows, per update.
 const ACCURACY_STEP: f64 = 0.05;
@@ -22,6 +22,8 @@ const ACCURACY_STEP: f64 = 0.05;
 pub(crate) struct State {
     /// [`VERSION`].
     pub version: u32,
+    /// All that decides the run besides its phases, as JSON.
+    pub recipe: serde_json::Value,
     /// The phases this run was told of, as JSON.
     pub phases: Vec<serde_json::Value>,
     /// The phase at hand, from 0; as many as there are phases when all are done.
@@ -69,21 +71,30 @@ pub(crate) struct State {
     /// Name of the checkpoint of the best evaluation: of this phase if `convergence` has one, else
     /// of an earlier phase.
     pub best: Option<String>,
-    /// Lengths of the growing files, in bytes.
+    /// What the growing files held.
     pub written: Written,
     /// The phases that are done.
     pub done: Vec<PhaseSummary>,
 }
 
-/// Lengths of the growing files, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the growing files held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
     /// `metrics.jsonl`.
-    pub metrics: u64,
+    pub metrics: Extent,
     /// `samples.jsonl`.
-    pub samples: u64,
+    pub samples: Extent,
     /// The TensorBoard file.
-    pub events: u64,
+    pub events: Extent,
+}
+
+/// How much of a file there was, and which bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Extent {
+    /// Its length.
+    pub bytes: u64,
+    /// BLAKE3 of these bytes, in hex; empty where there are none.
+    pub hash: String,
 }
 
 impl State {
@@ -91,6 +102,7 @@ impl State {
     pub fn new(phases: Vec<serde_json::Value>) -> Self {
         Self {
             version: VERSION,
+            recipe: serde_json::Value::Null,
             phases,
             phase: 0,
             phase_step: 0,
@@ -132,7 +144,8 @@ impl State {
             baseline: self.baseline.take(),
             metrics: std::mem::take(&mut self.metrics),
             explained: std::mem::take(&mut self.explained),
-            written: self.written,
+            written: self.written.clone(),
+            recipe: std::mem::take(&mut self.recipe),
             done,
             ..Self::new(std::mem::take(&mut self.phases))
         };

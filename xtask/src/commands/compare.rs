@@ -6,6 +6,7 @@ pub(super) mod finished;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use textgan_evaluate::Sweep;
 use textgan_evaluate::verdict::{
@@ -32,10 +33,10 @@ pub fn run(args: Compare) -> Result<()> {
             Some(baseline) => experiment.against(baseline)?,
             None => experiment.against_itself()?,
         };
-        if args.json {
-            println!("{}", serde_json::to_string(&comparison)?);
-        } else {
-            comparison.print();
+        let mut out = stdout().lock();
+        match args.json {
+            true => writeln!(out, "{}", serde_json::to_string(&comparison)?)?,
+            false => comparison.print(&mut out)?,
         }
     }
     Ok(())
@@ -83,6 +84,13 @@ fn experiments(runs: Vec<Finished>) -> Result<Vec<Experiment>> {
                 twin.name,
                 run.name,
                 run.seed
+            );
+        }
+        if let Some(twin) = same.runs.iter().find(|other| other.weights == run.weights) {
+            bail!(
+                "{} and {} have the same weights, so they are not two training seeds: give one of them",
+                twin.name,
+                run.name
             );
         }
         same.runs.push(run);
@@ -208,29 +216,32 @@ impl Comparison {
         }
     }
 
-    fn print(&self) {
+    fn print(&self, out: &mut impl Write) -> Result<()> {
         let Verdict { level, places, .. } = &self.verdict;
         if !places.is_empty() {
-            println!(
+            writeln!(
+                out,
                 "{:22}  {:11}  {:>7}  {:>11}  {:>7}  {:>8}  difference",
                 "", "at the same", "", "", "model", "baseline"
-            );
+            )?;
         }
-        places.iter().for_each(|place| println!("{}", line(place)));
+        places.iter().try_for_each(|place| writeln!(out, "{}", line(place)))?;
         if !places.is_empty() {
             let [ours, theirs] = &self.repeated;
             let repeated =
                 if ours == theirs { ours.clone() } else { format!("{ours} and {theirs}") };
-            println!(
+            writeln!(
+                out,
                 "Over {repeated}; the {} intervals hold together at an error level of {} %.",
                 places.len(),
                 level * 100.0
-            );
+            )?;
         }
-        println!("{}", self.sentence);
+        writeln!(out, "{}", self.sentence)?;
         if let Some(judgement) = &self.judgement {
-            println!("{}", judgement.sentence);
+            writeln!(out, "{}", judgement.sentence)?;
         }
+        Ok(())
     }
 }
 

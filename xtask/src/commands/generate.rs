@@ -3,13 +3,14 @@
 use anyhow::Result;
 use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
-use textgan_artifact::RunDir;
 use textgan_artifact::table::{Sample, TableWriter};
+use textgan_artifact::{HashCache, Manifest, RunDir};
 use textgan_generate::{Model, Options};
 use textgan_random::Key;
 
 use crate::args::Generate;
 use crate::config;
+use crate::exit::Refusal;
 use crate::terminal::Terminal;
 
 /// Texts of an interpolation, both ends included, where no count is given.
@@ -22,7 +23,20 @@ pub fn run(args: Generate, terminal: &Terminal) -> Result<()> {
         model = model.with_discriminator(folder)?;
     }
     let options = options(&args, source.options);
-    options.validate()?;
+    options.validate().map_err(Refusal::new)?;
+    if options.count == 0 {
+        return Err(Refusal::new("--count 0 asks for nothing: give at least 1").into());
+    }
+    if let Some(label) = &options.label
+        && !model.labels().contains(label)
+    {
+        let known = model.labels().join("`, `");
+        let message = match model.labels().is_empty() {
+            true => format!("--label {label}: this model has no labels"),
+            false => format!("--label {label}: the model's labels are `{known}`"),
+        };
+        return Err(Refusal::new(message).into());
+    }
     let key = options.key(source.key.as_ref());
     let mut table = args.parquet.as_ref().map(TableWriter::<Sample>::create).transpose()?;
     let mut output = BufWriter::new(stdout().lock());
@@ -89,8 +103,17 @@ impl Source {
         let run = RunDir::open(&args.run)?;
         let train = run.stage_dir("train")?;
         let own = Some(train.join("discriminator")).filter(|folder| folder.is_dir());
+        let trained = Manifest::read(&train)?;
+        trained.verify_cached(&train, &mut HashCache::load(run.join("hashes.json")?))?;
+        // What the run itself generated with says most, if it is of this model.
+        let generated = Manifest::read(&run.stage_dir("generate")?).ok().filter(|generated| {
+            let file = "model/model.safetensors";
+            let read = generated.inputs.get(&format!("train/{file}"));
+            read == trained.files.get(file).map(|entry| &entry.hash)
+        });
         let config =
-            config::load::<serde_json::Value>(Some(&run.join("config.toml")?), &[])?.config;
+            config::of_stage::<serde_json::Value>(&run, generated.as_ref().unwrap_or(&trained))?
+                .config;
         Ok(Self {
             model: train.join("model"),
             discriminator: discriminator.or(own),

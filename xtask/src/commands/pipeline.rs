@@ -16,7 +16,8 @@ const CONFIG: &str = "config.toml";
 
 pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
     let (loaded, folder) = resolve::<O>(&args.target)?;
-    let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?;
+    let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?
+        .by_config(config::resolved(&loaded.config, &folder)?);
     write_config(&loaded.config, runner.run_dir().path())?;
     let outcome = runner.bring_up_to_date(&Selection {
         from: args.from.as_deref(),
@@ -32,7 +33,10 @@ pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
 /// The config, and the folder of its run.
 pub fn resolve<O: PhaseKind>(target: &Target) -> Result<(Loaded<O>, PathBuf)> {
     let experiment = &target.experiment;
-    let loaded: Loaded<O> = config::load(experiment.config.as_deref(), &experiment.assignments)?;
+    // A run remembers its config: its folder alone is enough.
+    let own = target.run.as_ref().map(|run| run.join(CONFIG)).filter(|file| file.is_file());
+    let file = experiment.config.clone().or(own);
+    let loaded: Loaded<O> = config::load(file.as_deref(), &experiment.assignments)?;
     loaded.config.validate()?;
     let folder = target.run.clone().unwrap_or_else(|| Path::new("runs").join(&loaded.name));
     Ok((loaded, folder))

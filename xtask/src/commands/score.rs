@@ -7,6 +7,7 @@ mod texts;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io::{Write, stdout};
 use textgan_artifact::Progress;
 use textgan_metrics::{
     CorpusSmoothing, EmbSim, Error, Lengths, Metric, References, Smoothing, Texts as Signed,
@@ -36,8 +37,8 @@ pub fn run(args: Score, terminal: &Terminal) -> Result<()> {
         Texts::read(path)
     };
     let samples = read(&args.samples)?;
-    let references = read(&args.references)?;
-    let train = args.train.as_deref().map(read).transpose()?;
+    let references = read(&args.references)?.all_real()?;
+    let train = args.train.as_deref().map(|path| read(path)?.all_real()).transpose()?;
     check_counts(&samples, &references)?;
     let mut words = Words::default();
     let samples = Numbered::new(&samples, &mut words);
@@ -61,7 +62,7 @@ pub fn run(args: Score, terminal: &Terminal) -> Result<()> {
     terminal.finish();
     table::print(&scores, &samples, &references, train.as_ref());
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&scores)?);
+        writeln!(stdout().lock(), "{}", serde_json::to_string_pretty(&scores)?)?;
     }
     Ok(())
 }

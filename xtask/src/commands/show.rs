@@ -1,35 +1,54 @@
 //! `show`: one run.
 
 use anyhow::Result;
-use textgan_artifact::RunDir;
+use std::io::{Write, stdout};
+use textgan_artifact::{Manifest, RunDir};
 
 use crate::args::Show;
+use crate::exit::Failed;
 use crate::overview::{self, Overview};
-use crate::terminal::size;
+use crate::terminal::{one_line, size};
 
 pub fn run(args: Show) -> Result<()> {
     let path = overview::path(args.run);
-    let overview = Overview::of(&RunDir::open(&path)?)?;
-    println!("{}  {}", path.display(), size(overview.bytes));
-    println!();
-    println!("{:10}  {:>9}  {:>5}  {:12}", "stage", "size", "files", "fingerprint");
+    let run = RunDir::open(&path)?;
+    let overview = Overview::of(&run)?;
+    let mut out = stdout().lock();
+    writeln!(out, "{}  {}", one_line(&path.display().to_string()), size(overview.bytes))?;
+    writeln!(out)?;
+    writeln!(out, "{:10}  {:>9}  {:>5}  {:12}", "stage", "size", "files", "fingerprint")?;
+    let mut damaged = false;
     for stage in &overview.stages {
-        println!(
-            "{:10}  {:>9}  {:>5}  {:12}",
+        let fingerprint = stage.fingerprint.get(..12).unwrap_or(&stage.fingerprint);
+        let mut line = format!(
+            "{:10}  {:>9}  {:>5}  {fingerprint:12}",
             stage.name,
             size(stage.bytes),
-            stage.files,
-            &stage.fingerprint.get(..12).unwrap_or(&stage.fingerprint)
+            stage.files
         );
+        if let Some(earlier) = &stage.stale {
+            line += &format!("  stale: {earlier} was made again since");
+        }
+        if args.verify {
+            let folder = run.stage_dir(&stage.name)?;
+            line += &match Manifest::read(&folder).and_then(|manifest| manifest.verify(&folder)) {
+                Ok(()) => "  as it was written".to_owned(),
+                Err(error) => {
+                    damaged = true;
+                    format!("  {error}")
+                }
+            };
+        }
+        writeln!(out, "{}", line.trim_end())?;
     }
     for name in &overview.half_done {
-        println!("{name:10}  half done; `cargo xtask pipeline` goes on from there");
+        writeln!(out, "{name:10}  half done; `cargo xtask pipeline` goes on from there")?;
     }
     if !overview.numbers.is_empty() {
-        println!();
+        writeln!(out)?;
         for (name, value) in &overview.numbers {
-            println!("{name:28} {value}");
+            writeln!(out, "{name:28} {value}")?;
         }
     }
-    Ok(())
+    if damaged { Err(Failed.into()) } else { Ok(()) }
 }

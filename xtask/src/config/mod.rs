@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use textgan_artifact::{Manifest, RunDir};
 use textgan_train::BuiltIn;
 
 use crate::exit::Refusal;
@@ -90,6 +91,21 @@ pub fn load<O: DeserializeOwned>(file: Option<&Path>, assignments: &[String]) ->
     let mut draft = Draft::read(file)?;
     assignments.iter().try_for_each(|assignment| set::set(&mut draft.tree, assignment))?;
     draft.finish()
+}
+
+/// The config by which `stage` of `run` was made, as its manifest says; of a manifest that does not say,
+/// the run's latest.
+///
+/// # Errors
+/// A run or a stage that cannot be read, and a config that this version does not know.
+pub fn of_stage<O: DeserializeOwned>(run: &RunDir, manifest: &Manifest) -> Result<Loaded<O>> {
+    let Some(text) = &manifest.config else { return load(Some(&run.join("config.toml")?), &[]) };
+    let source = format!("the config of {} in {}", manifest.stage, run.path().display());
+    let mut tree = Entry::parse(&source, text)?;
+    paths::rebase(&mut tree, run.path());
+    let name =
+        run.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    Draft { name, tree }.finish()
 }
 
 /// The JSON Schema of config files, for editors.

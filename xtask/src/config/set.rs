@@ -26,6 +26,9 @@ pub fn set(config: &mut Entry, assignment: &str) -> Result<()> {
 /// An empty name, or a place in a list that is not there: what is wrong, without where.
 pub fn lay(config: &mut Entry, path: &str, value: Entry) -> Result<(), String> {
     let names: Vec<&str> = path.split('.').map(str::trim).collect();
+    if names == ["extends"] {
+        return Err("`extends` is for files: name the config with --config".into());
+    }
     if names.iter().any(|name| name.is_empty()) {
         return Err("a name is missing before the `=`".into());
     }

@@ -84,8 +84,13 @@ impl<O: PhaseKind> Stage for Train<'_, O> {
         partial.join("checkpoints/latest").is_file()
     }
 
-    fn extend(&self, finished: &Path, partial: &Path) -> Result<()> {
-        Ok(textgan_train::extend(finished, partial)?)
+    fn extend(&self, finished: &Path, partial: &Path) -> Result<bool> {
+        textgan_train::extend(finished, partial)?;
+        Ok(true)
+    }
+
+    fn is_precious(&self) -> bool {
+        true
     }
 }
 

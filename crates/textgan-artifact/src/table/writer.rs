@@ -37,7 +37,11 @@ impl<R: Row> TableWriter<R> {
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let part = with_suffix(&path, ".part");
-        let file = File::create(&part).map_err(|source| Error::io("create", &path, source))?;
+        // A leftover is replaced, and a link is not written through.
+        let _ = std::fs::remove_file(&part);
+        let mut options = std::fs::OpenOptions::new();
+        let file = crate::open_plain(options.write(true).create_new(true), &part)
+            .map_err(|source| Error::io("create", &path, source))?;
         let output = Output::new(file, path.clone())?;
         Ok(Self { path, output, finished: false })
     }

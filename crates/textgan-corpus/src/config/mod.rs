@@ -60,7 +60,9 @@ pub struct CorpusConfig {
     /// seed of the run. Set it where runs of several seeds shall learn from the same corpus.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// What to do with bytes that are not UTF-8.
+    /// What the bytes of text are: `strict` UTF-8, `replace` for UTF-8 with faults, or the name of an
+    /// encoding, such as `latin-1`.
+    #[schemars(with = "String")]
     pub encoding: Encoding,
     /// Bounds on what is read, against broken and hostile files.
     pub limits: Limits,
@@ -139,15 +141,59 @@ impl Default for Fractions {
     }
 }
 
-/// What to do with bytes that are not UTF-8.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+/// What the bytes of text are. A byte order mark of UTF-16 is believed in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Encoding {
-    /// Refuse the corpus, naming file, line and byte.
+    /// `strict`: UTF-8; anything else is refused, naming file, line and byte.
     #[default]
     Strict,
-    /// Put U+FFFD in their place.
+    /// `replace`: UTF-8, with U+FFFD in place of what is not; how many there are is counted.
     Replace,
+    /// Any name that web pages may have for one, such as `latin-1`, `windows-1252`, `utf-16le`,
+    /// `shift_jis` or `gb18030`; U+FFFD stands for what it does not have.
+    Named(&'static encoding_rs::Encoding),
+}
+
+impl Encoding {
+    /// The encoding, if it is named.
+    pub(crate) fn named(self) -> Option<&'static encoding_rs::Encoding> {
+        match self {
+            Self::Named(encoding) => Some(encoding),
+            Self::Strict | Self::Replace => None,
+        }
+    }
+}
+
+impl TryFrom<String> for Encoding {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let label = if name.eq_ignore_ascii_case("latin-1") { "latin1" } else { &name };
+        Ok(match name.as_str() {
+            "strict" => Self::Strict,
+            "replace" => Self::Replace,
+            _ => match encoding_rs::Encoding::for_label(label.as_bytes()) {
+                Some(encoding) => Self::Named(encoding),
+                None => {
+                    return Err(format!(
+                        "`{name}` is no encoding: `strict`, `replace`, or a name such as `latin-1`, \
+                         `windows-1252` or `utf-16le`"
+                    ));
+                }
+            },
+        })
+    }
+}
+
+impl From<Encoding> for String {
+    fn from(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Strict => "strict".to_owned(),
+            Encoding::Replace => "replace".to_owned(),
+            Encoding::Named(encoding) => encoding.name().to_ascii_lowercase(),
+        }
+    }
 }
 
 /// Bounds on what is read.

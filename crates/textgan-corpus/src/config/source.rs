@@ -30,14 +30,16 @@ pub struct Files {
     /// One of
     /// - a file, a folder (searched for files of a known format, hidden ones left out, in the order
     ///   of their paths) or a glob such as `data/**/*.txt.gz`; relative to the working directory;
-    /// - an `http://` or `https://` address;
+    /// - an `http://` or `https://` address (what comes before an `@` or after a `?` in it is used and
+    ///   never stored or shown);
     /// - `hf://datasets/OWNER/NAME[@REVISION]/GLOB`, files of a dataset on the Hugging Face hub
     ///   (needs the feature `hub`). `@~parquet` is the branch where the hub keeps a Parquet copy.
     ///
     /// A `.tar` is read through: the files in it are sources like any others.
+    #[serde(serialize_with = "public")]
     pub path: String,
-    /// What the bytes are. Without it, by the ending of each name: `.txt`, `.text`, `.jsonl`,
-    /// `.ndjson`, `.csv`, `.tsv`, `.parquet`, `.html`, `.htm`, `.tar`, before `.gz` or `.zst`.
+    /// What the bytes are. Without it, by the ending of each name: `.txt`, `.text`, `.md`, `.jsonl`,
+    /// `.ndjson`, `.json`, `.csv`, `.tsv`, `.parquet`, `.html`, `.htm`, `.tar`, before `.gz` or `.zst`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// How the bytes are packed.
@@ -46,7 +48,8 @@ pub struct Files {
     /// What one document is, in text files and HTML pages.
     #[serde(default)]
     pub unit: Unit,
-    /// The column or key of the text, in JSON lines, CSV and Parquet.
+    /// The column or key of the text, in JSON, CSV and Parquet. In JSON, `post.body` is the key `body` of
+    /// the object at `post`, where there is no key of that whole name; so for the label and metadata.
     #[serde(default = "default_text")]
     pub text: String,
     /// Where a document's label comes from; without it, documents have none.
@@ -58,6 +61,10 @@ pub struct Files {
     /// Names of the columns of a CSV or TSV file that has no header line.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// Whether fields of a CSV or TSV file may be in double quotes, and separators inside such fields are
+    /// text. Without it: yes for CSV, no for TSV, where a quote is most often a quote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quoted: Option<bool>,
     /// The CSS selector of the parts of an HTML page that are text.
     #[serde(default = "default_selector")]
     pub selector: String,
@@ -67,6 +74,11 @@ pub struct Files {
     /// The BLAKE3 hash (64 hexadecimal digits) that the file must have; for a source of one file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
+}
+
+/// An address without what may be secret in it.
+fn public<S: serde::Serializer>(path: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&crate::public_address(path))
 }
 
 fn default_text() -> String {
@@ -89,6 +101,7 @@ impl Files {
             label: None,
             metadata: Vec::new(),
             columns: Vec::new(),
+            quoted: None,
             selector: default_selector(),
             limit: None,
             blake3: None,
@@ -104,11 +117,13 @@ pub enum Format {
     Text,
     /// One JSON object a line.
     Jsonl,
+    /// An array of JSON objects.
+    Json,
     /// Comma-separated values, quoted with `"`.
     Csv,
-    /// Tab-separated values, quoted with `"`.
+    /// Tab-separated values.
     Tsv,
-    /// Apache Parquet, with snappy or zstd compression inside or none.
+    /// Apache Parquet, with any of its compressions inside but LZO.
     Parquet,
     /// A web page: what a reader sees of it.
     Html,

@@ -6,8 +6,8 @@ use crate::read::guard::Input;
 use crate::{Error, Format, Label, Place};
 use std::io::{self, Read};
 use std::ops::ControlFlow::{Break, Continue};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// Where the wanted columns are.
 pub(crate) struct Columns {
@@ -32,13 +32,28 @@ pub(super) fn read(
     let refill = || budget.store(max.saturating_add(BUFFER as u64), Relaxed);
     refill();
     let files = &origin.files;
+    let delimiter = if format == Format::Tsv { b'\t' } else { b',' };
+    let quoted = files.quoted.unwrap_or(format == Format::Csv);
+    let wrong = Arc::new(OnceLock::new());
     let mut reader = ::csv::ReaderBuilder::new()
-        .delimiter(if format == Format::Tsv { b'\t' } else { b',' })
+        .delimiter(delimiter)
         .has_headers(files.columns.is_empty())
+        .quoting(quoted)
         .buffer_capacity(BUFFER)
-        .from_reader(Budgeted { inner: reader, left: Arc::clone(&budget) });
+        .from_reader(Quotes {
+            inner: Budgeted { inner: reader, left: Arc::clone(&budget) },
+            delimiter,
+            state: if quoted { At::FieldStart } else { At::NoQuotes },
+            line: 1,
+            opened: 1,
+            wrong: Arc::clone(&wrong),
+        });
 
     let fail = |error: ::csv::Error, line: u64| -> Error {
+        let place = |line| Place { file: Arc::clone(&file), line };
+        if let Some((line, message)) = wrong.get() {
+            return Error::Malformed { place: place(*line), message: (*message).to_owned() };
+        }
         let place = |line| Place { file: Arc::clone(&file), line };
         let line = error.position().map_or(line, ::csv::Position::line);
         let message = error.to_string();
@@ -114,6 +129,75 @@ fn find(names: &[String], origin: &Origin) -> Result<Columns, Error> {
             .map(|name| Ok((name.clone(), find(name)?)))
             .collect::<Result<_, Error>>()?,
     })
+}
+
+/// Where a stream of fields is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    FieldStart,
+    InField,
+    InQuotes,
+    /// After a quote within quotes: another makes one quote of text, all else must end the field.
+    AfterQuote,
+    /// Quotes are text here.
+    NoQuotes,
+}
+
+/// A stream that ends in an error where quotes are wrong: characters after a closing one, or the end of
+/// the file before it. Else an open quote would swallow all the records that follow.
+struct Quotes<R> {
+    inner: R,
+    delimiter: u8,
+    state: At,
+    line: u64,
+    /// The line of the last opening quote.
+    opened: u64,
+    wrong: Arc<OnceLock<(u64, &'static str)>>,
+}
+
+impl<R> Quotes<R> {
+    fn look(&mut self, byte: u8) -> io::Result<()> {
+        let ends = byte == self.delimiter || byte == b'\n' || byte == b'\r';
+        self.state = match (self.state, byte) {
+            (At::NoQuotes, _) => At::NoQuotes,
+            (At::FieldStart, b'"') => {
+                self.opened = self.line;
+                At::InQuotes
+            }
+            (At::InQuotes, b'"') => At::AfterQuote,
+            (At::AfterQuote, b'"') | (At::InQuotes, _) => At::InQuotes,
+            _ if ends => At::FieldStart,
+            (At::AfterQuote, _) => {
+                return Err(self.refuse(
+                    "characters after a closing quote, in a field whose quote opens here; double the quotes \
+                     that are text, or set `quoted = false` for the source",
+                ));
+            }
+            _ => At::InField,
+        };
+        self.line += u64::from(byte == b'\n');
+        Ok(())
+    }
+
+    fn refuse(&self, message: &'static str) -> io::Error {
+        let _ = self.wrong.set((self.opened, message));
+        io::Error::other(message)
+    }
+}
+
+impl<R: Read> Read for Quotes<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        if n == 0 && !buffer.is_empty() && self.state == At::InQuotes {
+            return Err(self.refuse(
+                "a quote that opens here is never closed; close it, or set `quoted = false` for the source",
+            ));
+        }
+        if self.state != At::NoQuotes {
+            buffer[..n].iter().try_for_each(|&byte| self.look(byte))?;
+        }
+        Ok(n)
+    }
 }
 
 /// A stream that ends in an error when a budget is used up, so that one record with an open quote

@@ -3,7 +3,7 @@
 use super::html;
 use super::record::{Origin, Payload, Record, Rules};
 use crate::clean::{Fate, READ, Row};
-use crate::{Error, Label, Oversized, Place, Split};
+use crate::{Encoding, Error, Label, Oversized, Place, Split};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -40,7 +40,7 @@ pub(crate) fn decode(record: Record, split: Split, rules: &Rules) -> Result<Vec<
         }
         Payload::Json(bytes) => {
             let line = rules.text(bytes, &place, offset)?;
-            let fields = json(&line, &origin, &place)?;
+            let fields = json(&line, &origin, &place, rules)?;
             decoder.fields(fields.text, fields.label.or_else(constant), fields.metadata)?
         }
         Payload::Csv(record, columns) => {
@@ -137,7 +137,7 @@ struct JsonFields {
 }
 
 /// The wanted fields of a JSON line. The rest is passed over without being built.
-fn json(line: &str, origin: &Origin, place: &Place) -> Result<JsonFields, Error> {
+fn json(line: &str, origin: &Origin, place: &Place, rules: &Rules) -> Result<JsonFields, Error> {
     let files = &origin.files;
     let malformed = |message: String| Error::Malformed { place: place.clone(), message };
     let mut deserializer = serde_json::Deserializer::from_str(line);
@@ -145,8 +145,17 @@ fn json(line: &str, origin: &Origin, place: &Place) -> Result<JsonFields, Error>
         deserializer.end()?;
         Ok(found)
     });
+    let found = match found {
+        // Half a pair of UTF-16 in an escape is as wrong as a byte that is no UTF-8.
+        Err(_) if rules.encoding != Encoding::Strict && has_lone_surrogate(line) => {
+            return json(&without_lone_surrogates(line), origin, place, rules);
+        }
+        found => found,
+    };
     let found = found.map_err(|e| {
-        let hint = if line.trim_start().starts_with('[') {
+        let hint = if has_lone_surrogate(line) {
+            " (half a surrogate pair; corpus.encoding = \"replace\" puts U+FFFD in its place)"
+        } else if line.trim_start().starts_with('[') {
             " (an array: this is JSON, not JSON lines; write one object a line)"
         } else {
             ""
@@ -154,6 +163,7 @@ fn json(line: &str, origin: &Origin, place: &Place) -> Result<JsonFields, Error>
         malformed(format!("not a JSON object: {e}{hint}"))
     })?;
 
+    let found = found.or_nested(line, files);
     let missing = |column: &str| {
         let keys = serde_json::from_str::<Map<String, Value>>(line)
             .map_or(Vec::new(), |m| m.into_iter().map(|(k, _)| k).collect());
@@ -193,6 +203,74 @@ struct Found {
     text: Option<Scalar>,
     label: Option<Scalar>,
     metadata: Vec<Option<Value>>,
+}
+
+impl Found {
+    /// Values that no key of the whole name has are looked for inside objects: `post.body`.
+    fn or_nested(mut self, line: &str, files: &crate::Files) -> Self {
+        let nested = |name: &str| name.contains('.');
+        let label = match &files.label {
+            Some(Label::Column(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        let wanted = (self.text.is_none() && nested(&files.text))
+            || (self.label.is_none() && label.is_some_and(nested))
+            || files
+                .metadata
+                .iter()
+                .zip(&self.metadata)
+                .any(|(name, found)| found.is_none() && nested(name));
+        if !wanted {
+            return self;
+        }
+        let Ok(object) = serde_json::from_str::<Value>(line) else { return self };
+        let at = |name: &str| name.split('.').try_fold(&object, |value, part| value.get(part));
+        self.text = self.text.or_else(|| at(&files.text).map(scalar));
+        self.label = self.label.or_else(|| at(label?).map(scalar));
+        for (name, found) in files.metadata.iter().zip(&mut self.metadata) {
+            if found.is_none() {
+                *found = at(name).cloned();
+            }
+        }
+        self
+    }
+}
+
+/// Where the escapes `\uXXXX` of half a surrogate pair are, alone.
+fn lone_surrogates(line: &str) -> Vec<usize> {
+    let bytes = line.as_bytes();
+    let code = |at: usize| {
+        let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        if bytes[at] != b'\\' {
+            at += 1;
+            continue;
+        }
+        match code(at) {
+            Some(0xD800..=0xDBFF) if matches!(code(at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
+            Some(0xD800..=0xDFFF) => {
+                found.push(at);
+                at += 6;
+            }
+            _ => at += 2,
+        }
+    }
+    found
+}
+
+fn has_lone_surrogate(line: &str) -> bool {
+    !lone_surrogates(line).is_empty()
+}
+
+fn without_lone_surrogates(line: &str) -> String {
+    let mut whole = line.to_owned();
+    for at in lone_surrogates(line) {
+        whole.replace_range(at..at + 6, "\\ufffd");
+    }
+    whole
 }
 
 enum Scalar {

@@ -18,6 +18,27 @@ pub(crate) enum Address<'a> {
     Hub(HubAddress<'a>),
 }
 
+/// An `http(s)://` address without user and password, query and fragment, which may be secret; any other
+/// path as it is.
+///
+/// ```
+/// let address = "https://me:word@example.org/a.txt.gz?token=5#top";
+/// assert_eq!(textgan_corpus::public_address(address), "https://example.org/a.txt.gz");
+/// assert_eq!(textgan_corpus::public_address("data/a?.txt"), "data/a?.txt");
+/// ```
+pub fn public_address(path: &str) -> String {
+    let Some((scheme @ ("http" | "https"), rest)) = path.split_once("://") else {
+        return path.to_owned();
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (host, file) = rest.split_once('/').map_or((rest, None), |(host, file)| (host, Some(file)));
+    let host = host.rsplit('@').next().unwrap_or(host);
+    match file {
+        Some(file) => format!("{scheme}://{host}/{file}"),
+        None => format!("{scheme}://{host}"),
+    }
+}
+
 /// The parts of `hf://datasets/OWNER/NAME[@REVISION]/GLOB`.
 #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "only the hub reader looks inside"))]
 pub(crate) struct HubAddress<'a> {
@@ -74,7 +95,8 @@ pub(crate) fn format_of(name: &str) -> Option<Format> {
         _ => &name,
     };
     Some(match ending(inner) {
-        "txt" | "text" => Format::Text,
+        "txt" | "text" | "md" | "markdown" => Format::Text,
+        "json" => Format::Json,
         "jsonl" | "ndjson" => Format::Jsonl,
         "csv" => Format::Csv,
         "tsv" => Format::Tsv,
@@ -88,7 +110,6 @@ pub(crate) fn format_of(name: &str) -> Option<Format> {
 /// What may help with a name that tells no format.
 pub(crate) fn hint_for(name: &str) -> &'static str {
     match ending(name) {
-        "json" => "; one JSON object a line is `jsonl`",
         "zip" | "7z" | "rar" | "bz2" | "xz" | "lz4" => {
             "; of packed files .gz, .zst and .tar can be read"
         }
@@ -141,6 +162,12 @@ pub(crate) fn locate(path: &Path, files: &Files) -> Result<Located, Error> {
     if found.is_empty() {
         return Err(missing());
     }
+    // What this program made of other text is no text to learn from.
+    let base = fixed_part(path);
+    found.retain(|path| !path.ancestors().skip(1).take_while(|part| *part != base).any(is_run));
+    if found.is_empty() {
+        return Err(missing());
+    }
     let all = found.len();
     found.retain(|path| known(path));
     let skipped = (all - found.len()) as u64;
@@ -148,6 +175,18 @@ pub(crate) fn locate(path: &Path, files: &Files) -> Result<Located, Error> {
         return Err(Error::NoKnownFormat { path: path.to_path_buf(), skipped });
     }
     Ok(Located { paths: found, skipped })
+}
+
+/// The part of a path before its first pattern.
+fn fixed_part(path: &Path) -> PathBuf {
+    let has_pattern = |part: &std::path::Component<'_>| {
+        part.as_os_str().to_string_lossy().contains(['*', '?', '['])
+    };
+    path.components().take_while(|part| !has_pattern(part)).collect()
+}
+
+fn is_run(folder: &Path) -> bool {
+    textgan_artifact::RunDir::is_run(folder) && folder.join("log.jsonl").is_file()
 }
 
 /// All files below a folder in the order of their names, hidden ones left out. Links to folders
@@ -163,6 +202,9 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     }
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     for (_, kind, path) in entries {
+        if kind.is_dir() && is_run(&path) {
+            continue;
+        }
         if kind.is_dir() {
             walk(&path, found)?;
         } else if path.is_file() {

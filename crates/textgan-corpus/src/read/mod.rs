@@ -3,11 +3,13 @@
 mod archive;
 mod csv;
 mod decode;
+mod encoding;
 mod fetch;
 mod guard;
 mod html;
 #[cfg(feature = "hub")]
 mod hub;
+mod json;
 mod lines;
 mod locate;
 mod parquet;
@@ -16,6 +18,7 @@ mod record;
 pub(crate) use decode::decode;
 pub(crate) use guard::Watch;
 pub(crate) use locate::local_files;
+pub use locate::public_address;
 pub(crate) use record::{Record, Rules};
 
 use crate::stats::ReadStats;
@@ -166,10 +169,9 @@ fn read_files(
         Address::Url(url) => {
             let fetched = fetch::fetch(url, reading)?;
             if let Some(expected) = &files.blake3 {
-                check_hash(url, expected, &fetched.blake3)?;
+                check_hash(&public_address(url), expected, &fetched.blake3)?;
             }
-            let name = url.split(['?', '#']).next().unwrap_or(url);
-            read_file(fetched.file, name, &layout, reading, stats, sink).map(drop)
+            read_file(fetched.file, &public_address(url), &layout, reading, stats, sink).map(drop)
         }
         #[cfg(feature = "hub")]
         Address::Hub(address) => {
@@ -235,6 +237,10 @@ fn read_input(
 ) -> Result<Flow, Error> {
     stats.files += 1;
     let origin = origin(name, layout);
+    if format != Format::Parquet {
+        input.reader = encoding::decoded(input.reader, reading.rules.encoding)
+            .map_err(|error| input.faults.error(error))?;
+    }
     match format {
         Format::Csv | Format::Tsv => csv::read(input, &origin, format, reading, sink),
         Format::Parquet => {
@@ -244,6 +250,7 @@ fn read_input(
         Format::Text | Format::Jsonl | Format::Html => {
             read_lines(input, &origin, format, reading, stats, sink)
         }
+        Format::Json => json::read(input, &origin, reading, sink),
         Format::Tar => Err(Error::UnknownFormat {
             file: name.into(),
             hint: "; an archive in an archive is not read",

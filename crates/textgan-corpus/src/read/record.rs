@@ -100,11 +100,16 @@ impl Rules {
     /// Bytes to text; `offset` is where they begin in the file.
     pub(crate) fn text(&self, bytes: Vec<u8>, place: &Place, offset: u64) -> Result<String, Error> {
         String::from_utf8(bytes).or_else(|error| match self.encoding {
-            Encoding::Replace => Ok(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+            Encoding::Replace | Encoding::Named(_) => {
+                Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
+            }
             Encoding::Strict => {
                 let at = error.utf8_error().valid_up_to() as u64;
-                let hint = match error.as_bytes() {
-                    [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => " (the file looks like UTF-16)",
+                // Where all other bytes above ASCII are of it, too, it is most likely this one.
+                let hint = match std::str::from_utf8(error.as_bytes()) {
+                    Err(fault) if fault.error_len() == Some(1) => {
+                        ", as in files in Latin-1: name that with corpus.encoding = \"windows-1252\""
+                    }
                     _ => "",
                 };
                 Err(Error::NotUtf8 { place: place.clone(), byte: offset + at, hint })

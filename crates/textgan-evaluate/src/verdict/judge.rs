@@ -89,7 +89,7 @@ impl Finding {
         let places = self.rivals.iter().map(|rival| rival.places.len()).max().unwrap_or(0);
         let better = |place: usize| {
             let at =
-                |rival: &Rival| rival.places.get(place).is_some_and(|at| at.advantage.low > 0.0);
+                |rival: &Rival| rival.places.get(place).is_some_and(|at| is_better(&at.advantage));
             self.rivals.iter().all(at)
         };
         (0..places).filter(|&place| better(place)).count() as f64 / places.max(1) as f64
@@ -144,7 +144,7 @@ pub fn judge(duels: &[Duel<'_>], pairs: &[Pair], converged: Option<bool>) -> Res
         let order = |a: &usize, b: &usize| advantage(&found[*a]).total_cmp(&advantage(&found[*b]));
         let Some(best) = (0..found.len()).min_by(order) else { continue };
         let outcome = match () {
-            () if found.iter().all(|rival| rival.advantage.low > 0.0) => Outcome::Better,
+            () if found.iter().all(|rival| is_better(&rival.advantage)) => Outcome::Better,
             () if found[0].advantage.high < 0.0 => Outcome::Worse,
             () => Outcome::NotSeparated,
         };
@@ -289,6 +289,11 @@ fn phrase(finding: &Finding) -> String {
             0.5 * (best.advantage.high - best.advantage.low)
         ),
     }
+}
+
+/// Whether an advantage is there beyond chance.
+fn is_better(advantage: &Interval) -> bool {
+    advantage.excludes_zero() && advantage.low > 0.0
 }
 
 #[cfg(test)]

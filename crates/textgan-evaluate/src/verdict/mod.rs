@@ -274,15 +274,24 @@ mod tests {
 
     const WIDE: [f64; 4] = [0.7, 0.6, 0.5, 0.4];
 
+    /// As `line(above, &WIDE)`, with other noise.
+    fn shaken(above: f64) -> Sampled {
+        let curve = |batch: usize| {
+            let noise = [-0.0012, 0.0011, 0.0004, -0.0003][batch];
+            WIDE.iter().map(|&t| [t + above + noise, t]).collect()
+        };
+        Sampled::new(100, (0..4).map(curve).collect()).unwrap()
+    }
+
     #[test]
     fn a_higher_curve_is_better_and_the_lower_one_worse() {
-        let (high, low) = (line(0.05, &WIDE), line(0.0, &WIDE));
+        let (high, low) = (shaken(0.05), line(0.0, &WIDE));
         for pairing in [Pairing::Paired, Pairing::Independent] {
             let verdict = duel(&high, &low, pairing);
             assert_eq!(verdict.outcome, Outcome::Better);
             assert_eq!(verdict.places.len(), 6);
             let place = verdict.places[1];
-            assert!((place.at - 0.55).abs() < 1e-12 && (place.difference.mean - 0.05).abs() < 1e-9);
+            assert!((place.at - 0.55).abs() < 1e-12 && (place.difference.mean - 0.05).abs() < 1e-3);
             assert_eq!(
                 verdict.sentence("A", "B"),
                 "A is better than B in every part of the curve, where a batch has a Self-BLEU-4 of 0.400 to 0.700."
@@ -321,17 +330,20 @@ mod tests {
     fn seeds_are_what_is_repeated_where_there_are_several() {
         // Two seeds that differ more from each other than from the baseline: nothing to say,
         // although every single one is separated by its batches.
-        let model = [line(0.05, &WIDE), line(0.01, &WIDE)];
+        let model = [line(0.05, &WIDE), shaken(0.01)];
         let baseline = [line(0.0, &WIDE), line(0.0, &WIDE)];
         let verdict = compare(&model, &baseline, Pairing::Paired).unwrap();
         assert_eq!(verdict.outcome, Outcome::NotSeparated);
         assert_eq!(verdict.places[0].difference.batches, 2);
         let alone = compare(&model[1..], &baseline[1..], Pairing::Paired).unwrap();
         assert_eq!(alone.outcome, Outcome::Better);
-        // Equal seeds: the same difference each time.
-        let steady = [line(0.05, &WIDE), line(0.05, &WIDE)];
+        // Nearly equal seeds; equal ones would be one seed twice, of which nothing is known.
+        let steady = [line(0.05, &WIDE), line(0.0501, &WIDE)];
         let verdict = compare(&steady, &baseline, Pairing::Paired).unwrap();
         assert_eq!(verdict.outcome, Outcome::Better);
+        let twice = [line(0.05, &WIDE), line(0.05, &WIDE)];
+        let verdict = compare(&twice, &baseline, Pairing::Paired).unwrap();
+        assert_eq!(verdict.outcome, Outcome::NotSeparated);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use textgan_random::Key;
 
-use super::{Discriminator, DiscriminatorConfig, build_untrained};
-use crate::folder::{Draft, read_json};
+use super::{Discriminator, DiscriminatorConfig, EmbeddingConfig, build_untrained};
+use crate::folder::{Draft, check_size, read_json};
 use crate::{Error, Result, Sizes};
 
 const FORMAT_VERSION: u32 = 1;
@@ -52,6 +52,13 @@ pub fn load_discriminator(folder: &Path, device: &Device) -> Result<Box<dyn Disc
     load_discriminator_with(folder, |architecture, sizes| {
         let config: DiscriminatorConfig = serde_json::from_value(architecture.clone())
             .map_err(|error| Error::file(folder.join(CONFIG), error.to_string()))?;
+        let untrained = match config.embedding() {
+            // They are counted, and not stored.
+            EmbeddingConfig::OneHot {} => (sizes.vocab as u64).saturating_mul(sizes.vocab as u64),
+            _ => 0,
+        };
+        let count = config.parameter_count(sizes)?.saturating_sub(untrained);
+        check_size(&folder.join(WEIGHTS), count)?;
         // Every weight is overwritten: the key does not matter.
         build_untrained(&config, sizes, &Key::root(0), device)
     })

@@ -211,6 +211,10 @@ fn build_untrained(
         let message = format!("{} leaves none beside the {SPECIALS} special ones", sizes.vocab);
         return Err(Error::config("vocabulary size", message));
     }
+    if sizes.max_length > crate::generator::LONGEST {
+        let message = format!("{} is longer than any text may be", sizes.max_length);
+        return Err(Error::config("max_length", message));
+    }
     let mut parameters = Parameters::new();
     let mut network = assemble(config, sizes, &mut Builder::new(&mut parameters, *key, device))?;
     network.adopt(parameters);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use textgan_random::Key;
 
 use super::describe;
-use super::{Draft, ModelCard, read_json};
+use super::{Draft, ModelCard, check_size, read_json};
 use crate::{Error, Generator, GeneratorConfig, NoiseConfig, Result, Sizes, build_generator};
 
 const FORMAT_VERSION: u32 = 1;
@@ -91,6 +91,7 @@ pub fn load_generator(folder: &Path, device: &Device) -> Result<Box<dyn Generato
     load_generator_with(folder, |saved| {
         let config: GeneratorConfig = serde_json::from_value(saved.architecture.clone())
             .map_err(|error| Error::file(folder.join(CONFIG), format!("`textgan`: {error}")))?;
+        check_size(&folder.join(WEIGHTS), config.parameter_count(&saved.noise, &saved.sizes)?)?;
         // Every weight is overwritten: the key does not matter.
         build_generator(&config, &saved.noise, &saved.sizes, &Key::root(0), device)
     })

@@ -13,6 +13,28 @@ pub(crate) struct Draft {
     old: PathBuf,
 }
 
+/// Refuses a file of weights that does not hold `count` numbers, before anything of that size is made:
+/// what a config declares costs nothing to write, and memory to believe.
+pub(crate) fn check_size(path: &Path, count: u64) -> Result<()> {
+    let read = || -> std::io::Result<(u64, u64)> {
+        let mut file = fs::File::open(path)?;
+        let mut header = [0; 8];
+        std::io::Read::read_exact(&mut file, &mut header)?;
+        Ok((file.metadata()?.len(), u64::from_le_bytes(header)))
+    };
+    let (length, header) = read().map_err(Error::io(path))?;
+    let held =
+        length.checked_sub(8).and_then(|rest| rest.checked_sub(header)).map(|bytes| bytes / 4);
+    match held {
+        Some(held) if held == count => Ok(()),
+        _ => {
+            let held = held.map_or("none".to_owned(), |held| held.to_string());
+            let message = format!("it holds {held} weights, and config.json describes {count}");
+            Err(Error::file(path.to_owned(), message))
+        }
+    }
+}
+
 impl Draft {
     /// Starts the folder that will be `target`. What a killed process left is cleared away.
     pub fn new(target: &Path) -> Result<Self> {

@@ -125,6 +125,9 @@ impl Default for GeneratorConfig {
     }
 }
 
+/// The most tokens of a text: tables of positions, and caches of samplers, are as long.
+pub(crate) const LONGEST: usize = 1 << 20;
+
 /// Makes a generator with fresh weights: each drawn from a stream of `key` named as the weight.
 ///
 /// # Errors
@@ -155,6 +158,11 @@ pub fn build_generator(
     if sizes.vocab <= SPECIALS as usize {
         let message = format!("{} leaves none beside the {SPECIALS} special ones", sizes.vocab);
         return Err(Error::config("vocabulary size", message));
+    }
+    if sizes.max_length > LONGEST {
+        let message =
+            format!("{} is more than the {LONGEST} tokens that a text may have", sizes.max_length);
+        return Err(Error::config("max_length", message));
     }
     if sizes.max_length == 0 {
         return Err(Error::config("max_length", "0 leaves no room for a token"));

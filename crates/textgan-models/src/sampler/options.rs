@@ -51,6 +51,14 @@ impl SamplingOptions {
     /// # Errors
     /// When a value is outside its range; the message names the key.
     pub fn validate(&self) -> Result<()> {
+        // Colder than this, logits divided by it are not numbers any more.
+        if self.temperature > 0.0 && self.temperature < 1e-6 {
+            let message = format!(
+                "{} is as good as greedy, and too cold to compute: be greedy instead",
+                self.temperature
+            );
+            return Err(Error::config("temperature", message));
+        }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             let message = format!(
                 "{} is not a positive number; for the most likely token use `greedy = true`",

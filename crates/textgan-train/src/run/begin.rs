@@ -13,7 +13,7 @@ use crate::evaluation::HeldOut;
 use crate::networks::Networks;
 use crate::objective::{Plan, Role};
 use crate::record::Record;
-use crate::state::{State, Written};
+use crate::state::State;
 use crate::{Error, Result, footprint};
 
 impl<'a> Run<'a> {
@@ -46,19 +46,20 @@ impl<'a> Run<'a> {
         let games = plan.phases.iter().any(|phase| phase.objective.role() == Role::Game);
         let held_out = HeldOut::new(data, plan.train, games)?;
         let checkpoints = Checkpoints::of(out)?;
-        let left = resume::find(&checkpoints, &phases, out)?;
-        let written = left.as_ref().map_or(Written::default(), |(_, state)| state.written);
+        let recipe = recipe(plan, data, key)?;
+        let left = resume::find(&checkpoints, &recipe, &phases, out, progress)?;
+        let written = left.as_ref().map(|(_, state)| state.written.clone()).unwrap_or_default();
         let mut run = Self {
             plan,
             networks,
-            state: State::new(phases),
+            state: State { recipe, ..State::new(phases) },
             out,
             key: *key,
             progress,
             held_out,
             checkpoints,
             latest: String::new(),
-            record: Record::open(out, written)?,
+            record: Record::open(out, &written)?,
         };
         match left {
             Some((name, state)) => {
@@ -72,6 +73,37 @@ impl<'a> Run<'a> {
         }
         Ok(run)
     }
+}
+
+/// All that decides a run besides its phases: what a checkpoint is good for.
+fn recipe(plan: &Plan<'_>, data: &TrainData<'_>, key: &Key) -> Result<serde_json::Value> {
+    let mut train = serde_json::json!(plan.train);
+    if let Some(table) = train.as_object_mut() {
+        // They are phases.
+        table.retain(|name, _| !["controls", "long_likelihood"].contains(&name.as_str()));
+    }
+    let mut text = blake3::Hasher::new();
+    text.update(format!("{} {} {:?}", data.vocab_size, data.max_length, data.labels).as_bytes());
+    for rows in [data.train, data.valid] {
+        text.update(&rows.len().to_le_bytes());
+        for row in rows {
+            text.update(format!(" {:?} {}", row.label, row.tokens.len()).as_bytes());
+            row.tokens.iter().for_each(|token| {
+                text.update(&token.to_le_bytes());
+            });
+        }
+    }
+    if let Some(tokenizer) = data.tokenizer {
+        text.update(textgan_artifact::hash_file(tokenizer)?.as_bytes());
+    }
+    Ok(serde_json::json!({
+        "key": textgan_artifact::hash_bytes(key.as_bytes()),
+        "generator": plan.generator,
+        "discriminator": plan.discriminator,
+        "noise": plan.noise,
+        "train": train,
+        "text": text.finalize().to_hex().to_string(),
+    }))
 }
 
 impl Plan<'_> {

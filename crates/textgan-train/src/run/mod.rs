@@ -193,6 +193,7 @@ impl<'a> Run<'a> {
     /// Puts back what [`save_networks`](Self::save_networks) wrote to checkpoint `name`. A network that
     /// the run had not yet, before it was given more phases, begins with the weights of its name.
     fn load_networks(&mut self, name: &str) -> Result<()> {
+        self.checkpoints.verify(name)?;
         let folder = self.checkpoints.path(name);
         for (name, parameters) in self.networks.lasting() {
             let path = folder.join(format!("{name}.safetensors"));

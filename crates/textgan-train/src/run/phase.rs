@@ -158,6 +158,11 @@ impl<'a> Run<'a> {
 
     /// Publishes the summary.
     pub fn finish(&mut self) -> Result<Summary> {
+        // One that was extended by nothing has not published what it has.
+        if !self.out.join("model").is_dir() {
+            self.publish()?;
+        }
+        self.forget_controls()?;
         let data = self.networks.data();
         let summary = Summary {
             steps: self.state.step,
@@ -170,6 +175,23 @@ impl<'a> Run<'a> {
         };
         summary.write(&self.out.join("summary.json"))?;
         Ok(summary)
+    }
+
+    /// Removes generators of controls that this run has not made.
+    fn forget_controls(&self) -> Result<()> {
+        let folder = self.out.join("controls");
+        let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
+        for entry in entries {
+            let entry = entry.map_err(io("read", &folder))?;
+            let name = entry.file_name();
+            let made = |phase: &PhaseSummary| {
+                phase.control.as_deref().map(std::ffi::OsStr::new) == Some(&name)
+            };
+            if !self.state.done.iter().any(made) {
+                textgan_artifact::remove_folder(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn save_generator(&self, name: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use textgan_artifact::write_atomic;
+use textgan_artifact::{Progress, write_atomic};
 
 use crate::checkpoint::{Checkpoints, LATEST};
 use crate::error::io;
@@ -16,15 +16,21 @@ const LENGTH: [&str; 4] = ["steps", "epochs", "evaluation", "keep"];
 
 /// The checkpoint that a run of `phases` goes on from, and its state; `None` if there is none yet.
 ///
-/// A checkpoint of other phases serves as long as it is on the way of these: what is done must be
+/// All else that decides a run, its `recipe`, must be what it was: another seed, network or text would
+/// make of old weights something that no config describes. A checkpoint of other phases serves as long as it is on the way of these: what is done must be
 /// the same, the phase at hand may last longer, and what comes after is free. So a finished run can
 /// be extended by more steps or by more phases.
 pub(super) fn find(
     checkpoints: &Checkpoints,
+    recipe: &Value,
     phases: &[Value],
     out: &Path,
+    progress: &dyn Progress,
 ) -> Result<Option<(String, State)>> {
-    let Some((name, latest)) = checkpoints.latest()? else { return Ok(None) };
+    let Some((name, latest)) = checkpoints.latest(progress)? else { return Ok(None) };
+    if let Some(difference) = changed(String::new(), &latest.recipe, recipe) {
+        return Err(Error::OtherRun { folder: out.to_owned(), difference });
+    }
     if latest.phases == phases {
         return Ok(Some((name, latest)));
     }
@@ -58,6 +64,28 @@ fn without_length(phase: &Value) -> Value {
         table.retain(|key, _| !LENGTH.contains(&key.as_str()));
     }
     phase
+}
+
+/// The first value of the recipe that is not what it was, for a reader.
+fn changed(name: String, old: &Value, new: &Value) -> Option<String> {
+    if old == new {
+        return None;
+    }
+    if let (Value::Object(old), Value::Object(new)) = (old, new) {
+        let mut keys = old.keys().chain(new.keys());
+        return keys.find_map(|key| {
+            let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+            let value = |table: &serde_json::Map<String, Value>| {
+                table.get(key).cloned().unwrap_or(Value::Null)
+            };
+            changed(name, &value(old), &value(new))
+        });
+    }
+    Some(match name.as_str() {
+        "text" => "it was trained on other text, or with another vocabulary".to_owned(),
+        "key" => "it had another seed".to_owned(),
+        _ => format!("{name} was {old} and is now {new}"),
+    })
 }
 
 /// The first difference, for a reader.
@@ -95,8 +123,10 @@ pub fn extend(finished: &Path, partial: &Path) -> Result<()> {
         let from = finished.join(name);
         std::fs::copy(&from, partial.join(name)).map_err(io("copy", from))?;
     }
-    if finished.join("baseline").exists() {
-        copy_folder(&finished.join("baseline"), &partial.join("baseline"))?;
+    for folder in ["baseline", "controls"] {
+        if finished.join(folder).exists() {
+            copy_folder(&finished.join(folder), &partial.join(folder))?;
+        }
     }
     copy_folder(&finished.join("checkpoints"), &partial.join("checkpoints"))?;
     // Last, since a run goes on as soon as there is one.

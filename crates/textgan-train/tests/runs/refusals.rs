@@ -125,7 +125,7 @@ fn a_run_begins_with_the_weights_of_another() {
     let message =
         setting.run(&folder.path().join("third"), &Quiet).expect_err("no fit").to_string();
     assert!(
-        message.contains("cannot begin from") && message.contains("noise_projection"),
+        message.contains("cannot begin from") && message.contains("noise.dimension is 4"),
         "{message}"
     );
 }

@@ -22,6 +22,8 @@ pub struct Finished {
     pub evaluation: Evaluation,
     /// The hashes of the tokenised corpus that the evaluation has read, by file.
     pub data: BTreeMap<String, String>,
+    /// The hash of the weights that were evaluated.
+    pub weights: String,
 }
 
 impl Finished {
@@ -43,8 +45,9 @@ impl Finished {
         let evaluation: Evaluation = serde_json::from_slice(&bytes).with_context(|| {
             format!("{}: not an evaluation of this version; evaluate again", path.display())
         })?;
-        let mut config =
-            config::load::<serde_json::Value>(Some(&run.join("config.toml")?), &[])?.config;
+        let mut config = config::of_stage::<serde_json::Value>(&run, &manifest)?.config;
+        let weights = "train/model/model.safetensors";
+        let weights = manifest.inputs.get(weights).cloned().unwrap_or_default();
         let seed = std::mem::take(&mut config.seed);
         let tokens = format!("{}/", stages::TOKENIZE);
         let is_data = |file: &str| file.ends_with(".parquet") || file.ends_with("tokenizer.json");
@@ -54,7 +57,7 @@ impl Finished {
             .filter(|(file, _)| file.starts_with(&tokens) && is_data(file))
             .collect();
         let (recipe, pairs) = (serde_json::to_value(&config)?, config.evaluate.verdict);
-        Ok(Self { name, seed, recipe, pairs, evaluation, data })
+        Ok(Self { name, seed, recipe, pairs, evaluation, data, weights })
     }
 
     /// The curves of the trained model.

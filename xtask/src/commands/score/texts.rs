@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,17 @@ pub struct Texts {
 
 /// Numbers for words, shared by all files of a comparison.
 #[derive(Default)]
-pub struct Words<'a>(HashMap<&'a str, u32>);
+pub struct Words<'a> {
+    known: HashMap<&'a str, u32>,
+    next: u32,
+}
+
+/// How files of generated sentences write a word that the vocabulary does not have.
+const UNKNOWN: &str = "<unk>";
 
 impl Texts {
-    /// Reads a file whose every line has a word.
+    /// Reads a file. A line without a word is an empty sentence, which scores 0; a byte order mark and the
+    /// line ends of other systems are no words.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let text = String::from_utf8(bytes).map_err(|error| {
@@ -24,15 +32,23 @@ impl Texts {
             let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
             anyhow::anyhow!("{}:{line}: not UTF-8 text", path.display())
         })?;
+        let text = text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text);
         let texts = Self { path: path.to_path_buf(), text };
-        if texts.text.is_empty() {
-            bail!("{}: the file is empty: give one sentence a line", path.display());
-        }
-        let blank = texts.text.lines().position(|line| line.split_whitespace().next().is_none());
-        if let Some(line) = blank {
-            bail!("{}: an empty line where a sentence should be", texts.place(line));
+        if texts.text.split_whitespace().next().is_none() {
+            bail!("{}: the file has no words: give one sentence a line", path.display());
         }
         Ok(texts)
+    }
+
+    /// Refuses an empty line: a real sentence has words.
+    pub fn all_real(self) -> Result<Self> {
+        let blank = self.text.lines().position(|line| line.split_whitespace().next().is_none());
+        match blank {
+            Some(line) => {
+                bail!("{}: an empty line where a sentence should be", self.place(line))
+            }
+            None => Ok(self),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -42,8 +58,19 @@ impl Texts {
     /// The words of each sentence, numbered.
     pub fn numbered<'a>(&'a self, words: &mut Words<'a>) -> Vec<Vec<u32>> {
         let mut number = |word: &'a str| {
-            let next = words.0.len() as u32;
-            *words.0.entry(word).or_insert(next)
+            let next = words.next;
+            match word {
+                // What is unknown matches nothing, itself least of all.
+                UNKNOWN => words.next += 1,
+                _ => match words.known.entry(word) {
+                    Entry::Occupied(known) => return *known.get(),
+                    Entry::Vacant(new) => {
+                        new.insert(next);
+                        words.next += 1;
+                    }
+                },
+            }
+            next
         };
         let lines = self.text.lines();
         lines.map(|line| line.split_whitespace().map(&mut number).collect()).collect()

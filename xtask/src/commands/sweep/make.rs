@@ -95,7 +95,8 @@ fn up_to_date<O: PhaseKind>(
     progress: &Terminal,
 ) -> Result<Outcome> {
     let experiment = &run.experiment;
-    let runner = Runner::open(&run.folder, stages::all(experiment), progress)?;
+    let runner = Runner::open(&run.folder, stages::all(experiment), progress)?
+        .by_config(crate::config::resolved(&experiment.config, &run.folder)?);
     let mut runner = runner.beside(siblings);
     write_config(&experiment.config, runner.run_dir().path())?;
     runner.bring_up_to_date(&Selection::default())
