@@ -468,3 +468,81 @@ fn wrong_command_lines_have_code_two() {
     assert_eq!(said.code, Some(2));
     assert!(said.error().contains("--config"), "{}", said.error());
 }
+
+/// 24, 25: `new` looks at the text, and what it writes runs to its end.
+#[test]
+fn a_config_is_made_for_ones_own_text() {
+    let program = Program::new();
+    let sentence = |i: usize| {
+        format!(
+            "the {} man , who rides horse {} , is here .",
+            ["old", "tall", "kind"][i % 3],
+            i % 9
+        )
+    };
+    program.write("twenty.txt", (0..20).map(|i| sentence(i) + "\n").collect::<String>());
+    let names = ["Ada", "Grace", "Alan", "Kurt", "Emmy", "Sofia"];
+    program.write(
+        "names.txt",
+        (0..300).map(|i| format!("{}{}\n", names[i % 6], i % 7)).collect::<String>(),
+    );
+    let row = |i: usize| format!("{i},\"{}\",{}\n", sentence(i), ["good", "bad"][i % 2]);
+    program.write(
+        "reviews.csv",
+        format!("id,review,class\n{}", (0..120).map(row).collect::<String>()),
+    );
+    program.write(
+        "latin.txt",
+        "un caf\u{e9} au lait .\n".repeat(40).chars().map(|c| c as u8).collect::<Vec<u8>>(),
+    );
+    for (file, found, kept) in [
+        ("twenty.txt", "20 texts", "kind = \"character\""),
+        ("names.txt", "300 texts", "kind = \"character\""),
+        ("reviews.csv", "labels: the column `class`", "text = \"review\""),
+        ("latin.txt", "encoding: windows-1252", "encoding = \"windows-1252\""),
+    ] {
+        let config = format!("{}.toml", file.split('.').next().unwrap());
+        let said = program.succeeds(&["new", &config, "--from", file]);
+        assert!(said.stderr.contains(found), "{file}: {}", said.stderr);
+        let text = fs::read_to_string(program.path(&config)).unwrap();
+        assert!(text.contains(kept), "{file}: {text}");
+        let said = program.run(&["new", &config, "--from", file]);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        assert!(said.error().contains("--force"), "{}", said.error());
+    }
+    for config in ["twenty.toml", "reviews.toml"] {
+        program.succeeds(&["pipeline", "--config", config, "--quick"]);
+        let run = config.replace(".toml", "-quick");
+        assert!(program.path("runs").join(run).join("report/report.html").is_file(), "{config}");
+    }
+    let said = program.run(&["new", "x.toml", "--from", "absent"]);
+    assert!(said.code == Some(2) && said.error().contains("absent"), "{}", said.stderr);
+}
+
+/// 26: a key of the file can be taken away.
+#[test]
+fn a_key_can_be_unset() {
+    let program = Program::new();
+    let shown = |arguments: &[&str]| {
+        program.succeeds(&[&["config", "--config", "tiny.toml"], arguments].concat()).stdout
+    };
+    assert!(shown(&[]).contains("max_length = 40"));
+    assert!(!shown(&["--set", "tokenizer.max_length="]).contains("max_length = 40"));
+    assert!(shown(&["--set", "phase.2="]).matches("[[phase]]").count() == 2);
+}
+
+/// 13: a text that is cut is not taught as one that ended.
+#[test]
+fn a_cut_is_not_an_end() {
+    let program = Program::new();
+    // No text ends within six words.
+    program.write("long.txt", "a man rides a horse in the old town today\n".repeat(80));
+    let set = sources("long.txt", "");
+    let arguments = ["--set", &set, "--set", "tokenizer.max_length=6", "--set", "phase.0.steps=80"];
+    let arguments =
+        [&arguments[..], &["--set", "phase.0.learning_rate=1e-2", "--until", "train"]].concat();
+    assert_eq!(tiny(&program, &arguments).code, Some(0));
+    let texts = program.succeeds(&["generate", "--run", "run", "-n", "50"]).stdout;
+    let whole = texts.lines().filter(|text| text.split(' ').count() == 6).count();
+    assert!(whole > 45, "{whole} of 50 go on to the cut: {texts}");
+}

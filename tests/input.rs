@@ -82,7 +82,7 @@ fn a_table_without_the_column_is_refused() {
     use textgan_artifact::table::{TableWriter, TokenRow};
     let program = Program::new();
     let mut writer = TableWriter::create(program.path("tokens.parquet")).unwrap();
-    writer.push(TokenRow { id: 0, label: None, tokens: vec![4] }).unwrap();
+    writer.push(TokenRow { id: 0, label: None, tokens: vec![4], cut: false }).unwrap();
     writer.finish().unwrap();
     let error = refusal(&program, &["--set", &sources("tokens.parquet")]);
     assert!(error.contains("tokens.parquet") && error.contains("`text`"), "{error}");

@@ -28,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Bring a run up to date: every stage that has something to do, in order.
     Pipeline(Pipeline),
+    /// Look at your text and write a config that suits it.
+    New(New),
     /// Bring the runs of a sweep up to date, several seeds and settings of one experiment, and
     /// compare them in one table.
     Sweep(Sweep),
@@ -83,6 +85,19 @@ pub struct Target {
 }
 
 #[derive(Debug, Args)]
+pub struct New {
+    /// The config to write, such as `mine.toml`.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Your text: a file or a folder.
+    #[arg(long, value_name = "PATH")]
+    pub from: PathBuf,
+    /// Replace the config if it is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Pipeline {
     #[command(flatten)]
     pub target: Target,
@@ -95,6 +110,9 @@ pub struct Pipeline {
     /// Redo everything (or all from `--from` on) from nothing, half-done work included.
     #[arg(long)]
     pub force: bool,
+    /// Make it a run of about a minute: few steps, few texts. Its folder is `runs/NAME-quick`.
+    #[arg(long)]
+    pub quick: bool,
     /// Let training go on from its own finished state: for more steps, or more phases, than before.
     #[arg(long)]
     pub extend: bool,

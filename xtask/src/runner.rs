@@ -224,7 +224,7 @@ impl<'a> Runner<'a> {
             fs::create_dir(&partial)
                 .with_context(|| format!("cannot create {}", partial.display()))?;
             // It is what this config makes, too.
-            let manifest = Manifest { config: self.config.clone(), ..found.manifest };
+            let manifest = found.manifest.with_config(self.config.clone());
             if let Err(why) = manifest.copy(&found.folder, &partial) {
                 refuse(why);
                 self.discard(name)?;

@@ -20,7 +20,7 @@
 //! let partial = run.partial_dir("tokenize")?;
 //! std::fs::create_dir_all(&partial)?;
 //! let mut writer = TableWriter::create(partial.join("train.parquet"))?;
-//! writer.push(TokenRow { id: 0, label: None, tokens: vec![4, 9, 7] })?;
+//! writer.push(TokenRow { id: 0, label: None, tokens: vec![4, 9, 7], cut: false })?;
 //! writer.finish()?;
 //!
 //! let fingerprint = Fingerprint::new("tokenize", 1).field("max_length", &32).finish()?;

@@ -33,6 +33,9 @@ pub struct Manifest {
     pub config: Option<String>,
     /// Every file of the folder but the manifest, by its path in it, with `/` between parts.
     pub files: BTreeMap<String, FileEntry>,
+    /// BLAKE3 of all the above, as it stands in the file; empty in memory.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    checksum: String,
 }
 
 /// One file of a stage.
@@ -106,16 +109,15 @@ impl Manifest {
             inputs: header.inputs,
             config: header.config,
             files: names.into_iter().zip(entries).collect(),
+            checksum: String::new(),
         };
         manifest.save(folder)?;
         Ok(manifest)
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        let mut text = serde_json::to_vec_pretty(self).map_err(|error| Error::Json {
-            what: "a manifest".into(),
-            message: error.to_string(),
-        })?;
+        let stored = Self { checksum: self.sum()?, ..self.clone() };
+        let mut text = serde_json::to_vec_pretty(&stored).map_err(unwritable)?;
         text.push(b'\n');
         write_atomic(folder.join(MANIFEST), &text)
     }
@@ -135,8 +137,12 @@ impl Manifest {
             Err(source) => return Err(Error::io("read", path, source)),
         };
         let bad = |message: String| Error::BadManifest { path: path.clone(), message };
-        let manifest: Self =
+        let mut manifest: Self =
             serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+        let stored = std::mem::take(&mut manifest.checksum);
+        if !stored.is_empty() && stored != manifest.sum()? {
+            return Err(bad("it was changed since it was written".into()));
+        }
         for name in manifest.files.keys() {
             safe_join(folder, name).map_err(|error| bad(error.to_string()))?;
         }
@@ -189,6 +195,18 @@ impl Manifest {
         self.save(target)
     }
 
+    /// The checksum of what it says.
+    fn sum(&self) -> Result<String> {
+        debug_assert!(self.checksum.is_empty(), "invariant: it is in the file alone");
+        Ok(crate::hash_bytes(&serde_json::to_vec(self).map_err(unwritable)?))
+    }
+
+    /// The same of a folder that another config would have made alike.
+    #[must_use]
+    pub fn with_config(self, config: Option<String>) -> Self {
+        Self { config, ..self }
+    }
+
     /// The size of all files together.
     pub fn bytes(&self) -> u64 {
         self.files.values().map(|entry| entry.bytes).sum()
@@ -213,6 +231,10 @@ impl Manifest {
     fn changed(&self, path: PathBuf, problem: &'static str) -> Error {
         Error::Changed { path, problem, stage: self.stage.clone() }
     }
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::Json { what: "a manifest".into(), message: error.to_string() }
 }
 
 /// The widest vector instructions that this machine offers to the kernels that choose at run time.

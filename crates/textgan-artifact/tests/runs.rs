@@ -254,7 +254,7 @@ fn no_file_of_a_run_is_written_through_a_link() {
     }
     write_atomic(folder.path().join("x.json"), b"{}").unwrap();
     let mut table = TableWriter::create(folder.path().join("t.parquet")).unwrap();
-    table.write(&[TokenRow { id: 1, label: None, tokens: vec![4] }]).unwrap();
+    table.write(&[TokenRow { id: 1, label: None, tokens: vec![4], cut: false }]).unwrap();
     table.finish().unwrap();
     assert_eq!(fs::read(&victim).unwrap(), b"precious");
     assert!(!folder.path().join("x.json").is_symlink());

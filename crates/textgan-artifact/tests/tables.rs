@@ -59,6 +59,7 @@ fn every_row_type_returns_unchanged() {
                     id,
                     label: id.is_multiple_of(2).then_some(3),
                     tokens: vec![7; id as usize % 5],
+                    cut: id.is_multiple_of(3),
                 })
                 .collect(),
         );
@@ -159,10 +160,10 @@ fn absent_and_incomplete_shards_are_errors() {
 fn wrong_columns_are_named_with_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.parquet");
-    write(&path, &[TokenRow { id: 1, label: None, tokens: vec![5] }]);
+    write(&path, &[TokenRow { id: 1, label: None, tokens: vec![5], cut: false }]);
     let missing = table::read::<Document>(&path).unwrap_err();
     let Error::MissingColumn { column, present, .. } = &missing else { panic!("{missing}") };
-    assert_eq!((column.as_str(), present.len()), ("text", 3));
+    assert_eq!((column.as_str(), present.len()), ("text", 4));
     let text = missing.to_string();
     assert!(text.contains("t.parquet") && text.contains("id, label, tokens"), "{text}");
 

@@ -115,7 +115,10 @@ impl Likelihoods<'_> {
         let labels: Option<Vec<u32>> = (!self.model.labels().is_empty())
             .then(|| chunk.iter().map(|&row| rows[row].label.unwrap_or(0)).collect());
         let limit = self.model.generator().sizes().max_length;
-        Ok(Sequences::from_rows(&texts, labels.as_deref(), limit)?)
+        let goes_on = |row: usize| rows[row].cut || rows[row].tokens.len() > limit;
+        let ended: Vec<bool> = chunk.iter().map(|&row| !goes_on(row)).collect();
+        let texts: Vec<&[u32]> = texts.iter().map(|text| &text[..text.len().min(limit)]).collect();
+        Ok(Sequences::from_samples(&texts, &ended, labels.as_deref())?)
     }
 
     /// For each temperature, the negative log-likelihood of the first `counted` tokens of each row.

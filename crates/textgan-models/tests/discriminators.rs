@@ -350,7 +350,11 @@ fn folders_that_are_none_are_refused_by_name() -> Result<()> {
     };
     check("textgan-discriminator", "llama", "config.json: `model_type` is not");
     check("\"format_version\": 1", "\"format_version\": 2", "format version 2");
-    check("\"hidden\": 10", "\"hidden\": 11", "it holds 1121 weights, and config.json describes 1230");
+    check(
+        "\"hidden\": 10",
+        "\"hidden\": 11",
+        "it holds 1121 weights, and config.json describes 1230",
+    );
     check("\"hidden\": 10", "\"hiden\": 10", "unknown field `hiden`");
     std::fs::remove_file(folder.join("model.safetensors")).unwrap();
     let message = load_discriminator(&folder, &Device::Cpu).err().unwrap().to_string();

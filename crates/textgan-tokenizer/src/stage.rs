@@ -175,8 +175,9 @@ impl<'a> Encoder<'a> {
             .collect::<Result<_>>()?;
         let mut rows = Vec::with_capacity(documents.len());
         for (document, tokens) in documents.iter().zip(encoded) {
+            let cut = tokens.len() > self.config.max_length;
             if let Some(tokens) = self.statistics.admit(self.config, tokens, &mut self.lengths) {
-                rows.push(TokenRow { id: document.id, label: self.label(document)?, tokens });
+                rows.push(TokenRow { id: document.id, label: self.label(document)?, tokens, cut });
             }
         }
         Ok(rows)

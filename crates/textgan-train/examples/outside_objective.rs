@@ -234,6 +234,7 @@ pub fn run(out: &Path, progress: &dyn Progress) -> Result<Summary> {
         id,
         label: None,
         tokens: (0..2 + id % 3).map(|place| 4 + ((id + place * id) % 4) as u32).collect(),
+        cut: false,
     };
     let rows: Vec<TokenRow> = (0..80).map(row).collect();
     let data = TrainData {

@@ -174,7 +174,7 @@ impl<'a> Language<'a> {
                 self.ids.get(word).copied().ok_or(format!("{word} is not in the vocabulary"))
             };
             let tokens = text.split(' ').map(id_of).collect::<Result<Vec<u32>, _>>()?;
-            Ok(TokenRow { id, label: None, tokens })
+            Ok(TokenRow { id, label: None, tokens, cut: false })
         };
         (0..count as u64).map(row).collect()
     }

@@ -96,8 +96,10 @@ impl TrainData<'_> {
     ) -> Result<Sequences> {
         let tokens: Vec<&[u32]> = rows.clone().map(|row| row.tokens.as_slice()).collect();
         let labels: Option<Vec<u32>> = (!self.labels.is_empty())
-            .then(|| rows.map(|row| row.label.unwrap_or_default()).collect());
-        Ok(Sequences::from_rows(&tokens, labels.as_deref(), self.max_length)?)
+            .then(|| rows.clone().map(|row| row.label.unwrap_or_default()).collect());
+        // A text that was cut does not end there.
+        let ended: Vec<bool> = rows.map(|row| !row.cut).collect();
+        Ok(Sequences::from_samples(&tokens, &ended, labels.as_deref())?)
     }
 }
 

@@ -32,7 +32,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A language of two sentences, over a vocabulary of four special tokens and three words.
-//! let row = |id: u64| TokenRow { id, label: None, tokens: if id % 2 == 0 { vec![4, 5] } else { vec![6, 5, 4] } };
+//! let row = |id: u64| TokenRow { id, label: None, tokens: if id % 2 == 0 { vec![4, 5] } else { vec![6, 5, 4] }, cut: false };
 //! let rows: Vec<TokenRow> = (0..64).map(row).collect();
 //! let data = TrainData {
 //!     train: &rows[..48],

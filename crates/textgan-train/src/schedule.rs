@@ -5,10 +5,11 @@ use crate::config::{Decay, ScheduleConfig, Temperature};
 impl ScheduleConfig {
     /// The fraction of the full learning rate at `step` (from 0) of a phase of `steps`.
     pub fn fraction(&self, step: u64, steps: u64) -> f64 {
-        if step < self.warmup_steps {
-            return (step + 1) as f64 / (self.warmup_steps + 1) as f64;
+        let warmup = self.warmup_steps.max((self.warmup_share * steps as f64) as u64);
+        if step < warmup {
+            return (step + 1) as f64 / (warmup + 1) as f64;
         }
-        let way = position(step - self.warmup_steps, steps.saturating_sub(self.warmup_steps));
+        let way = position(step - warmup, steps.saturating_sub(warmup));
         let left = match self.decay {
             Decay::Constant => return 1.0,
             Decay::Linear => 1.0 - way,
@@ -38,8 +39,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_warm_up_may_be_a_share() {
+        let schedule = ScheduleConfig { warmup_share: 0.1, ..ScheduleConfig::default() };
+        let rates: Vec<f64> = (0..4).map(|step| schedule.fraction(step, 30)).collect();
+        assert_eq!(rates, [0.25, 0.5, 0.75, 1.0]);
+        // A phase of nothing but warm-up would learn at no full rate: a share never reaches its end.
+        assert_eq!(schedule.fraction(0, 5), 1.0);
+        let both = ScheduleConfig { warmup_steps: 1, ..schedule };
+        assert_eq!(both.fraction(0, 5), 0.5);
+    }
+
+    #[test]
     fn rates_rise_and_fall() {
-        let schedule = |decay| ScheduleConfig { warmup_steps: 4, decay, final_fraction: 0.1 };
+        let schedule = |decay| ScheduleConfig {
+            warmup_steps: 4,
+            warmup_share: 0.0,
+            decay,
+            final_fraction: 0.1,
+        };
         let linear = schedule(Decay::Linear);
         let fractions: Vec<f64> = (0..4).map(|step| linear.fraction(step, 24)).collect();
         assert_eq!(fractions, [0.2, 0.4, 0.6, 0.8]);

@@ -23,6 +23,7 @@ pub(crate) fn rows() -> Vec<TokenRow> {
         id,
         label: None,
         tokens: vec![4 + (id % 2) as u32; 1 + (id % 2) as usize],
+        cut: false,
     };
     (0..12).map(row).collect()
 }

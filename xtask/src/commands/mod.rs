@@ -6,6 +6,7 @@ mod compare;
 mod config;
 mod generate;
 mod list;
+mod new;
 mod pipeline;
 mod score;
 mod show;
@@ -38,6 +39,7 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
     let terminal = Terminal::new(signals, cli.quiet);
     let result = match cli.command {
         Command::Pipeline(args) => pipeline::run::<O>(args, &terminal),
+        Command::New(args) => new::run(args, &terminal),
         Command::Sweep(args) => sweep::run::<O>(args, &terminal),
         Command::Ingest(args) => stage::run::<O>(stages::INGEST, args, &terminal),
         Command::Tokenize(args) => stage::run::<O>(stages::TOKENIZE, args, &terminal),

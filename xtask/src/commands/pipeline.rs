@@ -15,7 +15,14 @@ use crate::terminal::Terminal;
 const CONFIG: &str = "config.toml";
 
 pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
-    let (loaded, folder) = resolve::<O>(&args.target)?;
+    let (mut loaded, mut folder) = resolve::<O>(&args.target)?;
+    if args.quick {
+        super::new::quick(&mut loaded.config);
+        loaded.config.validate()?;
+        if args.target.run.is_none() {
+            folder.set_file_name(format!("{}-quick", loaded.name));
+        }
+    }
     let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?
         .by_config(config::resolved(&loaded.config, &folder)?);
     write_config(&loaded.config, runner.run_dir().path())?;

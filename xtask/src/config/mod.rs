@@ -10,6 +10,7 @@ mod set;
 mod sweep;
 
 pub use complaint::nearest;
+pub use paths::relative;
 pub use root::{PhaseKind, RootConfig};
 pub use sweep::{Assignment, Axis, CellOfSweep, Corpora, SweepFile};
 

@@ -7,7 +7,8 @@ use super::layer::{Entry, Node, Place};
 use crate::exit::Refusal;
 
 /// Applies one assignment: a dotted path (numbers for places in a list, from 0), `=`, and a TOML
-/// value. What is not valid TOML is taken as a string, so `generator.kind=lstm` needs no quotes.
+/// value. What is not valid TOML is taken as a string, so `generator.kind=lstm` needs no quotes; nothing
+/// takes the key away.
 ///
 /// # Errors
 /// No `=`, an empty name, or a place in a list that is not there.
@@ -16,8 +17,32 @@ pub fn set(config: &mut Entry, assignment: &str) -> Result<()> {
     let Some((path, value)) = assignment.split_once('=') else {
         return Err(fail("give it as key=value, such as train.batch_size=32".into()).into());
     };
+    if value.trim().is_empty() {
+        return Ok(unset(config, path).map_err(fail)?);
+    }
     let place = Place { source: format!("--set {}", path.trim()).into(), line: None };
     Ok(lay(config, path, parse(value.trim(), &place)).map_err(fail)?)
+}
+
+/// Takes away what the files say at a dotted path, so that the default holds.
+fn unset(config: &mut Entry, path: &str) -> Result<(), String> {
+    let names: Vec<&str> = path.split('.').map(str::trim).collect();
+    let (last, above) = names.split_last().ok_or("a name is missing before the `=`")?;
+    let above = if above.is_empty() { Some(config) } else { at(config, above) };
+    match above.map(|entry| &mut entry.node) {
+        Some(Node::Table(entries)) => {
+            entries.remove(*last);
+            Ok(())
+        }
+        Some(Node::Array(items)) => match last.parse::<usize>() {
+            Ok(place) if place < items.len() => {
+                items.remove(place);
+                Ok(())
+            }
+            _ => Err(format!("there is no place `{last}` to take away")),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Lays `value` over what `config` has at a dotted path.

@@ -23,7 +23,7 @@ impl<O: PhaseKind> Stage for Tokenize<'_, O> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(TOKENIZE, 1).field("tokenizer", &self.config.tokenizer)
+        Fingerprint::new(TOKENIZE, 2).field("tokenizer", &self.config.tokenizer)
     }
 
     fn run(&self, run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {

@@ -2,7 +2,8 @@
 
 use crate::{Error, Result};
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, ListArray, PrimitiveArray, RecordBatch, StringArray,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, ListArray, PrimitiveArray, RecordBatch,
+    StringArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -35,6 +36,10 @@ pub fn optional_text<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Array
 
 pub fn numbers<T: ArrowPrimitiveType>(values: impl Iterator<Item = T::Native>) -> ArrayRef {
     Arc::new(PrimitiveArray::<T>::from_iter_values(values))
+}
+
+pub fn flags(values: impl Iterator<Item = bool>) -> ArrayRef {
+    Arc::new(BooleanArray::from(values.collect::<Vec<bool>>()))
 }
 
 pub fn optional_numbers<T: ArrowPrimitiveType>(
@@ -76,6 +81,11 @@ impl Columns<'_> {
     pub fn numbers<T: ArrowPrimitiveType>(&self, name: &str) -> Result<Vec<T::Native>> {
         let array: &PrimitiveArray<T> = self.array(name, &T::DATA_TYPE.to_string())?;
         Ok(array.values().to_vec())
+    }
+
+    pub fn flags(&self, name: &str) -> Result<Vec<bool>> {
+        let array: &BooleanArray = self.array(name, "Boolean")?;
+        Ok(array.values().iter().collect())
     }
 
     pub fn optional_numbers<T: ArrowPrimitiveType>(

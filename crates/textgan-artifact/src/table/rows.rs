@@ -1,8 +1,8 @@
 //! The tables that stages exchange.
 
 use super::columns::{
-    Columns, batch, field, list_field, lists, numbers, optional, optional_numbers, optional_text,
-    text,
+    Columns, batch, field, flags, list_field, lists, numbers, optional, optional_numbers,
+    optional_text, text,
 };
 use super::row::Row;
 use crate::Result;
@@ -51,6 +51,8 @@ pub struct TokenRow {
     pub label: Option<u32>,
     /// The content: no begin, end or padding token.
     pub tokens: Vec<u32>,
+    /// Whether the document goes on: these are the first of its tokens, and its end is not after them.
+    pub cut: bool,
 }
 
 /// A generated text.
@@ -202,11 +204,12 @@ impl Row for TokenRow {
             field("id", DataType::UInt64),
             optional("label", DataType::UInt32),
             list_field("tokens", DataType::UInt32),
+            field("cut", DataType::Boolean),
         ]
     }
 
     fn bytes(&self) -> usize {
-        16 + 4 * self.tokens.len()
+        17 + 4 * self.tokens.len()
     }
 
     fn to_batch(rows: &[Self]) -> Result<RecordBatch> {
@@ -216,6 +219,7 @@ impl Row for TokenRow {
                 numbers::<UInt64Type>(rows.iter().map(|row| row.id)),
                 optional_numbers::<UInt32Type>(rows.iter().map(|row| row.label)),
                 lists::<UInt32Type>(rows.iter().map(|row| row.tokens.as_slice())),
+                flags(rows.iter().map(|row| row.cut)),
             ],
         )
     }
@@ -225,9 +229,10 @@ impl Row for TokenRow {
         let ids = columns.numbers::<UInt64Type>("id")?.into_iter();
         let labels = columns.optional_numbers::<UInt32Type>("label")?.into_iter();
         let tokens = columns.lists::<UInt32Type>("tokens")?.into_iter();
+        let cut = columns.flags("cut")?.into_iter();
         Ok(ids
-            .zip(labels.zip(tokens))
-            .map(|(id, (label, tokens))| Self { id, label, tokens })
+            .zip(labels.zip(tokens.zip(cut)))
+            .map(|(id, (label, (tokens, cut)))| Self { id, label, tokens, cut })
             .collect())
     }
 }

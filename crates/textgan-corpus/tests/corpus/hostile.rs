@@ -174,7 +174,7 @@ fn cases() -> Vec<Case> {
     with("no match", vec![], as_read(json!("none/*.txt")), &["none/*.txt", "pattern"]);
     with(
         "folder of nothing known",
-        vec![("d/a.md", b"x".to_vec())],
+        vec![("d/a.doc", b"x".to_vec())],
         as_read(json!("d")),
         &["known format", "1 skipped"],
     );

@@ -94,9 +94,11 @@ fn verdict(evaluation: &Evaluation) -> String {
     let count = |word| evaluation.changes.iter().filter(|change| judge(change) == word).count();
     let (better, worse, open) = (count("better"), count("worse"), count("open"));
     format!(
-        "<p class=\"lead\">Against the maximum-likelihood checkpoint of the same run, training made <b class=\"better\">{better} measure{} better</b> and <b class=\"worse\">{worse} worse</b>; {open} {} not separated from no change at 95 % confidence.</p>",
+        "<p class=\"lead\">Against the maximum-likelihood checkpoint of the same run, training made <b class=\"better\">{better} measure{} better</b> and <b class=\"worse\">{worse} worse</b>; {open} {} not separated from no change. Each interval is of 95 %, so of {} about {:.1} would be separated by chance alone: what decides is the verdict, chosen beforehand.</p>",
         if better == 1 { "" } else { "s" },
-        if open == 1 { "is" } else { "are" }
+        if open == 1 { "is" } else { "are" },
+        evaluation.changes.len(),
+        0.05 * evaluation.changes.len() as f64,
     )
 }
 

@@ -159,6 +159,8 @@ impl OptimizerConfig {
 pub struct ScheduleConfig {
     /// Steps over which the rate rises from near 0 to its full value.
     pub warmup_steps: u64,
+    /// The same as a share of the phase, or of its round; the longer of both holds.
+    pub warmup_share: f64,
     /// The shape of the way down.
     pub decay: Decay,
     /// What is left of the rate at the last step, as a fraction of the full one.
@@ -167,7 +169,7 @@ pub struct ScheduleConfig {
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
-        Self { warmup_steps: 0, decay: Decay::Constant, final_fraction: 0.1 }
+        Self { warmup_steps: 0, warmup_share: 0.0, decay: Decay::Constant, final_fraction: 0.1 }
     }
 }
 

@@ -25,7 +25,7 @@ pub fn rows(seed: u64, count: usize) -> Vec<TokenRow> {
             tokens.push(7 + stream.below(2) as u32);
         }
         tokens.push(9 + kind);
-        TokenRow { id, label: None, tokens }
+        TokenRow { id, label: None, tokens, cut: false }
     };
     (0..count as u64).map(row).collect()
 }

@@ -49,7 +49,10 @@ fn bad_settings_and_data_are_named() {
     refused(|s| s.rows.0.clear(), "train split");
     refused(|s| s.rows.1.clear(), "valid split");
     refused(|s| s.rows.0[3].tokens.push(99), "train split, row 3: token 99");
-    refused(|s| s.rows.1[2] = TokenRow { id: 0, label: None, tokens: vec![4; 9] }, "max_length 8");
+    refused(
+        |s| s.rows.1[2] = TokenRow { id: 0, label: None, tokens: vec![4; 9], cut: false },
+        "max_length 8",
+    );
     refused(|s| s.rows.0[0].label = Some(1), "label");
     refused(
         |s| {

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Damages a finished run in many ways and asks every command what it makes of it.
+
+    cargo build -p xtask
+    python3 tests/python/damage.py target/debug/xtask [--every N]
+
+A mutant is a whole run with one file cut, flipped, emptied, replaced by a folder, by a link, by random bytes or by
+another file. No command may panic, abort, wait, write outside of the run, or use the file as if it were whole: `pipeline`
+must refuse it or make the stage again, `generate` and `compare` must refuse it where they read it, `show --verify` must
+name its stage. Prints a table, and exits with 1 if anything else happened.
+"""
+
+import argparse
+import hashlib
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+CONFIG = pathlib.Path(__file__).parent.parent / "tiny.toml"
+# Files that decide nothing: caches, clocks, and what was last asked for.
+LOOSE = {"hashes.json", "log.jsonl", "lock", "config.toml"}
+# What a command must not take for whole.
+READS = {
+    "pipeline": lambda name: True,
+    "generate": lambda name: name.startswith("train/"),
+    "compare": lambda name: name.startswith("evaluate/"),
+    "show": lambda name: True,
+    "list": lambda name: False,
+}
+
+
+def mutations(data, other, stream):
+    points = [len(data) * i // 9 for i in range(1, 9)]
+    for i, point in enumerate(points):
+        yield f"cut {i}", data[:point]
+    for i in range(8):
+        if data:
+            at = stream.randrange(len(data))
+            yield f"flip {i}", data[:at] + bytes([data[at] ^ 1 << stream.randrange(8)]) + data[at + 1 :]
+    yield "empty", b""
+    yield "random", stream.randbytes(max(len(data), 1))
+    yield "another's", other
+    yield "folder", None
+    yield "link", None
+
+
+def tree(folder):
+    return {p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("xtask", type=pathlib.Path)
+    parser.add_argument("--every", type=int, default=1, help="only every Nth mutant")
+    options = parser.parse_args()
+    xtask = options.xtask.resolve()
+    environment = {**os.environ, "CANDLE_NUM_THREADS": "1"}
+
+    def run(folder, *arguments):
+        command = [xtask, *arguments]
+        try:
+            return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=30, text=True)
+        except subprocess.TimeoutExpired:
+            return None
+
+    findings, counts, mutants = [], {}, 0
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        whole = scratch / "whole"
+        whole.mkdir()
+        shutil.copy(CONFIG, whole / "tiny.toml")
+        pipeline = ["pipeline", "--config", "tiny.toml", "--run", "run", "--quiet", "--set", "evaluate.sweep=[0.7,1.0]"]
+        made = run(whole, *pipeline)
+        assert made and made.returncode == 0, made
+        outside = scratch / "outside"
+        outside.mkdir()
+        files = sorted(str(p.relative_to(whole / "run")) for p in (whole / "run").rglob("*") if p.is_file())
+        stream = random.Random(7)
+        number = 0
+        for name in files:
+            data = (whole / "run" / name).read_bytes()
+            other = (whole / "run" / stream.choice([f for f in files if f != name])).read_bytes()
+            for kind, bytes_ in mutations(data, other, stream):
+                number += 1
+                if number % options.every or bytes_ == data:
+                    continue
+                mutants += 1
+                for command, reads in READS.items():
+                    mutant = scratch / "mutant"
+                    shutil.copytree(whole, mutant)
+                    path = mutant / "run" / name
+                    path.unlink()
+                    if kind == "folder":
+                        path.mkdir()
+                    elif kind == "link":
+                        victim = outside / "victim"
+                        victim.write_bytes(data)
+                        path.symlink_to(victim)
+                    else:
+                        path.write_bytes(bytes_)
+                    before = tree(outside)
+                    arguments = {
+                        "pipeline": pipeline,
+                        "generate": ["generate", "--run", "run", "-n", "2", "--quiet"],
+                        "compare": ["compare", "run"],
+                        "show": ["show", "run", "--verify"],
+                        "list": ["list", "."],
+                    }[command]
+                    said = run(mutant, *arguments)
+                    if said is None:
+                        outcome = "waits"
+                    elif said.returncode == 101 or said.returncode < 0 or "panicked" in said.stderr:
+                        outcome = "panics"
+                    elif tree(outside) != before:
+                        outcome = "writes outside"
+                    elif said.returncode != 0:
+                        outcome = "refused"
+                    elif command == "pipeline" and not path.is_symlink() and path.is_file() and path.read_bytes() == data:
+                        outcome = "made again"
+                    elif name in LOOSE or not reads(name) or kind == "link":
+                        # A link to the same bytes is whole.
+                        outcome = "not read"
+                    else:
+                        outcome = "USED"
+                    counts[command, outcome] = counts.get((command, outcome), 0) + 1
+                    if outcome in ("waits", "panics", "writes outside", "USED"):
+                        findings.append(f"{command}: {name}, {kind}: {outcome}")
+                    shutil.rmtree(mutant)
+    print(f"{mutants} mutants of {len(files)} files")
+    outcomes = sorted({outcome for _, outcome in counts})
+    print(f"{'':10}" + "".join(f"{outcome:>16}" for outcome in outcomes))
+    for command in READS:
+        print(f"{command:10}" + "".join(f"{counts.get((command, outcome), 0):>16}" for outcome in outcomes))
+    for finding in findings:
+        print(finding)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+//! `new`: a config that suits one's own text, made by looking at it.
+
+mod look;
+mod suit;
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+use textgan_artifact::{Progress, write_atomic};
+use textgan_corpus::CorpusConfig;
+
+use crate::args::New;
+use crate::config::{self, RootConfig};
+use crate::exit::Refusal;
+use crate::terminal::Terminal;
+use look::Looked;
+use suit::Suited;
+
+pub fn run(args: New, terminal: &Terminal) -> Result<()> {
+    if args.file.exists() && !args.force {
+        let message = format!("{} is there already; --force replaces it", args.file.display());
+        return Err(Refusal::new(message).into());
+    }
+    let looked = Looked::at(&args.from)?;
+    let documents = read(&looked, terminal)?;
+    let suited = Suited::to(&documents, looked.is_running_text());
+    let text = suited.config(&looked, &args.from, folder_of(&args.file))?;
+    // What is written must be a config; else nothing is.
+    let draft = tempfile_beside(&args.file)?;
+    fs::write(draft.path(), &text)
+        .with_context(|| format!("cannot write {}", draft.path().display()))?;
+    let loaded: config::Loaded = config::load(Some(draft.path()), &[])?;
+    loaded.config.validate()?;
+    write_atomic(&args.file, text.as_bytes())?;
+    for line in looked.lines().into_iter().chain(suited.lines()) {
+        terminal.message(&line);
+    }
+    let file = args.file.display();
+    terminal.message(&format!("wrote {file}; try it, then run it:"));
+    terminal.message(&format!("  cargo xtask pipeline --config {file} --quick"));
+    terminal.message(&format!("  cargo xtask pipeline --config {file}"));
+    Ok(())
+}
+
+/// Most documents that are looked at.
+const LOOKED_AT: u64 = 200_000;
+
+/// The documents as ingestion reads them, cut into sentences where that is what will be learned.
+fn read(looked: &Looked, terminal: &Terminal) -> Result<Vec<textgan_artifact::table::Document>> {
+    let mut source = looked.source.clone();
+    source.limit = Some(LOOKED_AT);
+    let short: CorpusConfig =
+        serde_json::from_value(serde_json::json!({ "steps": looked.steps() }))?;
+    let corpus = CorpusConfig {
+        sources: vec![textgan_corpus::Source::Files(source)],
+        split: textgan_corpus::Fractions { valid: 0.0, test: 0.0 },
+        encoding: looked.encoding,
+        ..short
+    };
+    let out = tempfile::tempdir().context("cannot make a folder for a look at the text")?;
+    let key = textgan_random::Key::root(0);
+    let quiet = Stopping(terminal);
+    textgan_corpus::ingest(&corpus, &key, out.path(), &quiet)?;
+    Ok(textgan_artifact::table::read_split(out.path(), "train")?)
+}
+
+/// Says nothing, but stops when asked to.
+struct Stopping<'a>(&'a Terminal);
+
+impl Progress for Stopping<'_> {
+    fn begin(&self, _: &str, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn message(&self, _: &str) {}
+    fn status(&self, _: &str) {}
+    fn finish(&self) {}
+
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
+    }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A file in the same folder, whose relative paths mean the same.
+fn tempfile_beside(file: &Path) -> Result<tempfile::NamedTempFile> {
+    let folder = folder_of(file);
+    let made = tempfile::Builder::new().suffix(".toml").tempfile_in(folder);
+    made.with_context(|| format!("cannot write into {}", folder.display()))
+}
+
+/// Makes any experiment one of about a minute: few steps, few texts, whatever it was.
+pub(super) fn quick<O: Clone>(config: &mut RootConfig<O>) {
+    const STEPS: u64 = 60;
+    for source in &mut config.corpus.sources {
+        match source {
+            textgan_corpus::Source::Files(files) => {
+                files.limit = Some(files.limit.unwrap_or(u64::MAX).min(20_000));
+            }
+            textgan_corpus::Source::Synthetic(synthetic) => {
+                synthetic.documents = synthetic.documents.min(5_000);
+            }
+            textgan_corpus::Source::Oracle(oracle) => {
+                oracle.documents = oracle.documents.min(5_000)
+            }
+        }
+    }
+    for phase in &mut config.phase {
+        let settings = &mut phase.settings;
+        settings.steps = Some(settings.steps.map_or(STEPS, |steps| steps.min(STEPS)));
+        (settings.epochs, settings.converge, settings.gate) = (None, None, None);
+        settings.schedule.warmup_steps = settings.schedule.warmup_steps.min(STEPS / 6);
+        settings.evaluation.samples = settings.evaluation.samples.min(100);
+    }
+    let train = &mut config.train;
+    train.controls.clear();
+    train.validation_sentences = train.validation_sentences.min(200);
+    train.validation_noise = train.validation_noise.min(4);
+    let evaluate = &mut config.evaluate;
+    evaluate.samples = evaluate.samples.min(200);
+    evaluate.batches = evaluate.batches.min(5);
+    evaluate.greedy_texts = evaluate.greedy_texts.min(100);
+    evaluate.noise_vectors = evaluate.noise_vectors.min(8);
+    evaluate.likelihood_texts = Some(evaluate.likelihood_texts.unwrap_or(usize::MAX).min(200));
+    evaluate.sweep.clear();
+    evaluate.controls.clear();
+    (evaluate.language_model, evaluate.two_sample) = (None, None);
+    if evaluate.temperatures.len() > 1 {
+        (evaluate.temperatures, evaluate.self_bleu_bound) = (vec![1.0], None);
+    }
+    config.generate.count = config.generate.count.min(20);
+}
