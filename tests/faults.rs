@@ -7,7 +7,7 @@ use crate::program::{Program, Said};
 
 const TINY: [&str; 5] = ["pipeline", "--config", "tiny.toml", "--run", "run"];
 
-fn tiny<'a>(program: &Program, arguments: &[&'a str]) -> Said {
+fn tiny(program: &Program, arguments: &[&str]) -> Said {
     program.run(&[&TINY[..], arguments].concat())
 }
 

@@ -29,7 +29,8 @@ pub(crate) fn change(
     // Without spread nothing is known of how far chance reaches: an interval of no width would say that
     // it reaches nowhere.
     let differ = |values: &[f64]| values.iter().any(|value| *value != values[0]);
-    if !differ(&differences) && !(differ(model) && differ(baseline)) {
+    let known = differ(&differences) || (differ(model) && differ(baseline));
+    if !known {
         return Ok(None);
     }
     let interval = interval(&differences)?;

@@ -65,6 +65,7 @@ impl OneOf for BuiltIn {
 /// `untagged` would only say that nothing fits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
+#[allow(clippy::large_enum_variant, reason = "there are as many as phases, a handful")]
 pub enum Extended<Own> {
     /// One of the program's own.
     Own(Own),
