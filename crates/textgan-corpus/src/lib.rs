@@ -41,6 +41,10 @@ mod split;
 mod stats;
 mod write;
 
+// What signatures here speak of, in the versions that they mean.
+pub use textgan_artifact;
+pub use textgan_random;
+
 pub use clean::{Cleaner, Rejected};
 pub use config::{
     Clean, Compression, CorpusConfig, CrossSplit, Encoding, Files, Format, Fractions, Label,

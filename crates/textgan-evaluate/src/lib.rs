@@ -64,6 +64,11 @@ mod texts;
 mod two_sample;
 pub mod verdict;
 
+// What signatures here speak of, in the versions that they mean.
+pub use textgan_artifact;
+pub use textgan_metrics;
+pub use textgan_random;
+
 pub use config::{Decoding, EvaluateConfig};
 pub use error::{Error, Result};
 pub use evaluate::{Inputs, evaluate};

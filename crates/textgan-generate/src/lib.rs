@@ -27,6 +27,11 @@ mod model;
 mod options;
 mod stage;
 
+// What signatures here speak of, in the versions that they mean.
+pub use textgan_artifact;
+pub use textgan_models;
+pub use textgan_random;
+
 pub use draw::{Drawn, Labels};
 pub use error::{Error, Result};
 pub use model::Model;

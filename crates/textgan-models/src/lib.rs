@@ -53,6 +53,11 @@ mod sequences;
 mod special;
 mod word_vectors;
 
+// What signatures here speak of, in the versions that they mean.
+pub use candle_core;
+pub use textgan_nn;
+pub use textgan_random;
+
 pub use context::{Context, NoiseConfig, Placement};
 pub use discriminator::*;
 pub use encoder::*;

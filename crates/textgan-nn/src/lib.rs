@@ -53,6 +53,10 @@ mod optimizer;
 mod parameters;
 mod tensor_file;
 
+// What signatures here speak of, in the versions that they mean.
+pub use candle_core;
+pub use textgan_random;
+
 pub use builder::{Builder, Init};
 pub use error::{Error, Result};
 pub use mode::Mode;

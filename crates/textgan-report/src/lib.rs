@@ -33,6 +33,9 @@ mod record;
 mod section;
 mod sources;
 
+// What signatures here speak of, in the versions that they mean.
+pub use textgan_artifact;
+
 pub use error::Error;
 pub use sources::Sources;
 

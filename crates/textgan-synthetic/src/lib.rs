@@ -50,6 +50,9 @@ mod rules;
 mod source;
 mod statistics;
 
+// What signatures here speak of, in the versions that they mean.
+pub use textgan_random;
+
 pub use coverage::Coverage;
 pub use error::Error;
 pub use fault::Fault;

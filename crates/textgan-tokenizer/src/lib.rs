@@ -37,6 +37,9 @@ mod statistics;
 mod tokenizer;
 mod trainer;
 
+// What signatures here speak of, in the versions that they mean.
+pub use textgan_artifact;
+
 pub use config::{Kind, Overlong, TokenizerConfig};
 pub use error::{Error, Result};
 pub use stage::tokenize;

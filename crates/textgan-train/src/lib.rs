@@ -100,6 +100,13 @@ mod testing;
 mod train;
 pub mod trial;
 
+// What signatures here speak of, in the versions that they mean.
+pub use candle_core;
+pub use textgan_artifact;
+pub use textgan_models;
+pub use textgan_nn;
+pub use textgan_random;
+
 pub use algorithm::{Accuracy, Algorithm, Bounds, Critic, Learner, Loss, Measured, Update};
 pub use algorithms::{
     BuiltIn, Dense, Distillation, Extended, LanguageModel, Later, LikelihoodRatio,

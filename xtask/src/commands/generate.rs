@@ -1,7 +1,7 @@
 //! `generate`: texts from a trained generator.
 
 use anyhow::Result;
-use std::io::{BufWriter, Write, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stdout};
 use std::path::PathBuf;
 use textgan_artifact::table::{Sample, TableWriter};
 use textgan_artifact::{HashCache, Manifest, RunDir};
@@ -11,7 +11,7 @@ use textgan_random::Key;
 use crate::args::Generate;
 use crate::config;
 use crate::exit::Refusal;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, one_line};
 
 /// Texts of an interpolation, both ends included, where no count is given.
 const STEPS: usize = 9;
@@ -54,7 +54,10 @@ pub fn run(args: Generate, terminal: &Terminal) -> Result<()> {
                 });
                 writeln!(output, "{line}")?;
             } else {
-                writeln!(output, "{}", sample.text.replace('\n', "\\n"))?;
+                let text = sample.text.replace('\n', "\\n");
+                // A model of bytes may write codes that a terminal obeys.
+                let text = if stdout().is_terminal() { one_line(&text) } else { text };
+                writeln!(output, "{text}")?;
             }
         }
         match &mut table {
