@@ -183,7 +183,7 @@ fn weights_begin_only_what_they_were_of() {
     assert!(error.contains("tokenizer"), "{error}");
 }
 
-/// 8: a closed reader ends quietly.
+/// 8: where output cannot be written, that is an error and no panic.
 #[cfg(unix)]
 #[test]
 fn a_full_device_is_an_error_and_no_panic() {
