@@ -59,7 +59,7 @@ impl Suited {
         let tokens = match () {
             // No words to speak of, or too few to know most of those to come.
             () if !has_spaces || a_document < 2.5 || words < 3_000 => Tokens::Character,
-            () if parted * 40 > words && single * 20 < words => Tokens::Word,
+            () if parted * 40 > words && single * 50 < words => Tokens::Word,
             () => Tokens::Bpe((frequency.len() / 2).clamp(500, 8_000).min(words / 8)),
         };
         let length = |text: &str| match tokens {
