@@ -546,3 +546,109 @@ fn a_cut_is_not_an_end() {
     let whole = texts.lines().filter(|text| text.split(' ').count() == 6).count();
     assert!(whole > 45, "{whole} of 50 go on to the cut: {texts}");
 }
+
+/// 9f: a tokenizer file that is random, has holes, knows nothing or never ends is refused by name.
+#[test]
+fn tokenizer_files_give_the_same_every_time_and_end() {
+    let program = Program::new();
+    program.write("a.txt", "ab ba abc\n".repeat(60));
+    let vocabulary = |ids: &str| {
+        format!(
+            r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+            "pre_tokenizer":{{"type":"WhitespaceSplit"}},"post_processor":null,"decoder":null,
+            "model":{{"type":"BPE","dropout":null,"unk_token":"<unk>","continuing_subword_prefix":null,
+            "end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"vocab":{{{ids}}},"merges":[]}}}}"#
+        )
+    };
+    let specials = r#""<pad>":0,"<unk>":1,"<s>":2,"</s>":3"#;
+    let whole = vocabulary(&format!(r#"{specials},"a":4,"b":5,"c":6"#));
+    let word_piece =
+        whole.replace(r#""type":"BPE""#, r#""type":"WordPiece","max_input_chars_per_word":100000"#);
+    let doubled = r#"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#;
+    let chain = format!(
+        r#""normalizer":{{"type":"Sequence","normalizers":[{}]}}"#,
+        [doubled; 40].join(",")
+    );
+    for (file, expected) in [
+        (whole.replace(r#""dropout":null"#, r#""dropout":0.5"#), "dropout"),
+        (vocabulary(&format!(r#"{specials},"a":4,"b":9"#)), "without a hole"),
+        (vocabulary(specials), "no token in it"),
+        (word_piece, "max_input_chars_per_word"),
+        (whole.replace(r#""normalizer":null"#, &chain), "normalizer"),
+    ] {
+        program.write("tokenizer.json", file);
+        let tokenizer = "tokenizer={ kind = 'file', path = 'tokenizer.json', max_length = 12 }";
+        let set = sources("a.txt", "");
+        let said = tiny(&program, &["--set", &set, "--set", tokenizer, "--until", "tokenize"]);
+        assert_eq!(said.code, Some(1), "{expected}: {}", said.stderr);
+        assert!(said.error().contains(expected), "{expected}: {}", said.error());
+    }
+}
+
+/// 9g: what may never end is not waited for.
+#[test]
+#[cfg(unix)]
+fn pipes_and_devices_are_not_waited_for() {
+    let program = Program::new();
+    let pipe = program.path("pipe.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    program.write("extends.toml", "extends = \"pipe.toml\"\n");
+    for (arguments, code, expected) in [
+        (&["pipeline", "--config", "pipe.toml"][..], 2, "not a file"),
+        (&["pipeline", "--config", "extends.toml"], 2, "not a file"),
+        (&["pipeline", "--config", "/dev/zero"], 2, "not a file"),
+        (&["new", "x.toml", "--from", "pipe.toml"], 2, "a pipe, device or socket"),
+    ] {
+        let said = program.run(arguments);
+        assert_eq!(said.code, Some(code), "{arguments:?}: {}", said.stderr);
+        assert!(said.error().contains(expected), "{arguments:?}: {}", said.error());
+    }
+    for path in ["pipe.toml", "/dev/zero"] {
+        let said = ingested(&program, path, ", format = 'text'", &[]);
+        assert!(said.error().contains("a pipe, device or socket"), "{}", said.error());
+    }
+}
+
+/// 14: the digits of a number beyond 64 bits stay.
+#[test]
+fn great_numbers_of_json_keep_their_digits() {
+    let program = Program::new();
+    let row =
+        |i: usize| format!("{{\"text\": \"ant bee {i}\", \"id\": 1234567890123456789012345{i}}}\n");
+    program.write("a.jsonl", (0..60).map(row).collect::<String>());
+    let said = ingested(&program, "a.jsonl", ", metadata = ['id']", &[]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let rows: Vec<textgan_artifact::table::Document> =
+        textgan_artifact::table::read_split(&program.path("run/ingest"), "train").unwrap();
+    let kept = rows.iter().filter(|row| {
+        row.metadata
+            .as_deref()
+            .is_some_and(|metadata| metadata.contains("1234567890123456789012345"))
+    });
+    assert!(!rows.is_empty() && kept.count() == rows.len(), "{rows:?}");
+}
+
+/// 25: text that comes over the standard input is kept beside its config.
+#[test]
+fn a_config_is_made_for_what_is_piped_in() {
+    use std::io::Write as _;
+    let program = Program::new();
+    let mut child = program
+        .command(&["new", "piped.toml", "--from", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = "a man rides a horse today .\n".repeat(50);
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let said = Said::from(child.wait_with_output().unwrap());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stderr.contains("piped.txt"), "{}", said.stderr);
+    assert_eq!(fs::read_to_string(program.path("piped.txt")).unwrap(), text);
+    assert!(fs::read_to_string(program.path("piped.toml")).unwrap().contains("piped.txt"));
+    let said = program.run(&["new", "other.toml", "--from", "-"]);
+    assert!(said.code == Some(2) && said.error().contains("standard input"), "{}", said.stderr);
+    assert!(!program.path("other.txt").exists() && !program.path("other.toml").exists());
+}

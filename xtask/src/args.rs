@@ -89,7 +89,7 @@ pub struct New {
     /// The config to write, such as `mine.toml`.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Your text: a file or a folder.
+    /// Your text: a file, a folder, or `-` for the standard input, which is kept in a file beside the config.
     #[arg(long, value_name = "PATH")]
     pub from: PathBuf,
     /// Replace the config if it is there.

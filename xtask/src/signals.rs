@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks the work at hand to save itself, the second ends at once.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ impl Signals {
             flag::register(signal, once.clone())?;
             flag::register_usize(signal, signals.0.clone(), signal as usize)?;
         }
+        // A file that grows beyond what the shell allows is an error of the write, not the end without a word.
+        flag::register(SIGXFSZ, Arc::default())?;
         let watched = signals.clone();
         thread::spawn(move || watched.end_in_time());
         Ok(signals)

@@ -15,6 +15,16 @@ pub enum Error {
         /// What is wrong, and what would be right.
         message: String,
     },
+    /// A source names what is neither a file nor a folder.
+    #[error(
+        "{}: a pipe, device or socket, which may never end (in corpus.sources); write its text to a file, or let \
+         `cargo xtask new FILE.toml --from -` do so",
+        .path.display()
+    )]
+    NoFile {
+        /// What it names.
+        path: PathBuf,
+    },
     /// A source names a file that does not exist.
     #[error("{}: no such file, folder or matching pattern (in corpus.sources)", .path.display())]
     Missing {

@@ -40,6 +40,9 @@ pub struct EvaluateConfig {
     /// Most samples, and most texts of the test split, that are compared by neighbourhoods and
     /// clusters of their embeddings: the time is quadratic.
     pub embedded_texts: usize,
+    /// Most samples, and most texts of the test split, of which it is looked up what they have of the
+    /// training text.
+    pub audited_texts: usize,
     /// Folder of a BERT encoder in the layout of sentence-transformers, such as all-MiniLM-L6-v2,
     /// whose embeddings are compared (needs the feature `encoder`), or one on the Hugging Face hub,
     /// `hf://OWNER/NAME[@REVISION]` (needs the feature `hub`). Unset: a fixed projection of hashed
@@ -83,6 +86,7 @@ impl Default for EvaluateConfig {
             likelihood_texts: None,
             greedy_texts: 1_000,
             embedded_texts: 10_000,
+            audited_texts: 10_000,
             encoder: None,
             language_model: None,
             two_sample: None,
@@ -143,6 +147,7 @@ impl EvaluateConfig {
             ("noise_vectors", self.noise_vectors),
             ("greedy_texts", self.greedy_texts),
             ("embedded_texts", self.embedded_texts),
+            ("audited_texts", self.audited_texts),
             ("batch_size", self.batch_size),
             ("likelihood_texts", self.likelihood_texts.unwrap_or(1)),
         ] {

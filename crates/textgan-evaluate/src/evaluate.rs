@@ -22,7 +22,7 @@ use crate::verdict::{Duel, Judgement, Pairing, judge};
 use crate::{Decoding, Error, EvaluateConfig, Result, Truth, summary, temperature};
 
 /// Version of the layout of `evaluation.json`.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What is evaluated, and against what.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ pub fn evaluate(
     let embedded = Embedded::new(embedder, &test, "test", config.embedded_texts)?;
     let vocab = tokenizer.vocab_size();
     let auditor = Auditor::new(&train, &copies, tokenizer, &data.tokens, config.batches)?;
-    let held_out = auditor.audit(&test, "split:test")?;
+    let held_out = auditor.audit(&spread(&test, config.audited_texts), "split:test")?;
     let (training, validation) = (sentences(&data.train), sentences(&data.valid));
     let longest = training.iter().chain(&validation).chain(&test).map(Vec::len).max().unwrap_or(1);
     let splits = Splits { train: &training, valid: &validation, test: &test };
@@ -160,6 +160,12 @@ impl Data {
 
 fn sentences(rows: &[TokenRow]) -> Vec<Vec<u32>> {
     rows.iter().map(|row| row.tokens.clone()).collect()
+}
+
+/// At most `count` texts, spread over all.
+fn spread(texts: &[Vec<u32>], count: usize) -> Vec<Vec<u32>> {
+    let count = count.min(texts.len());
+    (0..count).map(|i| texts[i * texts.len() / count].clone()).collect()
 }
 
 fn measures(series: Vec<Series>) -> Vec<Measure> {
@@ -285,7 +291,8 @@ impl Bench<'_> {
         self.go_on()?;
 
         progress.status("memorisation");
-        let found = self.auditor.audit(&samples.tokens, &drawn)?;
+        let audited = samples.tokens.len().min(config.audited_texts);
+        let found = self.auditor.audit(&samples.tokens[..audited], &drawn)?;
         let audit = found.beside(self.held_out)?;
         // Exact copies are among the measures of quality.
         series.extend(found.series.into_iter().skip(1));
@@ -499,7 +506,7 @@ impl Bench<'_> {
         let rows = self.texts(rows);
         let likelihoods = self.likelihoods(model);
         let likelihood = likelihoods.of(rows)?;
-        let vectors = likelihoods.vectors();
+        let vectors = likelihoods.noise();
         let protocol = format!(
             "nll|nats-a-token|texts:{split}-{}|end-token:counted|noise-vectors:{vectors}|tokens:{}",
             rows.len(),
@@ -530,6 +537,7 @@ impl Bench<'_> {
             model,
             key: self.key.child("likelihood"),
             noise_vectors: self.config.noise_vectors,
+            batches: self.config.batches,
             batch_size: self.config.batch_size,
             progress: self.progress,
         }
@@ -542,9 +550,7 @@ impl Bench<'_> {
 
     /// As many sentences of the train split as there are samples, spread over it.
     fn training_text(&self) -> Result<Vec<Series>> {
-        let count = self.config.samples.min(self.train.len());
-        let rows: Vec<Vec<u32>> =
-            (0..count).map(|i| self.train[i * self.train.len() / count].tokens.clone()).collect();
+        let rows = spread(&sentences(self.train), self.config.samples);
         let protocol =
             Protocol { tokens: self.tokens.to_owned(), drawn: "from:train-split".to_owned() };
         let mut series = quality::measure(&rows, &self.real, &protocol, self.config.batches);

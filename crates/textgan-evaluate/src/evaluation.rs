@@ -169,6 +169,9 @@ pub struct Measure {
     pub protocol: String,
     /// What a reader should know.
     pub note: Option<String>,
+    /// Of a share of independent items: its exact 95 % interval (Clopper and Pearson, 1934).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
 }
 
 /// How one number differs between two models.
@@ -176,7 +179,7 @@ pub struct Measure {
 pub struct Change {
     /// The measure.
     pub name: String,
-    /// Mean over the batches of (model minus baseline).
+    /// Model minus baseline: of a share, of whole sets, else the mean over the batches.
     pub change: f64,
     /// Mean over the batches of the baseline, and of the model: what `change` is the difference of. Those
     /// of whole sets differ from them where a measure depends on how many texts there are.
@@ -186,7 +189,11 @@ pub struct Change {
     pub low: f64,
     /// Upper end of the 95 % interval.
     pub high: f64,
-    /// Disjoint batches.
+    /// How probable a change as great is by chance alone, two-sided.
+    pub p: f64,
+    /// The same for all changes of the table together (Holm, 1979).
+    pub adjusted_p: f64,
+    /// Disjoint batches; 0 of a share, which needs none.
     pub batches: usize,
     /// Which direction is an improvement.
     pub better: Better,
@@ -204,6 +211,7 @@ impl Measure {
             better,
             protocol: protocol.to_owned(),
             note: (!finite).then(|| "out of the range of numbers".to_owned()),
+            interval: None,
         }
     }
 
@@ -215,7 +223,15 @@ impl Measure {
             better,
             protocol: protocol.to_owned(),
             note: Some(why.to_owned()),
+            interval: None,
         }
+    }
+}
+
+impl Change {
+    /// Whether the change stands out from chance among all of its table, at the level of 5 %.
+    pub fn is_separated(&self) -> bool {
+        self.adjusted_p < crate::verdict::LEVEL
     }
 }
 

@@ -55,6 +55,8 @@ mod judged;
 mod language_model;
 mod likelihood;
 mod memorisation;
+#[cfg(test)]
+mod null;
 mod quality;
 mod series;
 mod summary;

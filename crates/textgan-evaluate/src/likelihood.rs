@@ -32,9 +32,13 @@ pub(crate) enum End {
 /// How the likelihood of texts is measured.
 pub(crate) struct Likelihoods<'a> {
     pub model: &'a Model,
-    /// Names the noise vectors: vector `k` is drawn from `key.index(k)`, the same for every text.
+    /// Names the noise vectors: vector `k` of batch `b` is drawn from `key.index(b)`, the same for every
+    /// text of the batch. Each batch has vectors of its own, so that the spread between batches contains the
+    /// draw of the noise.
     pub key: Key,
     pub noise_vectors: usize,
+    /// Disjoint batches of texts.
+    pub batches: usize,
     pub batch_size: usize,
     pub progress: &'a dyn Progress,
 }
@@ -65,8 +69,16 @@ impl Likelihood {
 
 impl Likelihoods<'_> {
     /// A model without noise has one distribution, and one noise vector says all.
-    pub fn vectors(&self) -> usize {
+    fn vectors(&self) -> usize {
         if self.model.generator().noise().dimension == 0 { 1 } else { self.noise_vectors }
+    }
+
+    /// How many noise vectors a text is read with: a part of protocols.
+    pub fn noise(&self) -> String {
+        match self.model.generator().noise().dimension {
+            0 => "1".to_owned(),
+            _ => format!("{}-a-batch-of-texts", self.noise_vectors),
+        }
     }
 
     /// The likelihood of `rows`, each given its label where the model takes labels.
@@ -80,11 +92,14 @@ impl Likelihoods<'_> {
     /// The likelihood of `rows` under `softmax(logits / temperature)`, for each temperature.
     pub fn at(&self, rows: &[TokenRow], temperatures: &[f32], end: End) -> Result<Vec<Likelihood>> {
         let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&row| rows[row].tokens.len());
+        let batch = |row: usize| self.batch(row, rows.len());
+        order.sort_by_key(|&row| (batch(row), rows[row].tokens.len()));
         let blank = || Likelihood { nll: vec![0.0; rows.len()], tokens: vec![0; rows.len()] };
         let mut all: Vec<Likelihood> = temperatures.iter().map(|_| blank()).collect();
         let limit = self.model.generator().sizes().max_length;
-        for chunk in order.chunks(self.batch_size) {
+        let of_one_batch = order.chunk_by(|&a, &b| batch(a) == batch(b));
+        for chunk in of_one_batch.flat_map(|rows| rows.chunks(self.batch_size)) {
+            let key = self.key.index(batch(chunk[0]));
             let sequences = self.sequences(rows, chunk)?;
             let counted: Vec<usize> = match end {
                 End::Counted => sequences.lengths().to_vec(),
@@ -92,7 +107,7 @@ impl Likelihoods<'_> {
                     chunk.iter().map(|&row| rows[row].tokens.len().min(limit)).collect()
                 }
             };
-            let marginals = self.marginal(&sequences, &counted, temperatures)?;
+            let marginals = self.marginal(&key, &sequences, &counted, temperatures)?;
             for (likelihood, values) in all.iter_mut().zip(marginals) {
                 for ((&row, value), &tokens) in chunk.iter().zip(values).zip(&counted) {
                     if !value.is_finite() {
@@ -110,6 +125,17 @@ impl Likelihoods<'_> {
         Ok(all)
     }
 
+    /// Which batch a row is of, and so which noise it is read with: one for all where there is no noise.
+    /// What [`batches`] leaves out goes with the last.
+    fn batch(&self, row: usize, rows: usize) -> u64 {
+        let without_noise = self.model.generator().noise().dimension == 0;
+        match rows / self.batches {
+            0 => 0,
+            _ if without_noise => 0,
+            size => (row / size).min(self.batches - 1) as u64,
+        }
+    }
+
     fn sequences(&self, rows: &[TokenRow], chunk: &[usize]) -> Result<Sequences> {
         let texts: Vec<&[u32]> = chunk.iter().map(|&row| rows[row].tokens.as_slice()).collect();
         let labels: Option<Vec<u32>> = (!self.model.labels().is_empty())
@@ -124,6 +150,7 @@ impl Likelihoods<'_> {
     /// For each temperature, the negative log-likelihood of the first `counted` tokens of each row.
     fn marginal(
         &self,
+        key: &Key,
         sequences: &Sequences,
         counted: &[usize],
         temperatures: &[f32],
@@ -136,7 +163,7 @@ impl Likelihoods<'_> {
             if self.progress.stop_requested() {
                 return Err(Error::Interrupted);
             }
-            let repeated = generator.noise().draw(&self.key, k, 1).repeat(sequences.batch());
+            let repeated = generator.noise().draw(key, k, 1).repeat(sequences.batch());
             let noise = self.model.noise_tensor(repeated, sequences.batch())?;
             let context = Context { noise: &noise, labels: sequences.labels() };
             let all = token_log_probs_at(generator, &context, sequences, temperatures)?;

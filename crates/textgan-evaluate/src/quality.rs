@@ -122,12 +122,10 @@ pub(crate) fn measure(
         format!("unknown-tokens|share-of-a-text|samples:{count}|tokens:{tokens}|{drawn}");
     series.push(Series::mean_of("unknown-tokens", &unknown, Better::Lower, &protocol, batch_count));
 
-    let copies: Vec<f64> = samples
-        .iter()
-        .map(|sample| f64::from(u8::from(real.train.contains(sample.as_slice()))))
-        .collect();
+    let copies: Vec<bool> =
+        samples.iter().map(|sample| real.train.contains(sample.as_slice())).collect();
     let protocol = format!("exact-copies|samples:{count}|of:train|tokens:{tokens}|{drawn}");
-    series.push(Series::mean_of("exact-copies", &copies, Better::Lower, &protocol, batch_count));
+    series.push(Series::share_of("exact-copies", &copies, Better::Lower, &protocol, batch_count));
 
     let lengths: Vec<f64> = samples.iter().map(|sample| sample.len() as f64).collect();
     let protocol = format!("mean-length|samples:{count}|tokens:{tokens}|{drawn}");

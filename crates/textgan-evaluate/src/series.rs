@@ -1,7 +1,8 @@
 use std::ops::Range;
 
-use textgan_metrics::Error;
+use textgan_metrics::{Error, holm};
 
+use crate::binomial::Count;
 use crate::change::{batches, change};
 use crate::evaluation::{Better, Change, Measure};
 
@@ -12,12 +13,14 @@ pub(crate) struct Series {
     pub batches: Vec<f64>,
     /// How many items each batch has.
     pub size: usize,
+    /// Of a share of items that are alike and independent: what it is the share of.
+    pub share: Option<Count>,
 }
 
 impl Series {
     /// A measure whose change is not looked at.
     pub fn single(measure: Measure) -> Self {
-        Self { measure, batches: Vec::new(), size: 0 }
+        Self { measure, batches: Vec::new(), size: 0, share: None }
     }
 
     /// A measure that has no value.
@@ -46,7 +49,25 @@ impl Series {
 
     /// A measure with its values on `batches` batches of `size` items each.
     pub fn batched(measure: Measure, size: usize, batches: Vec<f64>) -> Self {
-        Self { measure, batches, size }
+        Self { measure, batches, size, share: None }
+    }
+
+    /// The share of items of which something is true, with its exact interval.
+    pub fn share_of(
+        name: &str,
+        truths: &[bool],
+        better: Better,
+        protocol: &str,
+        count: usize,
+    ) -> Self {
+        let values: Vec<f64> = truths.iter().map(|&truth| f64::from(u8::from(truth))).collect();
+        let mut series = Self::mean_of(name, &values, better, protocol, count);
+        if !truths.is_empty() {
+            let count = Count::of(truths);
+            series.measure.interval = Some(count.interval());
+            series.share = Some(count);
+        }
+        series
     }
 
     /// The mean of a value of each item, whole and by batch.
@@ -123,23 +144,25 @@ pub(crate) fn shares_of_lengths(texts: &[Vec<u32>]) -> Vec<f64> {
     shares
 }
 
-/// The change of every series that both models have by batch.
+/// The change of every series that both models have, by batch or as a share.
 pub(crate) fn changes(model: &[Series], baseline: &[Series]) -> crate::Result<Vec<Change>> {
     let mut changes = Vec::new();
     for now in model {
         let before = baseline.iter().find(|before| before.measure.name == now.measure.name);
-        let Some(before) = before.filter(|before| before.batches.len() == now.batches.len()) else {
-            continue;
-        };
-        if now.batches.len() < 2 {
-            continue;
+        if let Some(before) = before {
+            changes.extend(change(now, before)?);
         }
-        let protocol =
-            format!("{}|batches:{}x{}", now.measure.protocol, now.batches.len(), now.size);
-        let Measure { name, better, .. } = &now.measure;
-        changes.extend(change(name, *better, &protocol, &now.batches, &before.batches)?);
     }
-    Ok(changes)
+    Ok(together(changes))
+}
+
+/// Changes that stand in one table: their p-values hold together.
+pub(crate) fn together(mut changes: Vec<Change>) -> Vec<Change> {
+    let p_values: Vec<f64> = changes.iter().map(|change| change.p).collect();
+    for (change, adjusted) in changes.iter_mut().zip(holm(&p_values)) {
+        change.adjusted_p = adjusted;
+    }
+    changes
 }
 
 #[cfg(test)]

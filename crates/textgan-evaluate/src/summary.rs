@@ -14,7 +14,7 @@ pub(crate) fn table(evaluation: &Evaluation) -> Vec<String> {
     let width = model.measures.iter().map(|measure| measure.name.len()).max().unwrap_or(0);
     let mut lines = vec![match &evaluation.baseline {
         Some(baseline) => format!(
-            "{:width$}  {:>10}  {:>10}  change over disjoint batches, 95 % (temperatures {} and {})",
+            "{:width$}  {:>10}  {:>10}  change with its 95 % interval; better and worse hold together (temperatures {} and {})",
             "measure",
             "baseline",
             "model",
@@ -126,7 +126,7 @@ fn number(measure: Option<&Measure>) -> String {
 fn verdict(change: &Change) -> String {
     let Change { change: mean, low, high, better, .. } = change;
     let word = match better {
-        _ if *low <= 0.0 && *high >= 0.0 => "",
+        _ if !change.is_separated() => "",
         Better::Neither => "",
         Better::Higher if *mean > 0.0 => "  better",
         Better::Lower if *mean < 0.0 => "  better",

@@ -6,7 +6,7 @@
 //! how far it can be trusted.
 
 use crate::Error;
-use crate::student::quantile;
+use crate::student::{quantile, two_sided};
 
 /// The confidence of an interval where none is named.
 pub const CONFIDENCE: f64 = 0.95;
@@ -66,20 +66,70 @@ pub fn difference(a: &[f64], b: &[f64]) -> Result<Interval, Error> {
 /// # Errors
 /// As [`difference`]; a confidence that is not between 0 and 1.
 pub fn difference_at(a: &[f64], b: &[f64], confidence: f64) -> Result<Interval, Error> {
+    let Welch { mean, variance, freedom } = welch(a, b)?;
+    let half = half_width(variance, freedom, confidence)?;
+    Ok(Interval { mean, low: mean - half, high: mean + half, batches: a.len() + b.len() })
+}
+
+/// The two-sided p-value of Student's t-test that the mean is zero; 1 where all values are zero.
+///
+/// # Errors
+/// As [`interval`].
+pub fn p_value(values: &[f64]) -> Result<f64, Error> {
+    let (mean, variance) = moments(values)?;
+    let count = values.len() as f64;
+    Ok(p_value_of(mean, variance / count, count - 1.0))
+}
+
+/// The two-sided p-value of Welch's t-test that two means are equal; 1 where all values are.
+///
+/// # Errors
+/// As [`difference`].
+pub fn difference_p_value(a: &[f64], b: &[f64]) -> Result<f64, Error> {
+    let Welch { mean, variance, freedom } = welch(a, b)?;
+    Ok(p_value_of(mean, variance, freedom))
+}
+
+/// p-values of several tests, adjusted so that the chance of any false finding among all that are below a
+/// level is that level at most, in the order of the tests (Holm, 1979).
+pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
+    let mut adjusted = vec![1.0; p_values.len()];
+    let mut so_far = 0.0_f64;
+    for (rank, &test) in order.iter().enumerate() {
+        let left = (p_values.len() - rank) as f64;
+        so_far = so_far.max((left * p_values[test]).min(1.0));
+        adjusted[test] = so_far;
+    }
+    adjusted
+}
+
+/// A difference of means, the variance of that difference, and its degrees of freedom.
+struct Welch {
+    mean: f64,
+    variance: f64,
+    freedom: f64,
+}
+
+fn welch(a: &[f64], b: &[f64]) -> Result<Welch, Error> {
     let (mean_a, variance_a) = moments(a)?;
     let (mean_b, variance_b) = moments(b)?;
     let (count_a, count_b) = (a.len() as f64, b.len() as f64);
     let (part_a, part_b) = (variance_a / count_a, variance_b / count_b);
     let variance = part_a + part_b;
-    let mean = mean_a - mean_b;
-    let half = if variance > 0.0 {
-        let freedom = variance.powi(2)
-            / (part_a.powi(2) / (count_a - 1.0) + part_b.powi(2) / (count_b - 1.0));
-        half_width(variance, freedom, confidence)?
-    } else {
-        0.0
+    let freedom = match variance > 0.0 {
+        true => {
+            variance.powi(2) / (part_a.powi(2) / (count_a - 1.0) + part_b.powi(2) / (count_b - 1.0))
+        }
+        // Without spread any will do: the interval has no width.
+        false => count_a + count_b - 2.0,
     };
-    Ok(Interval { mean, low: mean - half, high: mean + half, batches: a.len() + b.len() })
+    Ok(Welch { mean: mean_a - mean_b, variance, freedom })
+}
+
+fn p_value_of(mean: f64, variance: f64, freedom: f64) -> f64 {
+    if mean == 0.0 { 1.0 } else { two_sided(mean / variance.sqrt(), freedom) }
 }
 
 /// Cuts a set into disjoint batches of nearly equal size, in order.
@@ -155,6 +205,27 @@ mod tests {
         assert!(
             (apart.high - 1.0 - 3.707_428_021_324_7 * (2.0 * error * error).sqrt()).abs() < 1e-9
         );
+    }
+
+    /// `ttest_1samp` and `ttest_ind(equal_var=False)` of SciPy 1.17.1.
+    #[test]
+    fn p_values_equal_scipys() {
+        let (a, b) = ([0.1, 0.3, -0.2, 0.4, 0.2], [0.5, 0.9, 0.7]);
+        assert!((p_value(&a).unwrap() - 0.195_137_917_586_053_5).abs() < 1e-12);
+        assert!((difference_p_value(&a, &b).unwrap() - 0.018_065_946_986_68).abs() < 1e-12);
+        assert_eq!(p_value(&[0.0; 3]).unwrap(), 1.0);
+        assert_eq!(p_value(&[0.5; 3]).unwrap(), 0.0);
+        assert_eq!(difference_p_value(&[0.5; 3], &[0.5; 2]).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn holm_is_bonferroni_for_the_first_and_never_falls() {
+        let adjusted = holm(&[0.02, 0.001, 0.5, 0.019, 0.9]);
+        let expected = [0.076, 0.005, 1.0, 0.076, 1.0];
+        for (found, expected) in adjusted.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{adjusted:?}");
+        }
+        assert!(holm(&[]).is_empty());
     }
 
     #[test]

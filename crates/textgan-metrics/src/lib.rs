@@ -55,7 +55,8 @@ pub use diversity::{
 };
 pub use error::{Error, refuse_empty};
 pub use interval::{
-    CONFIDENCE, Interval, batches, difference, difference_at, interval, interval_at, over_batches,
+    CONFIDENCE, Interval, batches, difference, difference_at, difference_p_value, holm, interval,
+    interval_at, over_batches, p_value,
 };
 pub use jaccard::ms_jaccard;
 pub use nearest::{Nearest, Neighbour};

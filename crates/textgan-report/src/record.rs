@@ -279,6 +279,8 @@ pub(crate) struct Change {
     pub change: f64,
     pub low: f64,
     pub high: f64,
+    /// How probable a change as great is by chance, for all of a table together.
+    pub adjusted_p: f64,
     #[serde(default)]
     pub batches: usize,
     #[serde(default)]

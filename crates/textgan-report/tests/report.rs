@@ -30,8 +30,8 @@ const EVALUATION: &str = r#"{"format":1,"tokens":"word","future":true,
 "baseline":{"temperature":null,"sweep":{"temperatures":[1.0],"measures":[
   {"name":"bleu-4","better":"higher","protocol":"swept","values":[0.375]},
   {"name":"self-bleu-4","better":"lower","protocol":"swept","values":[0.375]}]},"measures":[{"name":"bleu-4","value":0.4,"better":"higher","protocol":"","note":null}]},
-"changes":[{"name":"bleu-4","change":0.1,"low":0.05,"high":0.15,"batches":10,"better":"higher","protocol":""},
- {"name":"self-bleu-4","change":0.1,"low":0.05,"high":0.15,"batches":10,"better":"lower","protocol":""}],
+"changes":[{"name":"bleu-4","change":0.1,"low":0.05,"high":0.15,"adjusted_p":0.01,"batches":10,"better":"higher","protocol":""},
+ {"name":"self-bleu-4","change":0.1,"low":0.05,"high":0.15,"adjusted_p":0.01,"batches":10,"better":"lower","protocol":""}],
 "training_text":[]}"#;
 
 fn run(folder: &Path) -> RunDir {
@@ -233,7 +233,7 @@ fn the_audit_marks_what_was_copied_and_stands_beside_held_out_text() {
     };
     let text = format!(
         r#"{{"model":{{"measures":[],"memorisation":{{"samples":{},"beyond":[{{"name":"exact-copies",
-        "change":0.25,"low":0.1,"high":0.4,"better":"lower"}}]}}}},"held_out":{}}}"#,
+        "change":0.25,"low":0.1,"high":0.4,"adjusted_p":0.01,"better":"lower"}}]}}}},"held_out":{}}}"#,
         copies(0.5),
         copies(0.25)
     );

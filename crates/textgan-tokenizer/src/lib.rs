@@ -25,6 +25,7 @@
 //! ```
 
 mod adopt;
+mod bounds;
 mod config;
 mod counts;
 mod error;

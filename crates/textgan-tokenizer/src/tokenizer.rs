@@ -56,6 +56,7 @@ impl Tokenizer {
     /// [`Error::Tokenizers`] when they describe none, or one with other special tokens.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         const ACTION: &str = "not a tokenizer.json";
+        crate::bounds::check(json)?;
         let mut inner =
             tokenizers::Tokenizer::from_bytes(json).map_err(Error::tokenizers(ACTION))?;
         for (id, name) in (0..).zip(special::NAMES) {
@@ -77,7 +78,22 @@ impl Tokenizer {
         inner.set_encode_special_tokens(true);
         // Length is the caller's business.
         inner.with_padding(None).with_truncation(None).map_err(Error::tokenizers(ACTION))?;
-        let size = inner.get_vocab_size(true);
+        let ids = inner.get_vocab(true);
+        let size = ids.len();
+        // Networks have a row for each of the ids `0..size`.
+        if let Some((token, id)) = ids.iter().find(|&(_, &id)| id as usize >= size) {
+            return Err(Error::Tokenizers {
+                action: ACTION,
+                message: format!(
+                    "{token:?} has id {id}, but there are {size} tokens: ids must be 0 to {} without a hole",
+                    size - 1
+                ),
+            });
+        }
+        if size <= special::NAMES.len() {
+            let message = "there is no token in it but the special ones".to_owned();
+            return Err(Error::Tokenizers { action: ACTION, message });
+        }
         let units = cut(&inner).map(|cut| (cut, inner.get_vocab(false)));
         Ok(Self { inner, size, units })
     }
@@ -167,7 +183,11 @@ fn cut(tokenizer: &tokenizers::Tokenizer) -> Option<Cut> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
+    let file = |source| Error::File { path: path.to_owned(), source };
+    if !std::fs::metadata(path).map_err(file)?.is_file() {
+        return Err(Error::Format { path: path.to_owned(), message: "not a file".to_owned() });
+    }
+    std::fs::read(path).map_err(file)
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ mod suit;
 
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::Path;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use textgan_artifact::{Progress, write_atomic};
 use textgan_corpus::CorpusConfig;
 
@@ -21,10 +22,12 @@ pub fn run(args: New, terminal: &Terminal) -> Result<()> {
         let message = format!("{} is there already; --force replaces it", args.file.display());
         return Err(Refusal::new(message).into());
     }
-    let looked = Looked::at(&args.from)?;
+    let piped = if args.from == Path::new("-") { Some(Piped::keep(&args)?) } else { None };
+    let from = piped.as_ref().map_or(&*args.from, |piped| &piped.file);
+    let looked = Looked::at(from)?;
     let documents = read(&looked, terminal)?;
     let suited = Suited::to(&documents, looked.is_running_text());
-    let text = suited.config(&looked, &args.from, folder_of(&args.file))?;
+    let text = suited.config(&looked, from, folder_of(&args.file))?;
     // What is written must be a config; else nothing is.
     let draft = tempfile_beside(&args.file)?;
     fs::write(draft.path(), &text)
@@ -32,6 +35,10 @@ pub fn run(args: New, terminal: &Terminal) -> Result<()> {
     let loaded: config::Loaded = config::load(Some(draft.path()), &[])?;
     loaded.config.validate()?;
     write_atomic(&args.file, text.as_bytes())?;
+    if let Some(piped) = piped {
+        terminal.message(&format!("kept what came in as {}", piped.file.display()));
+        piped.stay();
+    }
     for line in looked.lines().into_iter().chain(suited.lines()) {
         terminal.message(&line);
     }
@@ -40,6 +47,47 @@ pub fn run(args: New, terminal: &Terminal) -> Result<()> {
     terminal.message(&format!("  cargo xtask pipeline --config {file} --quick"));
     terminal.message(&format!("  cargo xtask pipeline --config {file}"));
     Ok(())
+}
+
+/// Text that came over the standard input, kept in a file beside the config: a run that can be repeated reads
+/// files. It goes again where nothing comes of it.
+struct Piped {
+    file: PathBuf,
+    stays: bool,
+}
+
+impl Piped {
+    fn keep(args: &New) -> Result<Self> {
+        let mut input = BufReader::new(std::io::stdin().lock());
+        let beginning = input.fill_buf().context("cannot read the standard input")?;
+        let ending = match beginning.trim_ascii_start().first() {
+            None => return Err(Refusal::new("nothing came over the standard input").into()),
+            Some(b'{') => "jsonl",
+            Some(b'[') => "json",
+            Some(_) => "txt",
+        };
+        let file = args.file.with_extension(ending);
+        let write = || format!("cannot write {}", file.display());
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(!args.force).create(true).truncate(args.force);
+        let mut kept = options.open(&file).with_context(write)?;
+        let piped = Self { file: file.clone(), stays: false };
+        std::io::copy(&mut input, &mut kept).with_context(write)?;
+        kept.sync_all().with_context(write)?;
+        Ok(piped)
+    }
+
+    fn stay(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        if !self.stays {
+            let _ = fs::remove_file(&self.file);
+        }
+    }
 }
 
 /// Most documents that are looked at.

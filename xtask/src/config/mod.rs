@@ -149,9 +149,29 @@ fn name_of(file: &Path) -> Result<String> {
     Ok(name.with_context(|| format!("{}: not the name of a file", file.display()))?.to_string())
 }
 
+/// The largest config that is read.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// The text of a config: a file, or what a shell hands over in its place, but nothing that waits or never ends.
+fn read_text(file: &Path) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read};
+    let kind = fs::metadata(file)?.file_type();
+    // A shell's `<(..)` is a pipe that is open already.
+    let handed_over = file.starts_with("/dev/fd") || file.starts_with("/proc");
+    if !kind.is_file() && !handed_over {
+        return Err(Error::new(ErrorKind::InvalidInput, "not a file"));
+    }
+    let mut text = String::new();
+    fs::File::open(file)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(Error::new(ErrorKind::InvalidData, "too large for a config"));
+    }
+    Ok(text)
+}
+
 /// Reads one file and lays it over what it extends.
 fn read(file: &Path, below: &mut Vec<PathBuf>) -> Result<Entry> {
-    let text = fs::read_to_string(file).map_err(|error| {
+    let text = read_text(file).map_err(|error| {
         let mut message = format!("cannot read the config {}: {error}", file.display());
         if let Some(user) = below.last() {
             message += &format!(" (`extends` in {})", user.display());

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::layer::{Entry, KIND, Node, Place};
@@ -105,7 +104,7 @@ impl SweepFile {
     /// # Errors
     /// A [`Refusal`] that names the file, the line and the key.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = fs::read_to_string(file).map_err(|error| {
+        let text = super::read_text(file).map_err(|error| {
             Refusal::new(format!("cannot read the sweep {}: {error}", file.display()))
         })?;
         let stem = file.file_stem().and_then(|stem| stem.to_str());

@@ -212,6 +212,8 @@ pub struct Limits {
     pub max_file_bytes: u64,
     /// The most bytes that are downloaded for one address.
     pub max_download_bytes: u64,
+    /// The most seconds that one download may take: a server that sends a byte a minute is as good as none.
+    pub max_download_seconds: u64,
 }
 
 impl Default for Limits {
@@ -222,6 +224,7 @@ impl Default for Limits {
             max_expansion: 100,
             max_file_bytes: 1 << 40,
             max_download_bytes: 1 << 36,
+            max_download_seconds: 6 * 3600,
         }
     }
 }

@@ -8,6 +8,10 @@ use std::io::{self, Read};
 use std::ops::ControlFlow::{Break, Continue};
 use std::path::Path;
 use std::sync::Arc;
+use tar::{EntryType, PaxExtensions};
+
+/// The most bytes of a name, or of other records about an entry.
+const MOST_DESCRIPTION: u64 = 64 << 10;
 
 pub(super) fn read(
     input: Input<'_>,
@@ -19,9 +23,38 @@ pub(super) fn read(
     let Input { file: archive, reader, faults } = input;
     let mut tar = tar::Archive::new(reader);
     let (mut read, mut skipped) = (0_u64, 0_u64);
-    for entry in tar.entries().map_err(|e| faults.error(one_line(e)))? {
-        let entry = entry.map_err(|e| faults.error(one_line(e)))?;
-        let path = entry.path_bytes();
+    let mut long_name: Option<Vec<u8>> = None;
+    let failed = |error| faults.error(one_line(error));
+    // Raw: the crate would read a name of any length into memory.
+    for entry in tar.entries().map_err(failed)?.raw(true) {
+        let mut entry = entry.map_err(failed)?;
+        match entry.header().entry_type() {
+            EntryType::GNULongName => {
+                let mut name = bounded(&mut entry).map_err(failed)?;
+                name.truncate(name.iter().position(|&byte| byte == 0).unwrap_or(name.len()));
+                long_name = Some(name);
+                continue;
+            }
+            EntryType::XHeader => {
+                let records = bounded(&mut entry).map_err(failed)?;
+                for record in PaxExtensions::new(&records) {
+                    let record = record.map_err(failed)?;
+                    match record.key_bytes() {
+                        b"path" => long_name = Some(record.value_bytes().to_vec()),
+                        // Its own size is what everything behind it is found by.
+                        b"size" if record.value_bytes() != entry.size().to_string().as_bytes() => {
+                            let error = io::Error::other("an entry has its size in a PAX record");
+                            return Err(failed(error));
+                        }
+                        _ => {}
+                    }
+                }
+                continue;
+            }
+            EntryType::GNULongLink | EntryType::XGlobalHeader => continue,
+            _ => {}
+        }
+        let path = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         let path = String::from_utf8_lossy(&path).into_owned();
         if escapes(&path) {
             return Err(Error::UnsafePath { archive: archive.to_string(), entry: path });
@@ -60,6 +93,17 @@ pub(super) fn read(
         return Err(Error::NoKnownFormat { path: Path::new(&*archive).to_path_buf(), skipped });
     }
     Ok(Continue(()))
+}
+
+/// The content of an entry that describes the next one.
+fn bounded(entry: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    entry.take(MOST_DESCRIPTION + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MOST_DESCRIPTION {
+        let message = format!("a name of more than {MOST_DESCRIPTION} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(content)
 }
 
 /// The `tar` crate quotes the header that it could not read, line ends and all; a message is a line.

@@ -6,6 +6,7 @@ use crate::clean::{Fate, READ, Row};
 use crate::{Encoding, Error, Label, Oversized, Place, Split};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,8 +26,7 @@ pub(crate) fn decode(record: Record, split: Split, rules: &Rules) -> Result<Vec<
         }
         Payload::Html(bytes) => {
             let page = rules.text(bytes, &place, offset)?;
-            if html::is_too_deep(&page) {
-                let reason = format!("its tags nest more than {} deep", html::MAX_DEPTH);
+            if let Some(reason) = html::cannot_be_parsed(&page) {
                 return Ok(vec![decoder.dropped(page, reason)]);
             }
             // The config is checked before anything is read.
@@ -140,6 +140,12 @@ struct JsonFields {
 fn json(line: &str, origin: &Origin, place: &Place, rules: &Rules) -> Result<JsonFields, Error> {
     let files = &origin.files;
     let malformed = |message: String| Error::Malformed { place: place.clone(), message };
+    // Numbers are of interest as labels and metadata alone.
+    let line = match (&files.label, &files.metadata[..]) {
+        (Some(Label::Column(_)), _) | (_, [_, ..]) => with_great_integers_quoted(line),
+        _ => Cow::Borrowed(line),
+    };
+    let line = &*line;
     let mut deserializer = serde_json::Deserializer::from_str(line);
     let found = Wanted(origin).deserialize(&mut deserializer).and_then(|found| {
         deserializer.end()?;
@@ -271,6 +277,36 @@ fn without_lone_surrogates(line: &str) -> String {
         whole.replace_range(at..at + 6, "\\ufffd");
     }
     whole
+}
+
+/// The line with each integer of more digits than 64 bits hold as a string of the same digits: as a number it
+/// would become another one.
+fn with_great_integers_quoted(line: &str) -> Cow<'_, str> {
+    let bytes = line.as_bytes();
+    let mut out = String::new();
+    let (mut at, mut copied, mut in_string) = (0, 0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => at += 1,
+            b'-' | b'0'..=b'9' if !in_string => {
+                let digit = |b: &&u8| matches!(b, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+                let end = at + bytes[at..].iter().take_while(digit).count();
+                let number = &line[at..end];
+                let is_integer = !number.contains(['.', 'e', 'E']);
+                if is_integer && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
+                    out += &line[copied..at];
+                    out = out + "\"" + number + "\"";
+                    copied = end;
+                }
+                at = end;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if copied == 0 { Cow::Borrowed(line) } else { Cow::Owned(out + &line[copied..]) }
 }
 
 enum Scalar {
@@ -423,5 +459,26 @@ impl<'de> Visitor<'de> for AsScalar {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Scalar::Nested)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_great_integers_quoted;
+
+    #[test]
+    fn great_integers_keep_their_digits() {
+        for (line, expected) in [
+            (r#"{"a": 18446744073709551616, "b": 1}"#, r#"{"a": "18446744073709551616", "b": 1}"#),
+            (
+                r#"[-9223372036854775809,"\"123456789012345678901"]"#,
+                r#"["-9223372036854775809","\"123456789012345678901"]"#,
+            ),
+            (r#"{"a": 18446744073709551615}"#, r#"{"a": 18446744073709551615}"#),
+            (r#"{"b": 1e300, "c": -3.25}"#, r#"{"b": 1e300, "c": -3.25}"#),
+            ("", ""),
+        ] {
+            assert_eq!(with_great_integers_quoted(line), expected);
+        }
     }
 }

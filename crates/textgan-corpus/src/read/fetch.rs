@@ -5,7 +5,7 @@ use crate::Error;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) struct Fetched {
     pub(super) file: File,
@@ -37,6 +37,8 @@ enum Attempt {
 fn try_once(url: &str, reading: &Reading<'_>) -> Result<Fetched, Attempt> {
     let failed = |message: String| Error::Fetch { url: url.into(), message };
     let spool = |source| Attempt::Never(Error::Write { path: reading.spool.to_path_buf(), source });
+    let limits = &reading.rules.limits;
+    let deadline = Instant::now() + Duration::from_secs(limits.max_download_seconds);
     let config = ureq::Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_per_read(Some(Duration::from_secs(60)))
@@ -51,11 +53,18 @@ fn try_once(url: &str, reading: &Reading<'_>) -> Result<Fetched, Attempt> {
             }
             error => Attempt::Again(failed(error.to_string())),
         })?;
+    // Whoever asks for the whole and gets a part must not take it for the whole.
+    if response.status() != 200 {
+        let code = response.status();
+        let message =
+            format!("the server answered {code} where 200 was expected; check the address");
+        return Err(Attempt::Never(failed(message)));
+    }
     let mut body = response.into_body().into_reader();
     let mut file = tempfile::tempfile_in(reading.spool).map_err(spool)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 128 << 10];
-    let limit = reading.rules.limits.max_download_bytes;
+    let limit = limits.max_download_bytes;
     let mut total = 0;
     loop {
         if reading.watch.stop.load(Relaxed) {
@@ -66,6 +75,14 @@ fn try_once(url: &str, reading: &Reading<'_>) -> Result<Fetched, Attempt> {
             .map_err(|e| Attempt::Again(failed(format!("the transfer broke off: {e}"))))?;
         if n == 0 {
             break;
+        }
+        if Instant::now() > deadline {
+            let message = format!(
+                "it took longer than {} seconds; raise corpus.limits.max_download_seconds, or download it by \
+                 other means and give the file",
+                limits.max_download_seconds
+            );
+            return Err(Attempt::Never(failed(message)));
         }
         total += n as u64;
         if total > limit {

@@ -69,8 +69,12 @@ const UNNESTED: &[&str] = &[
 /// too, that grows with the square of its depth; browsers stop at 512.
 pub(crate) const MAX_DEPTH: usize = 1000;
 
-/// Whether the tags of a page nest deeper than [`MAX_DEPTH`], by counting them without parsing.
-pub(crate) fn is_too_deep(page: &str) -> bool {
+/// The most attributes of one tag. Parsing it takes time that grows with their square.
+const MAX_ATTRIBUTES: usize = 1000;
+
+/// Why a page would take too long to parse, if it would: its tags nest deeper than [`MAX_DEPTH`], or one has
+/// more than [`MAX_ATTRIBUTES`]. They are counted without parsing.
+pub(crate) fn cannot_be_parsed(page: &str) -> Option<String> {
     let bytes = page.as_bytes();
     let mut depth = 0_usize;
     let mut at = 0;
@@ -86,6 +90,9 @@ pub(crate) fn is_too_deep(page: &str) -> bool {
         let length = name.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
         // A name longer than any in the lists is in none of them.
         let name = String::from_utf8_lossy(&name[..length.min(16)]).to_ascii_lowercase();
+        if length > 0 && has_many_attributes(&rest[usize::from(closing) + length..]) {
+            return Some(format!("a tag has more than {MAX_ATTRIBUTES} attributes"));
+        }
         if length == 0 || UNNESTED.contains(&name.as_str()) {
             continue;
         }
@@ -96,11 +103,39 @@ pub(crate) fn is_too_deep(page: &str) -> bool {
         } else {
             depth += 1;
             if depth > MAX_DEPTH {
-                return true;
+                return Some(format!("its tags nest more than {MAX_DEPTH} deep"));
             }
         }
     }
-    false
+    None
+}
+
+/// Whether a tag, given from behind its name on, has more than [`MAX_ATTRIBUTES`].
+fn has_many_attributes(tag: &[u8]) -> bool {
+    let mut at = 0;
+    let skip = |at: usize, what: &dyn Fn(u8) -> bool| {
+        at + tag[at..].iter().take_while(|&&byte| what(byte)).count()
+    };
+    for _ in 0..=MAX_ATTRIBUTES {
+        at = skip(at, &|byte| byte.is_ascii_whitespace() || byte == b'/');
+        if matches!(tag.get(at), None | Some(b'>')) {
+            return false;
+        }
+        // A name has one byte at least, even if it is an equals sign.
+        at = skip(at + 1, &|byte| !byte.is_ascii_whitespace() && !b"/>=".contains(&byte));
+        let equals = skip(at, &|byte| byte.is_ascii_whitespace());
+        if tag.get(equals) != Some(&b'=') {
+            continue;
+        }
+        at = skip(equals + 1, &|byte| byte.is_ascii_whitespace());
+        at = match tag.get(at) {
+            Some(&quote @ (b'"' | b'\'')) => {
+                (skip(at + 1, &|byte| byte != quote) + 1).min(tag.len())
+            }
+            _ => skip(at, &|byte| !byte.is_ascii_whitespace() && byte != b'>'),
+        };
+    }
+    true
 }
 
 fn find(bytes: &[u8], from: usize, pattern: &[u8]) -> Option<usize> {
@@ -262,6 +297,7 @@ mod tests {
 
     #[test]
     fn depth_is_counted_without_parsing() {
+        let is_too_deep = |page: &str| cannot_be_parsed(page).is_some();
         let deep = |unit: &str| is_too_deep(&unit.repeat(MAX_DEPTH + 1));
         assert!(deep("<div>") && deep("<p><b class=x>") && deep("<DIV\n>") && deep("<x>"));
         assert!(
@@ -274,6 +310,20 @@ mod tests {
         assert!(!is_too_deep(&format!("<script>{}</script>", "i<n;".repeat(2 * MAX_DEPTH))));
         assert!(!is_too_deep(&format!("<!--{}-->", "<div>".repeat(2 * MAX_DEPTH))));
         assert!(is_too_deep(&format!("<style></STYLE>{}", "<div>".repeat(2 * MAX_DEPTH))));
+    }
+
+    #[test]
+    fn attributes_are_counted() {
+        let tag = |attribute: &str, count: usize| {
+            cannot_be_parsed(&format!("<p{}>text<b>", attribute.repeat(count)))
+        };
+        for attribute in [" a", " a=b", " a = 'x > y'", "/a=\"<\"", " a='"] {
+            // The quote that never closes takes the rest of the page.
+            let many = tag(attribute, MAX_ATTRIBUTES + 1).is_some();
+            assert_eq!(many, attribute != " a='", "{attribute}");
+            assert!(tag(attribute, MAX_ATTRIBUTES - 1).is_none(), "{attribute}");
+        }
+        assert!(cannot_be_parsed(&"<p a=1>x".repeat(5 * MAX_ATTRIBUTES)).is_none());
     }
 
     #[test]

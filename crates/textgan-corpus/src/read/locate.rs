@@ -133,6 +133,9 @@ pub(crate) fn locate(path: &Path, files: &Files) -> Result<Located, Error> {
     let mut found = Vec::new();
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => walk(path, &mut found)?,
+        Ok(metadata) if !metadata.is_file() => {
+            return Err(Error::NoFile { path: path.to_path_buf() });
+        }
         // A single file is meant: not knowing its format is an error of its own.
         Ok(_) => return Ok(Located { paths: vec![path.to_path_buf()], skipped: 0 }),
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {

@@ -42,6 +42,10 @@ fn server() -> String {
             b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nConnection: close\r\n\r\nonly this"
                 .to_vec()
         }
+        "/part.txt" => {
+            b"HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\nConnection: close\r\n\r\none\n"
+                .to_vec()
+        }
         _ => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
     })
 }
@@ -71,6 +75,7 @@ fn what_a_server_does_wrong_is_said() {
     for (config, expect) in [
         (as_read(json!(format!("{url}/none.txt"))), "404"),
         (as_read(json!(format!("{url}/broken.txt"))), "broke off"),
+        (as_read(json!(format!("{url}/part.txt"))), "206"),
         (as_read(json!(format!("{url}/plain"))), "`format`"),
         (as_read(json!("http://127.0.0.1:1/a.txt")), "cannot be fetched"),
         (as_read(pinned), "BLAKE3"),
@@ -78,5 +83,47 @@ fn what_a_server_does_wrong_is_said() {
     ] {
         let message = Folder::new().refusal(config);
         assert!(message.contains(expect), "{expect}: {message}");
+    }
+}
+
+/// A server that never sends the rest, and one that sends a byte at a time.
+#[test]
+fn a_download_has_a_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+            std::thread::spawn(move || {
+                while stream.write_all(b"a").is_ok() {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+            });
+        }
+    });
+    let config = json!({
+        "sources": { "kind": "files", "path": format!("http://{address}/a.txt"), "format": "text" },
+        "limits": { "max_download_seconds": 1 },
+    });
+    let message = Folder::new().refusal(config);
+    assert!(message.contains("max_download_seconds"), "{message}");
+}
+
+/// A connection that is reset in the middle gives no text, whether or not a length was announced.
+#[test]
+fn a_body_that_is_cut_is_not_taken_for_whole() {
+    let url = serve(|path| {
+        match path {
+        "/chunked.txt" => {
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n8\r\none\ntwo\n\r\n"
+                .to_vec()
+        }
+        _ => b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\none\ntwo\n".to_vec(),
+    }
+    });
+    for path in ["chunked.txt", "length.txt"] {
+        let message = Folder::new().refusal(as_read(json!(format!("{url}/{path}"))));
+        assert!(message.contains("broke off"), "{path}: {message}");
     }
 }

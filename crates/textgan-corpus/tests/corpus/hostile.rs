@@ -267,3 +267,49 @@ fn other_files_in_the_folder_stay() {
         ["dropped.parquet", "notes.txt", "stats.json", "train-00000-of-00001.parquet"]
     );
 }
+
+/// A tar's long names are read with a bound; ordinary ones, in either way of writing them, are read.
+#[test]
+fn names_in_a_tar_are_bounded() {
+    let entry = |kind: ::tar::EntryType, name: &str, bytes: &[u8]| {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_entry_type(kind);
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        (header, bytes.to_vec())
+    };
+    let archive = |entries: Vec<(::tar::Header, Vec<u8>)>| {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        for (header, bytes) in entries {
+            builder.append(&header, &bytes[..]).unwrap();
+        }
+        builder.into_inner().unwrap()
+    };
+    use ::tar::EntryType::{GNULongName, Regular, XHeader};
+    let long = format!("{}/b.txt\0", "d".repeat(300));
+    let record = format!("path={}/c.txt\n", "p".repeat(200));
+    let pax = format!("{} {record}", record.len() + 4);
+    let good = archive(vec![
+        entry(GNULongName, "x", long.as_bytes()),
+        entry(Regular, "short", b"one\n"),
+        entry(XHeader, "y", pax.as_bytes()),
+        entry(Regular, "short", b"two\n"),
+    ]);
+    let folder = Folder::new();
+    folder.write("a.tar", good);
+    let outcome = folder.ingest(as_read(json!("a.tar"))).unwrap();
+    assert_eq!(outcome.train(), ["one", "two"]);
+    let sources: Vec<String> =
+        outcome.rows(textgan_corpus::Split::Train).into_iter().map(|row| row.source).collect();
+    assert!(sources[0].ends_with("d/b.txt") && sources[1].ends_with("p/c.txt"), "{sources:?}");
+
+    let endless = archive(vec![
+        entry(GNULongName, "x", &vec![b'a'; 1 << 20]),
+        entry(Regular, "short", b"one\n"),
+    ]);
+    folder.write("b.tar", endless);
+    let message = folder.refusal(as_read(json!("b.tar")));
+    assert!(message.contains("a name of more than"), "{message}");
+}

@@ -15,12 +15,11 @@ impl Exact for Grammar {
 
     fn greedy(&self, samples: &Samples<'_>) -> Result<Vec<Series>> {
         let texts = texts(samples.model, samples.drawn)?;
-        let values: Vec<f64> =
-            texts.iter().map(|text| f64::from(u8::from(self.grammatical(text)))).collect();
+        let truths: Vec<bool> = texts.iter().map(|text| self.grammatical(text)).collect();
         let protocol =
             format!("grammatical-greedy|grammar:{}|noise-vectors:{}", self.name(), texts.len());
         let name = "grammatical-greedy";
-        Ok(vec![Series::mean_of(name, &values, Better::Higher, &protocol, samples.batches)])
+        Ok(vec![Series::share_of(name, &truths, Better::Higher, &protocol, samples.batches)])
     }
 
     fn held_out(&self, held_out: &HeldOut<'_>) -> Result<Vec<Series>> {
@@ -60,15 +59,15 @@ fn of_samples(grammar: &Grammar, of: &Samples<'_>) -> Result<Vec<Series>> {
     }));
 
     if !model.labels().is_empty() {
-        let right: Vec<f64> = (0..count)
+        let right: Vec<bool> = (0..count)
             .map(|row| {
                 let label =
                     samples.labels.as_ref().and_then(|labels| label_name(model, labels[row]));
-                f64::from(u8::from(log_prob(grammar, &texts[row], label).is_some()))
+                log_prob(grammar, &texts[row], label).is_some()
             })
             .collect();
         let protocol = protocol("grammatical-for-label");
-        series.push(Series::mean_of(
+        series.push(Series::share_of(
             "grammatical-for-label",
             &right,
             Better::Higher,
@@ -93,7 +92,7 @@ fn of_samples(grammar: &Grammar, of: &Samples<'_>) -> Result<Vec<Series>> {
 /// that the grammar can say.
 fn ratio(grammar: &Grammar, held_out: &HeldOut<'_>) -> Result<Series> {
     let HeldOut { model, rows, likelihood, split, .. } = *held_out;
-    let vectors = held_out.likelihoods.vectors();
+    let vectors = held_out.likelihoods.noise();
     let (mut ours, mut exact, mut left_out) = (0.0, 0.0, 0_usize);
     for (row, nll) in rows.iter().zip(&likelihood.nll) {
         let text = model.tokenizer().decode(&row.tokens)?;

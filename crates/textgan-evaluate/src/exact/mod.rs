@@ -95,7 +95,7 @@ impl Samples<'_> {
             &format!("{protocol}|lengths:of-test"),
             self.batches,
         );
-        [Series::mean_of(name, &values, better, protocol, self.batches), at_equal_length]
+        [Series::share_of(name, truths, better, protocol, self.batches), at_equal_length]
     }
 }
 

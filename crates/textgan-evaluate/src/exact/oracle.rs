@@ -48,8 +48,8 @@ impl Exact for Oracle {
         let words = Words::new(self, model)?;
         let mut all = held_out.likelihoods.at(rows, &[1.0], End::LeftOut)?;
         let likelihood = words.spread(all.remove(0), rows);
-        let vectors = held_out.likelihoods.vectors();
-        let protocol = protocol_of_texts(self, split, rows.len(), vectors, "temperature:1");
+        let vectors = held_out.likelihoods.noise();
+        let protocol = protocol_of_texts(self, split, rows.len(), &vectors, "temperature:1");
         let mut series = likelihood.series(&format!("nll-{split}"), &protocol, batches);
         series.measure.note = words.note();
         Ok(vec![series])
@@ -58,8 +58,8 @@ impl Exact for Oracle {
     fn swept(&self, sweep: &HeldOutSweep<'_>) -> Result<Vec<Vec<Series>>> {
         let HeldOutSweep { model, temperatures, rows, split, likelihoods, batches } = *sweep;
         let words = Words::new(self, model)?;
-        let vectors = likelihoods.vectors();
-        let protocol = protocol_of_texts(self, split, rows.len(), vectors, SWEPT);
+        let vectors = likelihoods.noise();
+        let protocol = protocol_of_texts(self, split, rows.len(), &vectors, SWEPT);
         let series = |likelihood| {
             let likelihood = words.spread(likelihood, rows);
             vec![likelihood.series(&format!("nll-{split}"), &protocol, batches)]
@@ -122,7 +122,7 @@ fn protocol_of_texts(
     oracle: &Oracle,
     split: &str,
     texts: usize,
-    vectors: usize,
+    vectors: &str,
     how: &str,
 ) -> String {
     format!(

@@ -16,10 +16,9 @@ impl Exact for Rules {
 
     fn greedy(&self, samples: &Samples<'_>) -> Result<Vec<Series>> {
         let truths = well_formed(*self, samples)?;
-        let values: Vec<f64> = truths.iter().map(|&truth| f64::from(u8::from(truth))).collect();
         let name = "well-formed-greedy";
-        let protocol = format!("{name}|rules:{self}|noise-vectors:{}", values.len());
-        Ok(vec![Series::mean_of(name, &values, Better::Higher, &protocol, samples.batches)])
+        let protocol = format!("{name}|rules:{self}|noise-vectors:{}", truths.len());
+        Ok(vec![Series::share_of(name, &truths, Better::Higher, &protocol, samples.batches)])
     }
 
     fn held_out(&self, _: &HeldOut<'_>) -> Result<Vec<Series>> {

@@ -39,7 +39,7 @@ pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
 /// Whether a change is an improvement, as a word that is also a class of the style sheet.
 pub(super) fn judge(change: &Change) -> &'static str {
     match change.better {
-        _ if change.low <= 0.0 && change.high >= 0.0 => "open",
+        _ if change.adjusted_p >= 0.05 => "open",
         Better::Neither => "changed",
         Better::Higher if change.change > 0.0 => "better",
         Better::Lower if change.change < 0.0 => "better",
@@ -94,11 +94,10 @@ fn verdict(evaluation: &Evaluation) -> String {
     let count = |word| evaluation.changes.iter().filter(|change| judge(change) == word).count();
     let (better, worse, open) = (count("better"), count("worse"), count("open"));
     format!(
-        "<p class=\"lead\">Against the maximum-likelihood checkpoint of the same run, training made <b class=\"better\">{better} measure{} better</b> and <b class=\"worse\">{worse} worse</b>; {open} {} not separated from no change. Each interval is of 95 %, so of {} about {:.1} would be separated by chance alone: what decides is the verdict, chosen beforehand.</p>",
+        "<p class=\"lead\">Against the maximum-likelihood checkpoint of the same run, training made <b class=\"better\">{better} measure{} better</b> and <b class=\"worse\">{worse} worse</b>; {open} {} not separated from no change. Each interval is of 95 %; what is called better or worse holds for all {} together (Holm, 1979). What decides is the verdict, chosen beforehand.</p>",
         if better == 1 { "" } else { "s" },
         if open == 1 { "is" } else { "are" },
         evaluation.changes.len(),
-        0.05 * evaluation.changes.len() as f64,
     )
 }
 
@@ -190,8 +189,12 @@ fn measures(evaluation: &Evaluation) -> String {
     }
     let mut out = table(&head, 1, &rows);
     out += &format!(
-        "<p class=\"small muted\">\u{2191} higher is better, \u{2193} lower is better. Intervals are over disjoint batches of samples or texts{}. {}</p>",
-        evaluation.changes.first().map_or(String::new(), |c| format!(" ({})", c.batches)),
+        "<p class=\"small muted\">\u{2191} higher is better, \u{2193} lower is better. Intervals are over disjoint batches of samples or texts{}; those of shares are exact. {}</p>",
+        evaluation
+            .changes
+            .iter()
+            .find(|change| change.batches > 0)
+            .map_or(String::new(), |change| format!(" ({})", change.batches)),
         if copying {
             "The last column scores sentences of the training text as if they were samples: what copying would get."
         } else {

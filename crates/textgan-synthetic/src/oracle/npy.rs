@@ -8,8 +8,11 @@ const FIX: &str = "write it with numpy.save(path, array.astype(\"<f4\"))";
 
 /// The values of an array and its shape.
 pub(super) fn read(path: &Path) -> Result<(Vec<f32>, Vec<usize>), Error> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| Error::ReadArray { path: path.to_path_buf(), source })?;
+    let unreadable = |source| Error::ReadArray { path: path.to_path_buf(), source };
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Error::array(path, format!("is not a file; {FIX}")));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
     parse(&bytes).map_err(|problem| Error::array(path, format!("{problem}; {FIX}")))
 }
 

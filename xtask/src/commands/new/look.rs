@@ -105,6 +105,13 @@ fn first_file(path: &Path) -> Result<PathBuf> {
     if metadata.is_file() {
         return Ok(path.to_owned());
     }
+    if !metadata.is_dir() {
+        let message = format!(
+            "--from {}: a pipe, device or socket; --from - reads the standard input",
+            path.display()
+        );
+        return Err(Refusal::new(message).into());
+    }
     let mut entries: Vec<PathBuf> = fs::read_dir(path)
         .with_context(|| format!("cannot read {}", path.display()))?
         .map(|entry| Ok(entry?.path()))
