@@ -9,7 +9,7 @@ use textgan_models::{
     build_discriminator, build_generator, sample, whole,
 };
 use textgan_nn::kernels::{CellKind, Precision};
-use textgan_nn::ops::{self, Relaxation};
+use textgan_nn::ops::{self, GumbelOptions, Relaxation};
 use textgan_nn::{AdamConfig, Builder, Init, Mode, Optimizer, Parameters};
 use textgan_random::Key;
 
@@ -171,8 +171,10 @@ fn adversarial_losses_have_the_same_gradients() -> Result<()> {
             let context = Context { noise: &noise(device), labels: texts.labels() };
             let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
             let (head, embedding) = (generator.head(), judge.embedding());
-            let (targets, soft, key) = (texts.targets(), Relaxation::Soft, Key::root(4));
-            let words = ops::gumbel_head(&hidden, head, embedding, targets, 1.0, soft, &key)?;
+            let (targets, key) = (texts.targets(), Key::root(4));
+            let relaxation = Relaxation::Soft;
+            let options = GumbelOptions { relaxation, temperature: 1.0, excluded: &[] };
+            let words = ops::gumbel_head(&hidden, head, embedding, targets, options, &key)?;
             let words = words.reshape((texts.batch(), texts.time(), ()))?;
             let (tokens, lengths) = (Tokens::Soft(&words), texts.lengths());
             let realness = judge.realness(&tokens, lengths, texts.labels(), Mode::Evaluate)?;

@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use textgan_nn::Mode;
 use textgan_nn::kernels::{Precision, Rotary};
-use textgan_nn::ops::{self, BlockOptions, BlockWeights, Relaxation, composed};
+use textgan_nn::ops::{self, BlockOptions, BlockWeights, GumbelOptions, Relaxation, composed};
 use textgan_random::{Key, Stream};
 
 const F32: Precision = Precision::F32;
@@ -298,9 +298,15 @@ fn products_of_bf16() {
             let out = block(x, lengths, options(precision), Mode::Train(&key), composed)?;
             Ok(match composed {
                 false => ops::head_cross_entropy(&out, &x[10], &targets, &weights, precision)?,
-                true => {
-                    composed::head_cross_entropy(&out, &x[10], &targets, &weights, None, precision)?
-                }
+                true => composed::head_cross_entropy(
+                    &out,
+                    &x[10],
+                    &targets,
+                    &weights,
+                    None,
+                    &[],
+                    precision,
+                )?,
             }
             .loss)
         };
@@ -338,25 +344,37 @@ fn head_cross_entropy() {
             &[&[count, 6], &[vocab, 6]],
             &|x| Ok(ops::head_cross_entropy(&x[0], &x[1], &targets, &weights, F32)?.loss),
             Some(&|x| {
-                Ok(composed::head_cross_entropy(&x[0], &x[1], &targets, &weights, None, F32)?.loss)
+                Ok(composed::head_cross_entropy(&x[0], &x[1], &targets, &weights, None, &[], F32)?
+                    .loss)
             }),
         );
-        check(
-            &format!("head_policy_loss of {count}"),
-            &[&[count, 6], &[vocab, 6]],
-            &|x| Ok(ops::head_policy_loss(&x[0], &x[1], &targets, &weights, &entropy, F32)?.loss),
-            Some(&|x| {
-                Ok(composed::head_cross_entropy(
-                    &x[0],
-                    &x[1],
-                    &targets,
-                    &weights,
-                    Some(&entropy),
-                    F32,
-                )?
-                .loss)
-            }),
-        );
+        for excluded in [&[][..], &[vocab as u32 - 1]] {
+            let support = (vocab - excluded.len()) as u32;
+            let targets: Vec<u32> = targets.iter().map(|&target| target % support).collect();
+            check(
+                &format!("head_policy_loss of {count} without {excluded:?}"),
+                &[&[count, 6], &[vocab, 6]],
+                &|x| {
+                    let (hidden, head) = (&x[0], &x[1]);
+                    let loss = ops::head_policy_loss(
+                        hidden, head, &targets, &weights, &entropy, excluded, F32,
+                    );
+                    Ok(loss?.loss)
+                },
+                Some(&|x| {
+                    Ok(composed::head_cross_entropy(
+                        &x[0],
+                        &x[1],
+                        &targets,
+                        &weights,
+                        Some(&entropy),
+                        excluded,
+                        F32,
+                    )?
+                    .loss)
+                }),
+            );
+        }
     }
 }
 
@@ -373,7 +391,8 @@ fn a_tied_head_gets_both_gradients() {
         },
         Some(&|x| {
             let hidden = composed::embedding(&x[0], &ids, &4.into())?;
-            Ok(composed::head_cross_entropy(&hidden, &x[0], &targets, &weights, None, F32)?.loss)
+            Ok(composed::head_cross_entropy(&hidden, &x[0], &targets, &weights, None, &[], F32)?
+                .loss)
         }),
     );
 }
@@ -383,10 +402,11 @@ fn scores_of_rows_agree() {
     let (targets, weights, entropy) = rows(150, 30);
     let stream = &mut Key::root(1).stream();
     let (hidden, head) = (draw(stream, &[150, 6]), draw(stream, &[30, 6]));
-    let fused =
-        ops::head_policy_loss(&hidden, &head, &targets, &weights, &entropy, F32).unwrap().scores;
+    let fused = ops::head_policy_loss(&hidden, &head, &targets, &weights, &entropy, &[], F32)
+        .unwrap()
+        .scores;
     let twin =
-        composed::head_cross_entropy(&hidden, &head, &targets, &weights, Some(&entropy), F32);
+        composed::head_cross_entropy(&hidden, &head, &targets, &weights, Some(&entropy), &[], F32);
     let twin = twin.unwrap().scores;
     assert_close("log-probabilities", &fused.log_probs, &twin.log_probs, 1e-6);
     assert_close("entropies", &fused.entropies, &twin.entropies, 1e-6);
@@ -400,31 +420,22 @@ fn scores_of_rows_agree() {
 #[test]
 fn gumbel_head() {
     let key = Key::root(21);
-    let sampled: Vec<u32> = (0..300).map(|i| (i * 7) % 23).collect();
+    let sampled: Vec<u32> = (0..300).map(|i| (i * 7) % 21).collect();
     let dims: [&[usize]; 3] = [&[300, 6], &[23, 6], &[23, 5]];
     // The noise is drawn given the logits, so there are no finite differences: the twin is the oracle.
     for relaxation in [Relaxation::StraightThrough, Relaxation::Soft] {
-        for temperature in [0.7, 1.0, 3.0] {
+        for (temperature, excluded) in [(0.7, &[][..]), (1.0, &[21, 22]), (3.0, &[22])] {
+            let options = GumbelOptions { relaxation, temperature, excluded };
             let inputs: Vec<Tensor> =
                 dims.iter().map(|dims| draw(&mut Key::root(3).stream(), dims)).collect();
             let mut probe = None;
             let (out, gradients) = evaluate(
-                &|x| ops::gumbel_head(&x[0], &x[1], &x[2], &sampled, temperature, relaxation, &key),
+                &|x| ops::gumbel_head(&x[0], &x[1], &x[2], &sampled, options, &key),
                 &inputs,
                 &mut probe,
             );
             let (twin_out, twin_gradients) = evaluate(
-                &|x| {
-                    composed::gumbel_head(
-                        &x[0],
-                        &x[1],
-                        &x[2],
-                        &sampled,
-                        temperature,
-                        relaxation,
-                        &key,
-                    )
-                },
+                &|x| composed::gumbel_head(&x[0], &x[1], &x[2], &sampled, options, &key),
                 &inputs,
                 &mut probe,
             );
@@ -433,6 +444,9 @@ fn gumbel_head() {
             for (gradient, twin) in gradients.iter().zip(&twin_gradients) {
                 assert_close(&what, &numbers(gradient), &numbers(twin), 1e-4);
             }
+            // A row of the head that no sampler takes has no gradient.
+            let head = gradients[1].to_vec2::<f32>().unwrap();
+            assert!(excluded.iter().all(|&id| head[id as usize].iter().all(|&x| x == 0.0)));
         }
     }
 }
@@ -445,7 +459,8 @@ fn relaxed(logits: &[f32], sampled: &[u32], temperature: f32, key: &Key) -> Vec<
     let identity = Tensor::from_vec(identity, (vocab, vocab), &Device::Cpu).unwrap();
     let hidden = Tensor::new(logits, &Device::Cpu).unwrap();
     let hidden = hidden.reshape((1, vocab)).unwrap().repeat((sampled.len(), 1)).unwrap();
-    ops::gumbel_head(&hidden, &identity, &identity, sampled, temperature, Relaxation::Soft, key)
+    let options = GumbelOptions { relaxation: Relaxation::Soft, temperature, excluded: &[] };
+    ops::gumbel_head(&hidden, &identity, &identity, sampled, options, key)
         .unwrap()
         .to_vec2()
         .unwrap()

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use textgan_nn::kernels::{InstructionSet, Precision};
-use textgan_nn::ops::{self, Relaxation};
+use textgan_nn::ops::{self, GumbelOptions, Relaxation};
 use textgan_nn::{AdamConfig, Builder, Error, Mode, Optimizer, Parameters};
 use textgan_random::Key;
 use transformer::{Sizes, Transformer};
@@ -55,8 +55,9 @@ impl Run {
 
         let hidden = self.model.hidden(&ids, Mode::Train(&key)).unwrap();
         let head = self.model.head();
-        let soft =
-            ops::gumbel_head(&hidden, head, head, &targets, 1.0, Relaxation::Soft, &key).unwrap();
+        let relaxation = Relaxation::Soft;
+        let options = GumbelOptions { relaxation, temperature: 1.0, excluded: &[] };
+        let soft = ops::gumbel_head(&hidden, head, head, &targets, options, &key).unwrap();
         let loss = ops::softplus(&soft).unwrap().mean_all().unwrap();
         self.optimizer.step(&loss.backward().unwrap(), 1e-2).unwrap();
     }

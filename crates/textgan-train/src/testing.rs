@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use candle_core::Device;
+use candle_core::{D, Device, Tensor};
 use textgan_artifact::table::TokenRow;
 use textgan_models::{
-    Discriminator, DiscriminatorConfig, Generator, GeneratorConfig, ModelCard, NoiseConfig, Sizes,
-    TransformerConfig, build_discriminator, build_generator,
+    Context, Discriminator, DiscriminatorConfig, Generator, GeneratorConfig, ModelCard,
+    NoiseConfig, Sequences, Sizes, TransformerConfig, build_discriminator, build_generator,
 };
+use textgan_nn::Mode;
 use textgan_random::Key;
 
 use crate::Result;
 use crate::data::TrainData;
+use crate::losses::NEVER_SAMPLED;
 use crate::networks::Judges;
 
 /// Entries of the vocabulary, the four special tokens included.
@@ -86,4 +88,34 @@ pub(crate) fn players() -> Result<Players> {
 /// Calls `test` with [`players`].
 pub(crate) fn in_game<T>(test: impl FnOnce(Players) -> Result<T>) -> Result<T> {
     test(players()?)
+}
+
+/// The tokens that a sampler takes.
+pub(crate) fn sampled() -> impl Iterator<Item = u32> + Clone {
+    (0..VOCAB as u32).filter(|id| !NEVER_SAMPLED.contains(id))
+}
+
+/// `ln p` of every token at every place, `[batch, time, vocab]`, over those that a sampler takes, with its
+/// graph, by candle's own operations.
+pub(crate) fn log_probs_by_token(
+    model: &dyn Generator,
+    context: &Context<'_>,
+    texts: &Sequences,
+) -> Result<Tensor> {
+    let logits = model.logits(context, texts, Mode::Evaluate)?;
+    let mask = (0..VOCAB as u32).map(|id| if NEVER_SAMPLED.contains(&id) { -1e4f32 } else { 0.0 });
+    let logits = logits.broadcast_add(&Tensor::from_iter(mask, &Device::Cpu)?)?;
+    Ok(logits.broadcast_sub(&logits.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
+}
+
+/// [`log_probs_by_token`] of the targets alone, `[batch, time]`.
+pub(crate) fn target_log_probs(
+    model: &dyn Generator,
+    context: &Context<'_>,
+    texts: &Sequences,
+) -> Result<Tensor> {
+    let shape = (texts.batch(), texts.time(), 1);
+    let targets = Tensor::from_slice(texts.targets(), shape, &Device::Cpu)?;
+    let all = log_probs_by_token(model, context, texts)?.contiguous()?;
+    Ok(all.gather(&targets, D::Minus1)?.squeeze(D::Minus1)?)
 }

@@ -11,7 +11,7 @@ use textgan_models::{
     whole,
 };
 use textgan_nn::kernels::Precision;
-use textgan_nn::ops::{self, Relaxation, softplus};
+use textgan_nn::ops::{self, GumbelOptions, Relaxation, softplus};
 use textgan_nn::{AdamConfig, Mode, Optimizer};
 use textgan_random::Key;
 
@@ -177,9 +177,9 @@ fn generator_step(shape: Shape) -> Result<Work> {
         let context = Context { noise: &noise, labels: None };
         let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
         let (head, embedding) = (generator.head(), judge.embedding());
-        let straight = Relaxation::StraightThrough;
-        let words =
-            ops::gumbel_head(&hidden, head, embedding, texts.targets(), 1.0, straight, &key)?;
+        let relaxation = Relaxation::StraightThrough;
+        let options = GumbelOptions { relaxation, temperature: 1.0, excluded: &[] };
+        let words = ops::gumbel_head(&hidden, head, embedding, texts.targets(), options, &key)?;
         let words = words.reshape((texts.batch(), texts.time(), ()))?;
         let tokens = Tokens::Soft(&words);
         let realness = judge.realness(&tokens, texts.lengths(), None, Mode::Evaluate)?;

@@ -182,31 +182,15 @@ fn operations(sizes: Sizes) -> Result<()> {
         (
             "gumbel_head, straight-through",
             Box::new(|| {
-                let relaxation = ops::Relaxation::StraightThrough;
-                ops::gumbel_head(
-                    &flat(&x)?,
-                    &head,
-                    &embedding.detach(),
-                    &ids,
-                    1.0,
-                    relaxation,
-                    &key,
-                )
+                let options = gumbel(ops::Relaxation::StraightThrough);
+                ops::gumbel_head(&flat(&x)?, &head, &embedding.detach(), &ids, options, &key)
             }),
         ),
         (
             "gumbel_head, soft",
             Box::new(|| {
-                let relaxation = ops::Relaxation::Soft;
-                ops::gumbel_head(
-                    &flat(&x)?,
-                    &head,
-                    &embedding.detach(),
-                    &ids,
-                    1.0,
-                    relaxation,
-                    &key,
-                )
+                let options = gumbel(ops::Relaxation::Soft);
+                ops::gumbel_head(&flat(&x)?, &head, &embedding.detach(), &ids, options, &key)
             }),
         ),
     ];
@@ -220,4 +204,8 @@ fn operations(sizes: Sizes) -> Result<()> {
         println!("  {name:30} {forward:8.2} forward {:8.2} backward", both - forward);
     }
     Ok(())
+}
+
+fn gumbel(relaxation: ops::Relaxation) -> ops::GumbelOptions<'static> {
+    ops::GumbelOptions { relaxation, temperature: 1.0, excluded: &[] }
 }

@@ -9,8 +9,11 @@ use textgan_random::Key;
 
 pub use super::composed_convolution::text_convolution;
 pub use super::composed_head::{head_expected_policy_loss, head_group_loss, head_target_log_probs};
+use super::composed_head::{log_probs, without};
 pub use super::composed_recurrent::recurrent_sequence;
-use super::{BlockOptions, BlockWeights, HeadLoss, HeadScores, Relaxation};
+use super::{
+    BlockOptions, BlockWeights, GumbelOptions, HeadInput, HeadLoss, HeadScores, Relaxation,
+};
 use crate::Result;
 use crate::kernels::{Noise, Precision, Rotary};
 
@@ -231,6 +234,7 @@ pub fn head_cross_entropy(
     targets: &[u32],
     weights: &[f32],
     entropy_weights: Option<&[f32]>,
+    excluded: &[u32],
     precision: Precision,
 ) -> Result<HeadLoss> {
     let rows = targets.len();
@@ -238,8 +242,7 @@ pub fn head_cross_entropy(
     let column = |values: &[f32]| -> Result<Tensor> {
         Ok(Tensor::from_slice(values, (rows, 1), device)?.to_dtype(dtype)?)
     };
-    let logits = rounded(hidden, precision)?.matmul(&rounded(head, precision)?.t()?)?;
-    let log_probs = log_softmax(&logits)?;
+    let log_probs = log_probs(HeadInput { hidden, head }, excluded, precision)?;
     let entropies = (&log_probs * log_probs.exp()?)?.sum_keepdim(1)?.neg()?;
     let targets = Tensor::from_slice(targets, (rows, 1), device)?;
     let target_log_probs = log_probs.gather(&targets, 1)?;
@@ -266,14 +269,17 @@ pub fn gumbel_head(
     head: &Tensor,
     embedding: &Tensor,
     sampled: &[u32],
-    temperature: f32,
-    relaxation: Relaxation,
+    options: GumbelOptions<'_>,
     key: &Key,
 ) -> Result<Tensor> {
-    let logits = hidden.matmul(&head.t()?)?;
+    let GumbelOptions { relaxation, temperature, excluded } = options;
+    let logits = without(&hidden.matmul(&head.t()?)?, excluded)?;
     let (rows, vocab) = logits.dims2()?;
     let values = logits.detach().to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    let noise = conditional_gumbel(&values, vocab, sampled, &Noise::new(key));
+    let mut noise = conditional_gumbel(&values, vocab, sampled, &Noise::new(key));
+    for row in noise.chunks_exact_mut(vocab.max(1)) {
+        excluded.iter().for_each(|&id| row[id as usize] = 0.0);
+    }
     let noise =
         Tensor::from_vec(noise, (rows, vocab), hidden.device())?.to_dtype(hidden.dtype())?;
     let soft = log_softmax(&((logits + noise)? * (1.0 / f64::from(temperature)))?)?.exp()?;

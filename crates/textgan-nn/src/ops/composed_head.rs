@@ -10,18 +10,27 @@ use crate::kernels::Precision;
 const EXCLUDED: f32 = -3e4;
 
 /// `ln softmax(hidden head^T)` over all tokens but the excluded ones.
-fn log_probs(model: HeadInput<'_>, excluded: &[u32], precision: Precision) -> Result<Tensor> {
+pub(super) fn log_probs(
+    model: HeadInput<'_>,
+    excluded: &[u32],
+    precision: Precision,
+) -> Result<Tensor> {
     let HeadInput { hidden, head } = model;
     let logits = rounded(hidden, precision)?.matmul(&rounded(head, precision)?.t()?)?;
+    log_softmax(&without(&logits, excluded)?)
+}
+
+/// Logits `[rows, vocab]` of which the excluded ones are so low that their tokens have probability zero.
+pub(super) fn without(logits: &Tensor, excluded: &[u32]) -> Result<Tensor> {
     if excluded.is_empty() {
-        return log_softmax(&logits);
+        return Ok(logits.clone());
     }
-    let mut mask = vec![0f32; head.dim(0)?];
+    let mut mask = vec![0f32; logits.dim(1)?];
     for &id in excluded {
         mask[id as usize] = EXCLUDED;
     }
-    let mask = Tensor::new(mask, hidden.device())?.to_dtype(logits.dtype())?;
-    log_softmax(&logits.broadcast_add(&mask)?)
+    let mask = Tensor::new(mask, logits.device())?.to_dtype(logits.dtype())?;
+    Ok(logits.broadcast_add(&mask)?)
 }
 
 /// See [`super::head_target_log_probs`].

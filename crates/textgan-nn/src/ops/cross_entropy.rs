@@ -47,30 +47,34 @@ pub fn head_cross_entropy(
     precision: Precision,
 ) -> Result<HeadLoss> {
     check("head_cross_entropy", hidden, head, targets, weights)?;
-    loss(hidden, head, &Rows { targets, weights, entropy_weights: None }, precision)
+    loss(hidden, head, &Rows { targets, weights, entropy_weights: None, excluded: &[] }, precision)
 }
 
 /// [`head_cross_entropy`] with an entropy bonus: `- sum_i u_i H_i` is added to the loss, `H_i` being
 /// the entropy of row `i` in nats and `u` the `entropy_weights`, one a row. A row is skipped when
-/// both of its weights are zero.
+/// both of its weights are zero. `excluded` are tokens that have probability zero, because the sampler
+/// whose choices these are never takes them.
 ///
 /// # Shapes
 /// As [`head_cross_entropy`].
 ///
 /// # Errors
-/// As [`head_cross_entropy`].
+/// As [`head_cross_entropy`]; a row that counts has an excluded target, or every token is excluded.
 pub fn head_policy_loss(
     hidden: &Tensor,
     head: &Tensor,
     targets: &[u32],
     weights: &[f32],
     entropy_weights: &[f32],
+    excluded: &[u32],
     precision: Precision,
 ) -> Result<HeadLoss> {
     const NAME: &str = "head_policy_loss";
     check(NAME, hidden, head, targets, weights)?;
     same(NAME, "number of rows and of entropy weights", targets.len(), entropy_weights.len())?;
-    let rows = Rows { targets, weights, entropy_weights: Some(entropy_weights) };
+    let rows = Rows { targets, weights, entropy_weights: Some(entropy_weights), excluded };
+    let vocab = head.dim(0)?;
+    head::check_excluded(NAME, excluded, vocab, targets, |row| rows.counts(row))?;
     loss(hidden, head, &rows, precision)
 }
 
@@ -90,7 +94,7 @@ pub fn head_log_probs(
     precision: Precision,
 ) -> Result<HeadScores> {
     check("head_log_probs", hidden, head, targets, weights)?;
-    let rows = Rows { targets, weights, entropy_weights: None };
+    let rows = Rows { targets, weights, entropy_weights: None, excluded: &[] };
     Ok(loss(&hidden.detach(), &head.detach(), &rows, precision)?.scores)
 }
 
@@ -112,6 +116,8 @@ struct Rows<'a> {
     targets: &'a [u32],
     weights: &'a [f32],
     entropy_weights: Option<&'a [f32]>,
+    /// Tokens that have probability zero.
+    excluded: &'a [u32],
 }
 
 impl Rows<'_> {
@@ -119,22 +125,26 @@ impl Rows<'_> {
         self.entropy_weights.map_or(0.0, |weights| weights[row])
     }
 
+    fn counts(&self, row: usize) -> bool {
+        self.weights[row] != 0.0 || self.entropy_weight(row) != 0.0
+    }
+
     /// The rows that count.
     fn counted(&self) -> Vec<usize> {
-        let counts = |&i: &usize| self.weights[i] != 0.0 || self.entropy_weight(i) != 0.0;
-        (0..self.targets.len()).filter(counts).collect()
+        (0..self.targets.len()).filter(|&row| self.counts(row)).collect()
     }
 }
 
 fn loss(hidden: &Tensor, head: &Tensor, rows: &Rows<'_>, precision: Precision) -> Result<HeadLoss> {
     if !fused(&[hidden, head]) {
-        let Rows { targets, weights, entropy_weights } = *rows;
+        let Rows { targets, weights, entropy_weights, excluded } = *rows;
         return composed::head_cross_entropy(
             hidden,
             head,
             targets,
             weights,
             entropy_weights,
+            excluded,
             precision,
         );
     }
@@ -169,12 +179,14 @@ fn loss(hidden: &Tensor, head: &Tensor, rows: &Rows<'_>, precision: Precision) -
 /// Scores a row of logits and leaves the gradient in their place if anybody wants it.
 fn finish_row(logits: &mut [f32], rows: &Rows<'_>, row: usize, wanted: Wanted) -> RowScore {
     let (target, weight) = (rows.targets[row] as usize, rows.weights[row]);
+    head::exclude(logits, rows.excluded);
     let (score, inverse) = score_row(logits, target);
     if wanted.any() {
         match rows.entropy_weight(row) {
             0.0 => nll_gradient_row(logits, inverse, target, weight),
             bonus => policy_gradient_row(logits, inverse, target, weight, score.entropy, bonus),
         }
+        head::exclude_gradient(logits, rows.excluded);
     }
     score
 }

@@ -7,6 +7,7 @@ use textgan_random::Key;
 use super::argument::{fused, ids_in_range, matrix, same};
 use super::composed;
 use super::embedding::add_rows_by_id;
+use super::head;
 use super::storage::{cpu_slice, tensor, with_slices};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::{Noise, Packed, Start, Strided, gumbel};
@@ -23,6 +24,17 @@ pub enum Relaxation {
     Soft,
 }
 
+/// How [`gumbel_head`] relaxes.
+#[derive(Clone, Copy, Debug)]
+pub struct GumbelOptions<'a> {
+    /// What is handed on.
+    pub relaxation: Relaxation,
+    /// Of the softmax; positive.
+    pub temperature: f32,
+    /// Tokens that have probability zero, because the sampler never takes them.
+    pub excluded: &'a [u32],
+}
+
 /// A head, the Gumbel relaxation of its sampled tokens, and the other network's embedding of them.
 ///
 /// With `logits = hidden head^T`, noise `g` and `p = softmax((logits + g) / temperature)`, row `i`
@@ -31,23 +43,22 @@ pub enum Relaxation {
 ///
 /// The noise is drawn from `key` *given that* `sampled` is where `logits + g` is largest (Maddison
 /// et al., 2014): the pair has the same distribution as if the noise had made the sample. The
-/// sample must come from `softmax(logits)` itself, untruncated and at temperature one. Noise and
-/// probabilities exist for a chunk of rows at a time, and are made again for the backward pass.
+/// sample must come from `softmax(logits)` itself over all tokens but the excluded ones, untruncated
+/// and at temperature one. Noise and probabilities exist for a chunk of rows at a time, and are made again for the backward pass.
 ///
 /// # Shapes
 /// `hidden: [rows, width]`, `head: [vocab, width]`, `embedding: [vocab, embed]`, `sampled`: one a
 /// row, to `[rows, embed]`.
 ///
 /// # Errors
-/// If the shapes do not fit, an id is outside of the vocabulary, or the temperature is
-/// not positive.
+/// If the shapes do not fit, an id is outside of the vocabulary, a sample or every token is excluded, or
+/// the temperature is not positive.
 pub fn gumbel_head(
     hidden: &Tensor,
     head: &Tensor,
     embedding: &Tensor,
     sampled: &[u32],
-    temperature: f32,
-    relaxation: Relaxation,
+    options: GumbelOptions<'_>,
     key: &Key,
 ) -> Result<Tensor> {
     const NAME: &str = "gumbel_head";
@@ -58,23 +69,22 @@ pub fn gumbel_head(
     same(NAME, "vocabulary of the head and of the embedding", vocab, embedded)?;
     same(NAME, "number of rows and of samples", rows, sampled.len())?;
     ids_in_range(NAME, sampled, vocab)?;
+    let GumbelOptions { relaxation, temperature, excluded } = options;
+    head::check_excluded(NAME, excluded, vocab, sampled, |_| true)?;
     if !(temperature > 0.0 && temperature.is_finite()) {
         let problem = format!("the temperature is {temperature}, expected a positive number");
         return Err(Error::argument(NAME, problem));
     }
     if !fused(&[hidden, head, embedding]) {
-        return composed::gumbel_head(
-            hidden,
-            head,
-            embedding,
-            sampled,
-            temperature,
-            relaxation,
-            key,
-        );
+        return composed::gumbel_head(hidden, head, embedding, sampled, options, key);
     }
-    let operation =
-        GumbelHead { sampled: sampled.to_vec(), temperature, relaxation, noise: Noise::new(key) };
+    let operation = GumbelHead {
+        sampled: sampled.to_vec(),
+        temperature,
+        relaxation,
+        excluded: excluded.to_vec(),
+        noise: Noise::new(key),
+    };
     Ok(hidden.contiguous()?.apply_op3(&head.contiguous()?, &embedding.contiguous()?, operation)?)
 }
 
@@ -82,6 +92,7 @@ struct GumbelHead {
     sampled: Vec<u32>,
     temperature: f32,
     relaxation: Relaxation,
+    excluded: Vec<u32>,
     noise: Noise,
 }
 
@@ -103,13 +114,22 @@ const CHUNK: usize = 8 * TILE;
 
 impl GumbelHead {
     /// The relaxed samples `[rows, vocab]` of one tile of rows, the first of which is `first`.
-    fn relaxed(&self, x: Inputs<'_>, head: &Packed, first: usize, hidden: &[f32], out: &mut [f32]) {
+    fn relaxed(
+        &self,
+        x: Inputs<'_>,
+        outward: &Packed,
+        first: usize,
+        hidden: &[f32],
+        out: &mut [f32],
+    ) {
         let hidden = Strided::rows(hidden, x.width);
-        head.multiply(out.len() / x.vocab, hidden, Start::Zero, out, x.vocab);
+        outward.multiply(out.len() / x.vocab, hidden, Start::Zero, out, x.vocab);
         let mut uniform = vec![0.0; x.vocab];
         for (row, out) in out.chunks_exact_mut(x.vocab).enumerate() {
             self.noise.uniform_open((first + row) as u64, &mut uniform);
+            head::exclude(out, &self.excluded);
             gumbel::perturb_row(out, &uniform, self.sampled[first + row] as usize);
+            head::exclude(out, &self.excluded);
             gumbel::relax_row(out, self.temperature);
         }
     }

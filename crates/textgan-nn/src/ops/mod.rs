@@ -36,7 +36,7 @@ pub use cross_entropy::{
 pub use dropout::dropout;
 pub use embedding::{embedding, embedding_bag};
 pub use group_loss::{GroupLoss, head_group_loss};
-pub use gumbel::{Relaxation, gumbel_head};
+pub use gumbel::{GumbelOptions, Relaxation, gumbel_head};
 pub use likelihood_ratio::{
     HeadInput, JudgeKind, LogRatios, PolicyLoss, RatioOptions, SampledTokens,
     head_expected_policy_loss, head_log_ratios,

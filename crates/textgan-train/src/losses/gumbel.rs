@@ -3,10 +3,10 @@
 use candle_core::Tensor;
 use textgan_models::{Generator, Sequences, Tokens};
 use textgan_nn::Mode;
-use textgan_nn::ops::{self, Relaxation};
+use textgan_nn::ops::{self, GumbelOptions, Relaxation};
 use textgan_random::Key;
 
-use super::Divergence;
+use super::{Divergence, NEVER_SAMPLED};
 use crate::Result;
 use crate::algorithm::Loss;
 use crate::config::Judged;
@@ -69,15 +69,8 @@ pub(crate) fn relax(
         .flat_map(|row| &sequences.targets()[row * time..][..sequences.lengths()[row]])
         .copied()
         .collect();
-    let words = ops::gumbel_head(
-        &hidden,
-        generator.head(),
-        embedding,
-        &sampled,
-        temperature,
-        relaxation,
-        key,
-    )?;
+    let options = GumbelOptions { relaxation, temperature, excluded: &NEVER_SAMPLED };
+    let words = ops::gumbel_head(&hidden, generator.head(), embedding, &sampled, options, key)?;
     let width = words.dim(1)?;
     let padded = Tensor::zeros((batch * time, width), words.dtype(), words.device())?;
     Ok(padded.index_add(&places, &words, 0)?.reshape((batch, time, width))?)
@@ -91,7 +84,7 @@ mod tests {
     use crate::config::{Baseline, RewardScore};
     use crate::losses::returns::{advantages, returns, rewards};
     use crate::losses::{likelihood::noise, reinforce};
-    use crate::testing::{Players, in_game};
+    use crate::testing::{Players, in_game, sampled};
 
     fn fresh(game: &Players) -> Result<Generated> {
         Generated::draw(game.generator.as_ref(), &Key::root(4), 0, 16, None)
@@ -172,9 +165,9 @@ mod tests {
         let logits = game.generator.logits(&context, &any, Mode::Evaluate)?.squeeze(1)?;
         let mut stream = Key::root(8).stream();
         let mut draw = |logits: &Vec<f32>| {
-            let noisy = logits.iter().map(|logit| logit + stream.gumbel());
-            let largest = noisy.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
-            [largest.map_or(0, |(token, _)| token as u32)]
+            let noisy = sampled().map(|token| (token, logits[token as usize] + stream.gumbel()));
+            let largest = noisy.max_by(|a, b| a.1.total_cmp(&b.1));
+            [largest.map_or(0, |(token, _)| token)]
         };
         let words: Vec<[u32; 1]> = logits.to_vec2::<f32>()?.iter().map(&mut draw).collect();
         let sequences = Sequences::from_samples(&words, &vec![false; rows], None)?;

@@ -9,3 +9,6 @@ pub(crate) mod reinforce;
 pub(crate) mod returns;
 
 pub use divergence::Divergence;
+
+/// What is never sampled, and so has no probability where samples are judged or language models compared.
+pub(crate) const NEVER_SAMPLED: [u32; 2] = [textgan_models::PAD, textgan_models::BOS];

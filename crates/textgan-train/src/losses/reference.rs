@@ -1,16 +1,14 @@
 //! How far a generator has gone from where it began.
 
 use candle_core::Tensor;
-use textgan_models::{BOS, Generator, PAD};
+use textgan_models::Generator;
 use textgan_nn::Mode;
 use textgan_nn::ops::{self, HeadInput, JudgeKind, RatioOptions};
 
+use super::NEVER_SAMPLED;
 use crate::Result;
 use crate::generated::Generated;
 use crate::metric::{Group, Metric, Unit};
-
-/// What is never sampled, and so has no probability in a comparison of two language models.
-pub(crate) const NEVER_SAMPLED: [u32; 2] = [PAD, BOS];
 
 /// `sum_i weight KL(G_i || G0_i)` over the places `i` of `fake` texts, a scalar with a gradient for
 /// `generator`, and the divergence in nats a text. Each term is exact over the vocabulary; prefixes are
@@ -44,11 +42,11 @@ pub(crate) fn divergence(
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{D, Device};
+    use candle_core::Device;
     use textgan_models::Sequences;
 
     use super::*;
-    use crate::testing::{in_game, players};
+    use crate::testing::{in_game, log_probs_by_token, players};
 
     /// Against candle's own operations; and a generator has not gone from itself.
     #[test]
@@ -62,16 +60,8 @@ mod tests {
             let noise = Tensor::new(&[[0.3f32, -0.7], [1.0, 0.2]], &Device::Cpu)?;
             let fake = Generated { sequences, noise, log_probs: Vec::new() };
             let texts = &fake.sequences;
-            let log_probs = |model: &dyn Generator| -> Result<Tensor> {
-                let logits = model.logits(&fake.context(), texts, Mode::Evaluate)?;
-                let vocab = logits.dim(2)?;
-                let allowed = (0..vocab as u32).map(|id| match NEVER_SAMPLED.contains(&id) {
-                    true => -1e4f32,
-                    false => 0.0,
-                });
-                let logits = logits.broadcast_add(&Tensor::from_iter(allowed, &Device::Cpu)?)?;
-                Ok(logits.broadcast_sub(&logits.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
-            };
+            let log_probs =
+                |model: &dyn Generator| log_probs_by_token(model, &fake.context(), texts);
             let own = log_probs(game.generator.as_ref())?;
             let other = log_probs(reference.as_ref())?.detach();
             let by_place = (own.exp()? * (&own - other)?)?.sum(2)?;

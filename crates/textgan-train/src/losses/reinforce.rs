@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use candle_core::Tensor;
-use textgan_models::{
-    Conditions, Generator, SamplingOptions, Sequences, Tokens, rollouts, token_log_probs,
-};
+use textgan_models::{Conditions, Generator, SamplingOptions, Sequences, Tokens, rollouts};
 use textgan_nn::{Mode, ops};
 use textgan_random::Key;
 
+use super::NEVER_SAMPLED;
 use super::gumbel::sample_nll;
 use super::returns::{advantages, returns, rewards, whiten};
 use crate::Result;
@@ -117,25 +116,43 @@ pub(crate) fn policy_loss(
         }
         bonus[row * time..][..words].fill(entropy * share);
     }
+    let hidden = generator.hidden(&fresh.context(), sequences, Mode::Evaluate)?.flatten_to(1)?;
     if !cut.is_empty() {
-        let log_probs = token_log_probs(generator, &fresh.context(), sequences)?;
+        let at = |row: usize| row * time + sampled.lengths()[row];
+        let mut ends = vec![0.0; weights.len()];
+        cut.iter().for_each(|&row| ends[at(row)] = 1.0);
+        let log_probs = log_probs(generator, &hidden, sequences, &ends)?;
         for row in cut {
-            let words = sampled.lengths()[row];
-            let end = log_probs[row * time + words].exp();
+            let end = log_probs[at(row)].exp();
             let odds = end / (1.0 - end).max(1e-6);
-            weights[row * time + words] = -advantages[row][words] * share * odds;
+            weights[at(row)] = -advantages[row][sampled.lengths()[row]] * share * odds;
         }
     }
-    let hidden = generator.hidden(&fresh.context(), sequences, Mode::Evaluate)?.flatten_to(1)?;
     Ok(ops::head_policy_loss(
         &hidden,
         generator.head(),
         sequences.targets(),
         &weights,
         &bonus,
+        &NEVER_SAMPLED,
         generator.precision(),
     )?
     .loss)
+}
+
+/// The log-probability of the targets whose weight is not zero, as the sampler takes them; 0 for the others.
+/// `hidden`: `[batch * time, width]`, of which no graph is kept.
+fn log_probs(
+    generator: &dyn Generator,
+    hidden: &Tensor,
+    texts: &Sequences,
+    weights: &[f32],
+) -> Result<Vec<f32>> {
+    let (hidden, head) = (hidden.detach(), generator.head().detach());
+    let (targets, precision) = (texts.targets(), generator.precision());
+    let found =
+        ops::head_target_log_probs(&hidden, &head, targets, weights, &NEVER_SAMPLED, precision)?;
+    Ok(found.to_vec1()?)
 }
 
 /// The same texts, each with an end.
@@ -151,7 +168,8 @@ pub(crate) fn action_log_probs(
     fake: &Generated,
 ) -> Result<Vec<Vec<f32>>> {
     let (sampled, whole) = (&fake.sequences, ended(&fake.sequences)?);
-    let log_probs = token_log_probs(generator, &fake.context(), &whole)?;
+    let hidden = generator.hidden(&fake.context(), &whole, Mode::Evaluate)?.flatten_to(1)?;
+    let log_probs = log_probs(generator, &hidden, &whole, &whole.weights())?;
     let row = |(row, log_probs): (usize, &[f32])| {
         let words = sampled.lengths()[row];
         let mut actions = log_probs[..words].to_vec();
@@ -213,26 +231,27 @@ fn action_values(
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
     use candle_core::backprop::GradStore;
-    use candle_core::{D, Device};
-    use textgan_models::{BOS, EOS, PAD};
+    use textgan_models::EOS;
 
     use super::*;
-    use crate::testing::{VOCAB, in_game, players};
+    use crate::testing::{in_game, players, sampled, target_log_probs};
 
     /// Every sequence of two tokens, with the noise that all of them share.
     fn all_pairs(game: &crate::testing::Players) -> Result<Generated> {
-        let ids = 0..VOCAB as u32;
+        let ids = sampled();
         let pairs: Vec<[u32; 2]> =
             ids.clone().flat_map(|a| ids.clone().map(move |b| [a, b])).collect();
         let sequences = Sequences::from_samples(&pairs, &vec![false; pairs.len()], None)?;
         let noise = Tensor::new(&[[0.3f32, -0.7]], &Device::Cpu)?
             .broadcast_as((pairs.len(), 2))?
             .contiguous()?;
-        let context = textgan_models::Context { noise: &noise, labels: None };
-        let log_probs = token_log_probs(game.generator.as_ref(), &context, &sequences)?;
-        let log_probs = log_probs.chunks_exact(2).map(<[f32]>::to_vec).collect();
-        Ok(Generated { sequences, noise, log_probs })
+        let mut pairs = Generated { sequences, noise, log_probs: Vec::new() };
+        let generator = game.generator.as_ref();
+        let log_probs = target_log_probs(generator, &pairs.context(), &pairs.sequences)?;
+        pairs.log_probs = log_probs.to_vec2()?;
+        Ok(pairs)
     }
 
     fn reward(row: usize) -> f32 {
@@ -244,15 +263,10 @@ mod tests {
         game: &crate::testing::Players,
         fresh: &Generated,
     ) -> Result<Tensor> {
-        let logits = game.generator.logits(&fresh.context(), &fresh.sequences, Mode::Evaluate)?;
-        let log_norm = logits.exp()?.sum_keepdim(D::Minus1)?.log()?;
-        let log_probs = logits.broadcast_sub(&log_norm)?;
-        let (batch, time) = (fresh.sequences.batch(), fresh.sequences.time());
-        let targets =
-            Tensor::from_slice(fresh.sequences.targets(), (batch, time, 1), &Device::Cpu)?;
-        let log_prob =
-            log_probs.contiguous()?.gather(&targets, D::Minus1)?.squeeze(D::Minus1)?.sum(1)?;
-        let rewards = Tensor::from_iter((0..batch).map(reward), &Device::Cpu)?;
+        let generator = game.generator.as_ref();
+        let log_prob = target_log_probs(generator, &fresh.context(), &fresh.sequences)?.sum(1)?;
+        let rows = 0..fresh.sequences.batch();
+        let rewards = Tensor::from_iter(rows.map(reward), &Device::Cpu)?;
         Ok((log_prob.exp()? * rewards)?.sum_all()?.neg()?)
     }
 
@@ -318,7 +332,7 @@ mod tests {
     #[test]
     fn to_end_and_not_to_end_are_actions() -> Result<()> {
         in_game(|game| {
-            let words: Vec<u32> = (0..VOCAB as u32).filter(|&id| id != EOS).collect();
+            let words: Vec<u32> = sampled().filter(|&id| id != EOS).collect();
             let mut texts: Vec<(Vec<u32>, bool)> = vec![(Vec::new(), true)];
             texts.extend(words.iter().map(|&a| (vec![a], true)));
             for ended in [true, false] {
@@ -335,10 +349,7 @@ mod tests {
 
             // `-sum_x p(x) R(x)` by candle's own operations.
             let whole = Sequences::from_samples(&rows, &vec![true; count], None)?;
-            let logits = game.generator.logits(&fresh.context(), &whole, Mode::Evaluate)?;
-            let log_probs = logits.broadcast_sub(&logits.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
-            let targets = Tensor::from_slice(whole.targets(), (count, 3, 1), &Device::Cpu)?;
-            let said = log_probs.contiguous()?.gather(&targets, D::Minus1)?.squeeze(D::Minus1)?;
+            let said = target_log_probs(game.generator.as_ref(), &fresh.context(), &whole)?;
             let unsaid = said.exp()?.affine(-1.0, 1.0)?.log()?;
             let mask = |of: &dyn Fn(usize, usize) -> bool| {
                 let places = (0..count * 3).map(|i| f32::from(u8::from(of(i / 3, i % 3))));
@@ -394,9 +405,8 @@ mod tests {
                 let context = textgan_models::Context { noise: &noise, labels: None };
                 let logits = policy.logits(&context, &text, Mode::Evaluate)?;
                 let logits: Vec<f32> = logits.get(0)?.get(tokens.len())?.to_vec1()?;
-                let may_follow = |id: &u32| ![PAD, BOS].contains(id);
                 let weight = |id: u32| (id, f64::from(logits[id as usize]).exp());
-                let weights: Vec<_> = (0..VOCAB as u32).filter(may_follow).map(weight).collect();
+                let weights: Vec<_> = sampled().map(weight).collect();
                 let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
                 Ok(weights.into_iter().map(|(id, weight)| (id, weight / sum)).collect())
             };
