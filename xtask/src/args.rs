@@ -61,6 +61,18 @@ pub enum Command {
     Ci,
     /// Time the hot paths and the bars of the README.
     Bench(Bench),
+    /// Feed hostile files to a reader of outside bytes; without a name, list the targets.
+    Fuzz(Fuzz),
+}
+
+#[derive(Debug, Args)]
+pub struct Fuzz {
+    /// The fuzz target, such as `jsonl`.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// How long.
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    pub seconds: u64,
 }
 
 /// Which experiment.

@@ -20,6 +20,20 @@ pub fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Failed.into()) }
 }
 
+/// As [`cargo`], with the nightly compiler.
+///
+/// # Errors
+/// As [`cargo`].
+pub fn nightly(arguments: &[&str]) -> Result<()> {
+    eprintln!("cargo +nightly {}", arguments.join(" "));
+    // Whatever called this program chose a compiler of its own.
+    let mut command = Command::new("cargo");
+    command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
+    let status =
+        command.arg("+nightly").args(arguments).status().context("cannot start cargo +nightly")?;
+    if status.success() { Ok(()) } else { Err(Failed.into()) }
+}
+
 /// Whether `cargo NAME` exists here.
 pub fn has_subcommand(name: &str) -> bool {
     let quiet =
@@ -27,10 +41,14 @@ pub fn has_subcommand(name: &str) -> bool {
     quiet.is_ok_and(|status| status.success())
 }
 
+/// The workspace's folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
 fn command() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    command.current_dir(root.unwrap_or(Path::new(".")));
+    command.current_dir(root());
     command
 }

@@ -56,3 +56,8 @@ pub use plain::{open_plain, plain_folder};
 pub use progress::{Progress, Quiet};
 pub use publish::{publish, recover, remove_folder, write_atomic};
 pub use run::{RunDir, RunLock};
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

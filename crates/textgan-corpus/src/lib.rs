@@ -56,3 +56,8 @@ pub use ingest::ingest;
 pub use read::public_address;
 pub use split::Split;
 pub use stats::{MemoryStats, ReadStats, SharedStats, SplitStats, Stats, StepStats};
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

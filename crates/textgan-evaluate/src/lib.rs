@@ -84,3 +84,8 @@ pub use language_model::{LanguageModel, LanguageModelConfig};
 pub use likelihood::Likelihood;
 pub use memorisation::{Audit, CopiedRun, Memorisation};
 pub use two_sample::{TwoSample, TwoSampleConfig, two_sample};
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

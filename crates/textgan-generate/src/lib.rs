@@ -37,3 +37,8 @@ pub use error::{Error, Result};
 pub use model::Model;
 pub use options::Options;
 pub use stage::{Summary, generate};
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -65,3 +65,8 @@ pub use signature::{Metric, Texts};
 pub use similarity::{EmbSim, embedding_similarity};
 pub use smoothing::Smoothing;
 pub use spread::{Spread, earth_movers_distance, length_distance, spread};
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -76,3 +76,8 @@ pub use sampler::{
 pub use sequences::Sequences;
 pub use special::{BOS, EOS, PAD, UNK};
 pub use word_vectors::*;
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

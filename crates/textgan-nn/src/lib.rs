@@ -62,3 +62,8 @@ pub use error::{Error, Result};
 pub use mode::Mode;
 pub use optimizer::{AdamConfig, Optimizer, StepStats};
 pub use parameters::Parameters;
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -86,3 +86,8 @@ pub fn render(sources: &Sources) -> Result<String, Error> {
     ];
     Ok(page::page(&sources.name, &sections))
 }
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -59,3 +59,8 @@ pub use fault::Fault;
 pub use grammar::{Estimate, Grammar};
 pub use oracle::{Oracle, OracleSizes};
 pub use rules::{Rules, SmilesFault};
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -47,3 +47,8 @@ pub use stage::tokenize;
 pub use statistics::{LengthHistogram, SplitStatistics, Statistics, Vocabulary};
 pub use tokenizer::Tokenizer;
 pub use trainer::Trainer;
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

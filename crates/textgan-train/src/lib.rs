@@ -130,3 +130,8 @@ pub use run::extend;
 pub use step::Step;
 pub use summary::{End, PhaseSummary, Summary};
 pub use train::{Recipe, train};
+
+/// The blocks of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

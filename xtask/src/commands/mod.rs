@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod compare;
 mod config;
+mod fuzz;
 mod generate;
 mod list;
 mod new;
@@ -55,6 +56,7 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
         Command::Test(args) => test::run(args),
         Command::Ci => ci::run(),
         Command::Bench(args) => bench::run(args),
+        Command::Fuzz(args) => fuzz::run(args),
     };
     textgan_artifact::Progress::finish(&terminal);
     // Whatever a stage says when it is asked to stop, it did stop because it was asked to.

@@ -1,0 +1,12 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use textgan_artifact::table::{Document, TokenRow, read_split};
+
+fuzz_target!(|bytes: &[u8]| {
+    let folder = std::env::temp_dir().join(format!("table-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("train-00000-of-00001.parquet"), bytes).expect("a file");
+    let _ = read_split::<TokenRow>(&folder, "train");
+    let _ = read_split::<Document>(&folder, "train");
+});
