@@ -154,12 +154,49 @@ fn golden_oracle_seqgan() {
     check("oracle/seqgan", &[&SPLITS, &[VALID, EPOCHS, search], &GAME, &LSTM, &CNN]);
 }
 
+/// The algorithms of the papers, each by its own phase after a few steps of its baseline.
+#[test]
+fn golden_algorithms() {
+    const SMALL: &str = "{ kind = \"lstm\", embedding = 8, hidden = 12 }";
+    let network = |phase: usize| format!("phase.{phase}.network={SMALL}");
+    let last = |phase: usize| {
+        vec![
+            format!("phase.{phase}.steps=4"),
+            format!("phase.{phase}.schedule.warmup_steps=1"),
+            format!("phase.{phase}.evaluation={{ every = 2, samples = 20 }}"),
+        ]
+    };
+    let taught = || [vec!["phase.1.steps=3".to_owned()], last(2)].concat();
+    let search = "phase.2.estimator={ kind = \"reinforce\", reward = { monte_carlo = { rollouts = 3, lag = 0.8 } } }";
+    for (name, settings, sizes) in [
+        ("maximum-likelihood", vec![], &[][..]),
+        ("tailr", last(1), &[]),
+        ("unlikelihood", last(1), &[]),
+        ("pg-bleu", last(1), &[]),
+        ("ddo", [last(1), vec!["phase.1.round=2".to_owned()]].concat(), &[]),
+        ("spin", [last(1), vec!["phase.1.round=2".to_owned()]].concat(), &[]),
+        ("cot", [last(1), vec![network(1)]].concat(), &[]),
+        ("dense", [last(1), vec![network(1)]].concat(), &[]),
+        ("gsgan", last(1), &RNN),
+        ("likelihood-ratio", [taught(), vec![network(1)]].concat(), &[]),
+        ("maligan", taught(), &RNN),
+        ("rankgan", taught(), &RNN),
+        ("scratchgan", taught(), &RNN),
+        ("gad", taught(), &RNN),
+        ("seqgan", [taught(), vec![search.to_owned()]].concat(), &CNN),
+    ] {
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let short = [STEPS, "phase.0.converge.rounds=1", "phase.0.schedule.warmup_steps=2"];
+        check(&format!("algorithms/{name}"), &[&short, &LSTM, &settings, sizes]);
+    }
+}
+
 /// Every config that is shipped has its golden hashes.
 #[test]
 fn golden_of_every_config() {
     let configs = root().join("configs");
     let mut found = Vec::new();
-    for folder in [configs.clone(), configs.join("oracle")] {
+    for folder in [configs.clone(), configs.join("oracle"), configs.join("algorithms")] {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "toml") {

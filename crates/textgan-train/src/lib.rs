@@ -109,7 +109,8 @@ pub use textgan_random;
 
 pub use algorithm::{Accuracy, Algorithm, Bounds, Critic, Learner, Loss, Measured, Update};
 pub use algorithms::{
-    BuiltIn, Dense, Distillation, Extended, LanguageModel, Later, LikelihoodRatio,
+    BuiltIn, Cot, Ddo, Dense, Distillation, Extended, LanguageModel, Later, LikelihoodRatio,
+    Maligan, PgBleu, Rankgan, Spin, Tailr, Unlikelihood,
 };
 pub use config::{
     Adversarial, AlarmAction, Alarms, Baseline, BlindAlarm, CollapseAlarm, Control, ConvergeConfig,

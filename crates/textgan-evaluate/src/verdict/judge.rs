@@ -233,12 +233,14 @@ fn over_places(places: &[Vec<f64>]) -> Vec<f64> {
 
 /// One sentence, and a second one where the baseline may not have converged.
 fn sentence(outcome: Outcome, findings: &[Finding], converged: Option<bool>) -> String {
+    let below = findings.iter().any(|finding| finding.rivals[finding.best].advantage.high < 0.0);
     let mut text = match outcome {
         Outcome::Better => "The game made the generator better: ",
         Outcome::Worse => "The game made the generator worse: ",
         Outcome::Mixed => {
             "The game made the generator better by one measure and worse by another: "
         }
+        Outcome::NotSeparated if below => "The game gave nothing that others do not: ",
         Outcome::NotSeparated => "The game made no difference that shows: ",
         Outcome::Apart => {
             return "The curves of model and baseline have no range in common: give \
@@ -279,6 +281,13 @@ fn phrase(finding: &Finding) -> String {
             format!(
                 "at equal {diversity} its {quality} is worse than its baseline's ({})",
                 numbers(baseline)
+            )
+        }
+        _ if best.advantage.high < 0.0 => {
+            format!(
+                "at equal {diversity} its {quality} is below that of {} ({})",
+                best.name,
+                numbers(best)
             )
         }
         _ => format!(
@@ -368,6 +377,13 @@ mod tests {
         let both = verdict(&model, &[("temperature", &baseline), ("likelihood", &strong)], None);
         assert_eq!(both.outcome, Outcome::NotSeparated);
         assert!(both.sentence.contains("likelihood") && both.sentence.contains("not measured"));
+        // Better than its baseline, and no match for a control.
+        let far = sweep(0.2, 4);
+        let below =
+            verdict(&model, &[("temperature", &baseline), ("likelihood", &far)], Some(true));
+        assert_eq!(below.outcome, Outcome::NotSeparated);
+        assert!(below.sentence.contains("is below that of likelihood"), "{}", below.sentence);
+        assert!(!below.sentence.contains("no difference"), "{}", below.sentence);
         let worse = verdict(&baseline, &[("temperature", &model)], Some(false));
         assert_eq!(worse.outcome, Outcome::Worse);
         assert!(worse.sentence.contains("had not converged"), "{}", worse.sentence);

@@ -11,7 +11,7 @@ use textgan_nn::ops::{self, HeadInput, JudgeKind, RatioOptions, softplus};
 use textgan_nn::{Mode, Parameters};
 
 use super::language_model::text_noise;
-use super::{DISCRIMINATOR, GENERATOR, optimizer_problem};
+use super::{DISCRIMINATOR, GENERATOR, generator_learner, optimizer_problem};
 use crate::Result;
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
@@ -137,11 +137,7 @@ impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
         let config = &self.config;
         let (optimizer, rate) = (&config.optimizer, config.learning_rate);
-        // Under the same names as in maximum likelihood.
-        let mut parameters = Parameters::new();
-        let shared = parameters.share(GENERATOR, self.critic.generator.parameters());
-        debug_assert!(shared.is_ok(), "invariant: an empty store has no name twice");
-        let generator = Learner::new(GENERATOR, parameters, optimizer, rate, Rows::Generator);
+        let generator = generator_learner(self.critic.generator.as_ref(), optimizer, rate);
         let parameters = self.critic.network.parameters().clone();
         let (optimizer, rate) =
             (&config.discriminator_optimizer, config.discriminator_learning_rate);

@@ -3,13 +3,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::Generator;
-use textgan_nn::{Mode, Parameters, ops};
+use textgan_nn::{Mode, ops};
 
 use super::language_model::LANGUAGE_MODEL;
-use super::{GENERATOR, optimizer_problem};
+use super::{GENERATOR, generator_learner, optimizer_problem};
 use crate::algorithm::{Algorithm, Learner, Loss};
 use crate::config::{OptimizerConfig, Problem, positive, require};
-use crate::data::Rows;
 use crate::generated::Generated;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
@@ -66,9 +65,7 @@ impl Objective for Distillation {
             problem: "there is no language model yet: its phase must come first".to_owned(),
         })?;
         let generator = networks.generator();
-        let mut parameters = Parameters::new();
-        parameters.share(GENERATOR, generator.parameters())?;
-        Ok(Box::new(Distilling { config: self.clone(), teacher, generator, parameters }))
+        Ok(Box::new(Distilling { config: self.clone(), teacher, generator }))
     }
 }
 
@@ -77,14 +74,12 @@ struct Distilling {
     config: Distillation,
     teacher: Arc<dyn Generator>,
     generator: Arc<dyn Generator>,
-    parameters: Parameters,
 }
 
 impl Algorithm for Distilling {
     fn learners(&self) -> Vec<Learner> {
         let (optimizer, rate) = (&self.config.optimizer, self.config.learning_rate);
-        let parameters = self.parameters.clone();
-        vec![Learner::new(GENERATOR, parameters, optimizer, rate, Rows::Generator)]
+        vec![generator_learner(self.generator.as_ref(), optimizer, rate)]
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {

@@ -4,11 +4,11 @@ use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::{Context, Generator, NoiseEncoder, Sizes, token_log_probs};
+use textgan_nn::Mode;
 use textgan_nn::ops::{self, HeadInput, JudgeKind, RatioOptions, SampledTokens, softplus};
-use textgan_nn::{Mode, Parameters};
 
 use super::language_model::{LANGUAGE_MODEL, text_noise};
-use super::{DISCRIMINATOR, GENERATOR, optimizer_problem};
+use super::{DISCRIMINATOR, GENERATOR, generator_learner, optimizer_problem};
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
 use crate::data::Rows;
@@ -171,12 +171,8 @@ struct Game {
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
         let config = &self.config;
-        // Under the same names as in maximum likelihood.
-        let mut parameters = Parameters::new();
-        let shared = parameters.share(GENERATOR, self.critic.generator.parameters());
-        debug_assert!(shared.is_ok(), "invariant: an empty store has no name twice");
         let (optimizer, rate) = (&config.optimizer, config.learning_rate);
-        let generator = Learner::new(GENERATOR, parameters, optimizer, rate, Rows::Generator);
+        let generator = generator_learner(self.critic.generator.as_ref(), optimizer, rate);
         let model = self.critic.model.parameters().clone();
         let (optimizer, rate) =
             (&config.discriminator_optimizer, config.discriminator_learning_rate);

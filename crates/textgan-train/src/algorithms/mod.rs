@@ -1,27 +1,45 @@
 //! The algorithms of this crate: each file a paper's step, over the shared [`losses`](crate::losses).
 
 mod adversarial;
+mod cot;
 mod dense;
 mod discriminator;
 mod distillation;
 mod language_model;
 mod likelihood_ratio;
+mod maligan;
 mod maximum_likelihood;
+mod pg_bleu;
+mod rankgan;
+mod self_play;
+mod tailr;
+mod unlikelihood;
 
+pub use cot::Cot;
 pub use dense::Dense;
 pub use distillation::Distillation;
 pub(crate) use distillation::writes;
 pub use language_model::LanguageModel;
 pub use likelihood_ratio::{Later, LikelihoodRatio};
+pub use maligan::Maligan;
+pub use pg_bleu::PgBleu;
+pub use rankgan::Rankgan;
+pub use self_play::{Ddo, Spin};
+pub use tailr::Tailr;
+pub use unlikelihood::Unlikelihood;
 
 use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use textgan_models::Generator;
+use textgan_nn::Parameters;
 
+use crate::algorithm::Learner;
 use crate::config::{
     Adversarial, DiscriminatorOnly, MaximumLikelihood, OptimizerConfig, Problem, require,
 };
+use crate::data::Rows;
 use crate::objective::{Objective, OneOf, Plan};
 
 /// The objectives of this crate, by the `kind` of a `[[phase]]` table.
@@ -42,6 +60,22 @@ pub enum BuiltIn {
     Distillation(Distillation),
     /// The generator plays against a network that judges every word that could come next.
     Dense(Dense),
+    /// TaiLr: likelihood that need not cover what the generator thinks impossible.
+    Tailr(Tailr),
+    /// Likelihood that unlearns repetition.
+    Unlikelihood(Unlikelihood),
+    /// PG-BLEU: the policy gradient of BLEU.
+    PgBleu(PgBleu),
+    /// MaliGAN: samples weigh as much as the odds that they are real.
+    Maligan(Maligan),
+    /// RankGAN: samples earn their rank among real texts.
+    Rankgan(Rankgan),
+    /// CoT: cooperative training with a mediator.
+    Cot(Cot),
+    /// DDO: the generator against itself, by the logistic loss of its own likelihood ratio.
+    Ddo(Ddo),
+    /// SPIN: the generator against itself, in pairs of a real text and one of its own.
+    Spin(Spin),
 }
 
 impl OneOf for BuiltIn {
@@ -54,6 +88,14 @@ impl OneOf for BuiltIn {
             Self::LikelihoodRatio(objective) => objective,
             Self::Distillation(objective) => objective,
             Self::Dense(objective) => objective,
+            Self::Tailr(objective) => objective,
+            Self::Unlikelihood(objective) => objective,
+            Self::PgBleu(objective) => objective,
+            Self::Maligan(objective) => objective,
+            Self::Rankgan(objective) => objective,
+            Self::Cot(objective) => objective,
+            Self::Ddo(objective) => objective,
+            Self::Spin(objective) => objective,
         }
     }
 }
@@ -161,6 +203,18 @@ const GENERATOR: &str = "generator";
 /// The name of the discriminator as a learner.
 const DISCRIMINATOR: &str = "discriminator";
 
+/// A learner that moves the generator alone, under the same names of weights as in maximum likelihood.
+fn generator_learner(
+    generator: &dyn Generator,
+    optimizer: &OptimizerConfig,
+    learning_rate: f64,
+) -> Learner {
+    let mut parameters = Parameters::new();
+    let shared = parameters.share(GENERATOR, generator.parameters());
+    debug_assert!(shared.is_ok(), "invariant: an empty store has no name twice");
+    Learner::new(GENERATOR, parameters, optimizer, learning_rate, Rows::Generator)
+}
+
 /// An optimizer whose numbers make sense.
 fn optimizer_problem(optimizer: &OptimizerConfig) -> Problem {
     require((0.0..1.0).contains(&optimizer.average), || {
@@ -185,7 +239,7 @@ mod tests {
 
     #[test]
     fn an_extended_choice_says_what_is_wrong_with_either_half() {
-        assert_eq!(kinds::<BuiltIn>().len(), 7);
+        assert_eq!(kinds::<BuiltIn>().len(), 15);
         let read = |text| serde_json::from_str::<Extended<Own>>(text);
         let own = read(r#"{"kind": "mine", "weight": 2}"#).unwrap();
         assert_eq!(own, Extended::Own(Own::Mine { weight: 2.0 }));

@@ -83,6 +83,19 @@ pub(crate) fn likelihood(
     }
 }
 
+/// What the head reads of `real` texts with noise from its prior, `[batch * time, width]`, in training: the
+/// part of [`likelihood`] before its loss.
+pub(crate) fn real_hidden(
+    generator: &dyn Generator,
+    real: &Sequences,
+    key: &Key,
+) -> Result<Tensor> {
+    let noise = noise(generator, &key.child("noise"), 0, real.batch())?;
+    let context = Context { noise: &noise, labels: real.labels() };
+    let dropout = key.child("dropout").child("generator");
+    Ok(generator.hidden(&context, real, Mode::Train(&dropout))?.flatten_to(1)?)
+}
+
 /// The loss of [`likelihood`] with a latent objective over all of some held-out texts, in nats per token,
 /// and what the noise knows of a text, in nats. One noise vector a text, named by `key`.
 pub(crate) fn held_out(

@@ -7,6 +7,7 @@ pub(crate) mod proximal;
 pub(crate) mod reference;
 pub(crate) mod reinforce;
 pub(crate) mod returns;
+pub(crate) mod texts;
 
 pub use divergence::Divergence;
 

@@ -71,6 +71,13 @@ impl Credit {
     }
 }
 
+/// What each action of some texts earns where a text as a whole earns: not to end where it was cut is an
+/// action too.
+pub(crate) fn of_sentences(earned: &[f32], texts: &Sequences) -> Vec<Vec<f32>> {
+    let rows = earned.iter().zip(texts.lengths());
+    with_cuts(rows.map(|(&earned, &length)| vec![earned; length]).collect(), texts)
+}
+
 /// A text that reached the greatest length without an end was cut, which is the generator's doing like
 /// every word: not to end there earns what the text earned.
 fn with_cuts(mut returns: Vec<Vec<f32>>, sequences: &Sequences) -> Vec<Vec<f32>> {

@@ -216,6 +216,84 @@ fn other_games_give_the_same_bytes_whatever_happens() {
     trial::same_bytes_whatever_happens(training, 5).expect("training");
 }
 
+/// The algorithms of the papers that play with noise.
+const PAPERS: &str = r#"
+    [[phase]]
+    kind = "tailr"
+    steps = 4
+    gamma = 0.1
+    keep = "last"
+
+    [[phase]]
+    kind = "unlikelihood"
+    steps = 3
+    keep = "last"
+
+    [[phase]]
+    kind = "maligan"
+    steps = 4
+    discriminator = { replay = 0.3 }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "rankgan"
+    steps = 4
+    whiten = true
+    gate = { auc = 0.1 }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "cot"
+    steps = 4
+    network = { kind = "lstm", embedding = 8, hidden = 16 }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "pg-bleu"
+    steps = 3
+    references = 30
+    keep = "last"
+"#;
+
+/// Those that compare likelihoods of real text, which a generator with noise does not know.
+const SELF_PLAY: &str = r#"
+    [[phase]]
+    kind = "maximum-likelihood"
+    steps = 3
+    keep = "last"
+
+    [[phase]]
+    kind = "ddo"
+    steps = 5
+    round = 2
+    keep = "last"
+
+    [[phase]]
+    kind = "spin"
+    steps = 5
+    round = 3
+    keep = "last"
+"#;
+
+#[test]
+fn the_papers_algorithms_give_the_same_bytes_whatever_happens() {
+    for (text, dimension) in [(PAPERS, 4), (SELF_PLAY, 0)] {
+        let mut setting = Setting::new(phases(text));
+        setting.noise.dimension = dimension;
+        let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
+            setting.run(out, progress)
+        };
+        trial::same_bytes_whatever_happens(training, 5).expect("training");
+    }
+    let with_noise = Setting::new(phases(SELF_PLAY));
+    let out = tempfile::tempdir().expect("a folder");
+    let error = with_noise.run(out.path(), &Quiet).expect_err("a refusal");
+    assert!(error.to_string().contains("noise.dimension = 0"), "{error}");
+}
+
 #[test]
 fn the_ratio_game_and_its_controls_give_the_same_bytes_whatever_happens() {
     let mut setting = Setting::new(phases(RATIO));
