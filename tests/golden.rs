@@ -175,7 +175,7 @@ fn golden_algorithms() {
         ("pg-bleu", last(1), &[]),
         ("ddo", [last(1), vec!["phase.1.round=2".to_owned()]].concat(), &[]),
         ("spin", [last(1), vec!["phase.1.round=2".to_owned()]].concat(), &[]),
-        ("cot", [last(1), vec![network(1)]].concat(), &[]),
+        ("cot", [last(1), vec![network(1), "phase.1.ahead=1".to_owned()]].concat(), &[]),
         ("dense", [last(1), vec![network(1)]].concat(), &[]),
         ("gsgan", last(1), &RNN),
         ("likelihood-ratio", [taught(), vec![network(1)]].concat(), &[]),
@@ -183,6 +183,9 @@ fn golden_algorithms() {
         ("rankgan", taught(), &RNN),
         ("scratchgan", taught(), &RNN),
         ("gad", taught(), &RNN),
+        ("selfgan", taught(), &RNN),
+        ("textgan", taught(), &RNN),
+        ("textgail", taught(), &RNN),
         ("seqgan", [taught(), vec![search.to_owned()]].concat(), &CNN),
     ] {
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();

@@ -80,11 +80,16 @@ fn bits_with(threads: usize, precision: Precision) -> BTreeMap<String, Vec<u32>>
     })
 }
 
+/// The instruction set is that of the whole process, and one of them gives other bits: tests that compare bits
+/// take turns.
+static ONE_SET_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// One test, because the instruction set belongs to the whole process. The portable kernels add
 /// products without fusing them; those with fused multiply-adds give the same bits whatever their
 /// width, and pairs of bf16 taken apart too.
 #[test]
 fn bits_depend_on_no_number_of_threads_and_on_no_width() {
+    let _alone = ONE_SET_AT_A_TIME.lock();
     for precision in [Precision::F32, Precision::Bf16] {
         let mut fused = None;
         for set in InstructionSet::ALL {
@@ -136,6 +141,7 @@ fn training_learns() {
 
 #[test]
 fn a_saved_optimizer_continues_to_the_same_bits() {
+    let _alone = ONE_SET_AT_A_TIME.lock();
     let folder = tempfile::tempdir().unwrap();
     let (weights, moments) = (folder.path().join("weights"), folder.path().join("moments"));
     let mut whole = Run::new(SIZES);

@@ -110,7 +110,7 @@ pub use textgan_random;
 pub use algorithm::{Accuracy, Algorithm, Bounds, Critic, Learner, Loss, Measured, Update};
 pub use algorithms::{
     BuiltIn, Cot, Ddo, Dense, Distillation, Extended, LanguageModel, Later, LikelihoodRatio,
-    Maligan, PgBleu, Rankgan, Spin, Tailr, Unlikelihood,
+    Maligan, PgBleu, Rankgan, Selfgan, Spin, Tailr, Textgail, Textgan, Unlikelihood,
 };
 pub use config::{
     Adversarial, AlarmAction, Alarms, Baseline, BlindAlarm, CollapseAlarm, Control, ConvergeConfig,

@@ -38,6 +38,9 @@ const MEDIATOR: &str = "mediator";
 pub struct Cot {
     /// The mediator's network. It reads no noise.
     pub network: GeneratorConfig,
+    /// Steps at the beginning in which the mediator learns alone: a generator that has learned already would
+    /// follow one that knows nothing.
+    pub ahead: u64,
     /// Updates of the mediator a step.
     pub mediator_steps: u64,
     /// Updates of the generator a step.
@@ -59,6 +62,7 @@ impl Default for Cot {
         let network = LstmConfig { embedding: 32, hidden: 32, ..LstmConfig::default() };
         Self {
             network: GeneratorConfig::Lstm(network),
+            ahead: 0,
             mediator_steps: 1,
             generator_steps: 1,
             learning_rate: 1e-3,
@@ -140,7 +144,7 @@ impl Algorithm for Cooperation {
             let loss = self.mediator.loss(&update.real, &fake.sequences, &update.key)?;
             step.descend(update, loss)?;
         }
-        if !step.gate_is_open() {
+        if step.number() < self.config.ahead || !step.gate_is_open() {
             return Ok(());
         }
         for _ in 0..self.config.generator_steps {

@@ -12,7 +12,10 @@ mod maximum_likelihood;
 mod pg_bleu;
 mod rankgan;
 mod self_play;
+mod selfgan;
 mod tailr;
+mod textgail;
+mod textgan;
 mod unlikelihood;
 
 pub use cot::Cot;
@@ -25,16 +28,21 @@ pub use maligan::Maligan;
 pub use pg_bleu::PgBleu;
 pub use rankgan::Rankgan;
 pub use self_play::{Ddo, Spin};
+pub use selfgan::Selfgan;
 pub use tailr::Tailr;
+pub use textgail::Textgail;
+pub use textgan::Textgan;
 pub use unlikelihood::Unlikelihood;
 
+use candle_core::Tensor;
 use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use textgan_models::Generator;
-use textgan_nn::Parameters;
+use textgan_models::{Discriminator, Generator, Sequences, Tokens};
+use textgan_nn::{Mode, Parameters};
 
+use crate::Result;
 use crate::algorithm::Learner;
 use crate::config::{
     Adversarial, DiscriminatorOnly, MaximumLikelihood, OptimizerConfig, Problem, require,
@@ -76,6 +84,12 @@ pub enum BuiltIn {
     Ddo(Ddo),
     /// SPIN: the generator against itself, in pairs of a real text and one of its own.
     Spin(Spin),
+    /// SelfGAN: likelihood of those samples that the discriminator chooses.
+    Selfgan(Selfgan),
+    /// TextGAN: features of real and of generated text are matched.
+    Textgan(Textgan),
+    /// TextGAIL: imitation by proximal policy optimisation, with demonstrations.
+    Textgail(Textgail),
 }
 
 impl OneOf for BuiltIn {
@@ -96,6 +110,9 @@ impl OneOf for BuiltIn {
             Self::Cot(objective) => objective,
             Self::Ddo(objective) => objective,
             Self::Spin(objective) => objective,
+            Self::Selfgan(objective) => objective,
+            Self::Textgan(objective) => objective,
+            Self::Textgail(objective) => objective,
         }
     }
 }
@@ -125,7 +142,7 @@ impl<Own: OneOf> OneOf for Extended<Own> {
 }
 
 impl<'de, Own: DeserializeOwned> Deserialize<'de> for Extended<Own> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let table = Value::deserialize(deserializer)?;
         let kind = table.get("kind").and_then(Value::as_str).unwrap_or_default();
         if kinds::<BuiltIn>().iter().any(|known| known == kind) {
@@ -215,6 +232,21 @@ fn generator_learner(
     Learner::new(GENERATOR, parameters, optimizer, learning_rate, Rows::Generator)
 }
 
+/// What a discriminator's logit of whole texts is made of, `[texts, features]`.
+fn whole_features(
+    network: &dyn Discriminator,
+    tokens: &Tokens<'_>,
+    texts: &Sequences,
+    mode: Mode<'_>,
+) -> Result<Tensor> {
+    let all = network.features(tokens, texts.lengths(), mode)?;
+    let (rows, places, width) = all.dims3()?;
+    let last = texts.lengths().iter().enumerate();
+    let last = last.map(|(row, &length)| (row * places + length.min(places) - 1) as u32);
+    let last = Tensor::from_iter(last, all.device())?;
+    Ok(all.reshape((rows * places, width))?.index_select(&last, 0)?)
+}
+
 /// An optimizer whose numbers make sense.
 fn optimizer_problem(optimizer: &OptimizerConfig) -> Problem {
     require((0.0..1.0).contains(&optimizer.average), || {
@@ -239,7 +271,7 @@ mod tests {
 
     #[test]
     fn an_extended_choice_says_what_is_wrong_with_either_half() {
-        assert_eq!(kinds::<BuiltIn>().len(), 15);
+        assert_eq!(kinds::<BuiltIn>().len(), 18);
         let read = |text| serde_json::from_str::<Extended<Own>>(text);
         let own = read(r#"{"kind": "mine", "weight": 2}"#).unwrap();
         assert_eq!(own, Extended::Own(Own::Mine { weight: 2.0 }));

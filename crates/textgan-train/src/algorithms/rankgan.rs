@@ -228,12 +228,7 @@ impl Critic for Ranker {
 
 /// What a network makes of whole texts, as vectors of length 1, `[texts, features]`.
 fn features(network: &dyn Discriminator, texts: &Sequences, mode: Mode<'_>) -> Result<Tensor> {
-    let all = network.features(&Tokens::Hard(texts.targets()), texts.lengths(), mode)?;
-    let (rows, places, width) = all.dims3()?;
-    let last = texts.lengths().iter().enumerate();
-    let last = last.map(|(row, &length)| (row * places + length.min(places) - 1) as u32);
-    let last = Tensor::from_iter(last, all.device())?;
-    let whole = all.reshape((rows * places, width))?.index_select(&last, 0)?;
+    let whole = super::whole_features(network, &Tokens::Hard(texts.targets()), texts, mode)?;
     let length = (whole.sqr()?.sum_keepdim(1)? + 1e-12)?.sqrt()?;
     Ok(whole.broadcast_div(&length)?)
 }

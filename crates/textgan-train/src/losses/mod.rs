@@ -3,6 +3,7 @@
 mod divergence;
 pub(crate) mod gumbel;
 pub(crate) mod likelihood;
+pub(crate) mod mmd;
 pub(crate) mod proximal;
 pub(crate) mod reference;
 pub(crate) mod reinforce;

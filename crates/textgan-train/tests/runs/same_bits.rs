@@ -247,7 +247,29 @@ const PAPERS: &str = r#"
     [[phase]]
     kind = "cot"
     steps = 4
+    ahead = 1
     network = { kind = "lstm", embedding = 8, hidden = 16 }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "selfgan"
+    steps = 3
+    candidates = 2
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "textgan"
+    steps = 3
+    temperature = { start = 1.0, end = 0.5 }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "textgail"
+    steps = 3
+    proximal = { epochs = 2, clip = 0.1 }
     evaluation = { every = 2, samples = 20 }
     keep = "last"
 
