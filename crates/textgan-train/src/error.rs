@@ -12,9 +12,9 @@ pub enum Error {
         problem: String,
     },
     /// A `[[phase]]` that cannot work.
-    #[error("phase {number} ({kind}): {problem}")]
+    #[error("phase.{number} ({kind}): {problem}")]
     Phase {
-        /// Place in the list, from 1.
+        /// Place in the list, from 0, as keys of a config count.
         number: usize,
         /// Its `kind`.
         kind: &'static str,
@@ -54,7 +54,7 @@ pub enum Error {
     },
     /// A loss or a gradient that is not a number. The optimizer was not called.
     #[error(
-        "{what} is not finite at step {step} (phase {phase}, {kind}); the weights were not touched. \
+        "{what} is not finite at step {step} (phase.{phase}, {kind}); the weights were not touched. \
          The last good checkpoint is {}; lower the learning rate or clip_norm and start again from there",
         checkpoint.display()
     )]
@@ -63,7 +63,7 @@ pub enum Error {
         what: String,
         /// Steps made over all phases.
         step: u64,
-        /// The phase, from 1.
+        /// The phase, from 0.
         phase: usize,
         /// Its `kind`.
         kind: &'static str,

@@ -184,7 +184,7 @@ impl<'a> Step<'_, 'a> {
         Error::NonFinite {
             what,
             step: self.state.step,
-            phase: self.state.phase + 1,
+            phase: self.state.phase,
             kind: self.course.kind,
             checkpoint: self.checkpoint.clone(),
         }

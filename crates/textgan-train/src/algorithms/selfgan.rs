@@ -194,7 +194,7 @@ mod tests {
                 };
                 let config = Selfgan { candidates, ..Selfgan::default() };
                 let game = Game { config, generator: game.generator.clone(), judge };
-                let real = Sequences::from_samples(&vec![[4]; 40], &[true; 40], None)?;
+                let real = Sequences::from_samples(&[[4]; 40], &[true; 40], None)?;
                 let update = Update { learner: 0, key: Key::root(4), real };
                 let (chosen, gained) = game.chosen(&update)?;
                 let scores = game.judge.networks.frozen.scores(&chosen.sequences)?;

@@ -204,7 +204,7 @@ mod tests {
             };
             let generator = players.generator.clone();
             let game = Game { config: Textgan::default(), generator, judge };
-            let real = Sequences::from_samples(&vec![[4, 4]; 256], &[true; 256], None)?;
+            let real = Sequences::from_samples(&[[4, 4]; 256], &[true; 256], None)?;
             let draw = || -> Result<(Generated, Tensor)> {
                 let key = Key::root(3);
                 let fake = Generated::draw(game.generator.as_ref(), &key, 0, 256, None)?;

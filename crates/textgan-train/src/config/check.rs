@@ -36,7 +36,7 @@ impl Plan<'_> {
             return Err(Error::Train { problem });
         }
         let mut declared: Vec<Declared> = Vec::new();
-        for (number, phase) in (1..).zip(&self.phases) {
+        for (number, phase) in self.phases.iter().enumerate() {
             let mut check = || -> Problem {
                 phase.settings.problem(phase.objective.role())?;
                 phase.objective.check(self)?;
@@ -153,7 +153,7 @@ mod tests {
             (vec![likelihood(|_, p| p.learning_rate = f64::NAN)], "learning_rate = NaN"),
             (
                 vec![likelihood(|_, _| ()), adversarial(|p| p.generator_steps = 0)],
-                "phase 2 (adversarial): generator_steps",
+                "phase.1 (adversarial): generator_steps",
             ),
             (vec![likelihood(|s, _| s.cross_fit = true), likelihood(|_, _| ())], "cross_fit"),
             (vec![adversarial(|p| p.divergence = Divergence::Wasserstein)], "weight_clip"),
@@ -203,7 +203,7 @@ mod tests {
                         p.latent = Some(latent);
                     }),
                 ],
-                "phase 2 (maximum-likelihood): the latent.encoder must be the same",
+                "phase.1 (maximum-likelihood): the latent.encoder must be the same",
             ),
             (
                 vec![adversarial(|p| {

@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
             return Err(Error::NonFinite {
                 what: metric.name.replace('_', " "),
                 step: self.state.step,
-                phase: self.state.phase + 1,
+                phase: self.state.phase,
                 kind: phase.course.kind,
                 checkpoint: self.latest_checkpoint(),
             });

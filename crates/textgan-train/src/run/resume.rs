@@ -97,8 +97,7 @@ fn difference(old: &[Value], new: &[Value]) -> String {
                     let show =
                         |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
                     return format!(
-                        "{key} of phase {} was {} and is now {}",
-                        number + 1,
+                        "phase.{number}.{key} was {} and is now {}",
                         show(old.get(key)),
                         show(new.get(key))
                     );
@@ -183,7 +182,7 @@ mod tests {
                 state.phase_step
             );
         }
-        assert_eq!(difference(&phases, &other), "rate of phase 1 was 1 and is now 2");
+        assert_eq!(difference(&phases, &other), "phase.0.rate was 1 and is now 2");
         assert_eq!(difference(&phases, &phases[..1]), "it had 2 phases and now there are 1");
     }
 }

@@ -106,7 +106,7 @@ fn another_configuration_is_not_continued() {
     let other =
         phases("[[phase]]\nkind = \"maximum-likelihood\"\nsteps = 8\nlearning_rate = 0.5\n");
     let message = Setting::new(other).run(out.path(), &Quiet).expect_err("another").to_string();
-    assert!(message.contains("learning_rate of phase 1 was 0.001 and is now 0.5"), "{message}");
+    assert!(message.contains("phase.0.learning_rate was 0.001 and is now 0.5"), "{message}");
 }
 
 #[test]
