@@ -4,7 +4,8 @@
 #
 #   tests/kill.sh [ROUNDS] [SEED] [CONFIG]
 #
-# Needs nothing but bash and a built workspace; exits with the number of rounds that differed.
+# Needs nothing but bash and a built workspace; exits with the number of rounds that differed. XTASK names a
+# program to use instead of building one.
 set -euo pipefail
 
 rounds=${1:-30}
@@ -12,16 +13,17 @@ RANDOM=${2:-1}
 root=$(cd "$(dirname "$0")/.." && pwd)
 config=$(realpath "${3:-$root/tests/tiny.toml}")
 
-cargo build --quiet --manifest-path "$root/Cargo.toml" --package xtask
-target=${CARGO_TARGET_DIR:-$root/target}
-xtask=$target/debug/xtask
+if [ -z "${XTASK:-}" ]; then
+    cargo build --quiet --manifest-path "$root/Cargo.toml" --package xtask
+fi
+xtask=$(realpath "${XTASK:-${CARGO_TARGET_DIR:-$root/target}/debug/xtask}")
 export CANDLE_NUM_THREADS=1
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-pipeline=("$xtask" --quiet pipeline --config "$config" --until train --run)
+pipeline=("$xtask" --quiet pipeline --config "$config" --run)
 
 begin=$(date +%s%N)
 "${pipeline[@]}" undisturbed 2> log || { cat log; exit 1; }
@@ -41,7 +43,7 @@ for ((round = 1; round <= rounds; round++)); do
     caught=$(cd run 2> /dev/null && ls -d ./*.partial 2> /dev/null | tr '\n' ' ' || true)
     "${pipeline[@]}" run 2> log || { cat log; exit 1; }
     result=same
-    for stage in ingest tokenize train; do
+    for stage in ingest tokenize train generate evaluate report; do
         cmp --silent "undisturbed/$stage/manifest.json" "run/$stage/manifest.json" || result=DIFFERENT
     done
     leftovers=$(find run -maxdepth 1 \( -name '*.partial*' -o -name '*.old' -o -name '*.tmp' \))

@@ -2,12 +2,14 @@
 """Damages a finished run in many ways and asks every command what it makes of it.
 
     cargo build -p xtask
-    python3 tests/python/damage.py target/debug/xtask [--every N]
+    python3 tests/python/damage.py target/debug/xtask [--every N] [--of finished|interrupted|model]
 
 A mutant is a whole run with one file cut, flipped, emptied, replaced by a folder, by a link, by random bytes or by
 another file. No command may panic, abort, wait, write outside of the run, or use the file as if it were whole: `pipeline`
 must refuse it or make the stage again, `generate` and `compare` must refuse it where they read it, `show --verify` must
-name its stage. Prints a table, and exits with 1 if anything else happened.
+name its stage. Of a run that was stopped in training (`--of interrupted`), `pipeline` must refuse the mutant or end in the
+bits of a run that nobody stopped. Of a model folder that stands alone (`--of model`), `generate` must refuse it or write
+what the whole one writes. Prints a table, and exits with 1 if anything else happened.
 """
 
 import argparse
@@ -16,9 +18,11 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 CONFIG = pathlib.Path(__file__).parent.parent / "tiny.toml"
 # Files that decide nothing: caches, clocks, and what was last asked for.
@@ -52,10 +56,44 @@ def tree(folder):
     return {p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
 
 
+def damaged(path, kind, bytes_, data, outside):
+    """Puts a mutant in the place of a file."""
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        victim = outside / "victim"
+        victim.write_bytes(data)
+        path.symlink_to(victim)
+    else:
+        path.write_bytes(bytes_)
+
+
+def verdict(said, outside, before):
+    """What no command may do, or None."""
+    if said is None:
+        return "waits"
+    if said.returncode == 101 or said.returncode < 0 or "panicked" in said.stderr:
+        return "panics"
+    return "writes outside" if tree(outside) != before else None
+
+
+def report(title, counts, findings):
+    print(title)
+    outcomes = sorted({outcome for _, outcome in counts})
+    print(f"{'':10}" + "".join(f"{outcome:>16}" for outcome in outcomes))
+    for command in sorted({command for command, _ in counts}):
+        print(f"{command:10}" + "".join(f"{counts.get((command, outcome), 0):>16}" for outcome in outcomes))
+    for finding in findings:
+        print(finding)
+    return 1 if findings else 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("xtask", type=pathlib.Path)
     parser.add_argument("--every", type=int, default=1, help="only every Nth mutant")
+    parser.add_argument("--of", choices=["finished", "interrupted", "model"], default="finished")
     options = parser.parse_args()
     xtask = options.xtask.resolve()
     environment = {**os.environ, "CANDLE_NUM_THREADS": "1"}
@@ -66,6 +104,9 @@ def main():
             return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=30, text=True)
         except subprocess.TimeoutExpired:
             return None
+
+    if options.of != "finished":
+        return others(options, xtask, environment, run)
 
     findings, counts, mutants = [], {}, 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -93,15 +134,7 @@ def main():
                     mutant = scratch / "mutant"
                     shutil.copytree(whole, mutant)
                     path = mutant / "run" / name
-                    path.unlink()
-                    if kind == "folder":
-                        path.mkdir()
-                    elif kind == "link":
-                        victim = outside / "victim"
-                        victim.write_bytes(data)
-                        path.symlink_to(victim)
-                    else:
-                        path.write_bytes(bytes_)
+                    damaged(path, kind, bytes_, data, outside)
                     before = tree(outside)
                     arguments = {
                         "pipeline": pipeline,
@@ -111,12 +144,8 @@ def main():
                         "list": ["list", "."],
                     }[command]
                     said = run(mutant, *arguments)
-                    if said is None:
-                        outcome = "waits"
-                    elif said.returncode == 101 or said.returncode < 0 or "panicked" in said.stderr:
-                        outcome = "panics"
-                    elif tree(outside) != before:
-                        outcome = "writes outside"
+                    if bad := verdict(said, outside, before):
+                        outcome = bad
                     elif said.returncode != 0:
                         outcome = "refused"
                     elif command == "pipeline" and not path.is_symlink() and path.is_file() and path.read_bytes() == data:
@@ -130,14 +159,79 @@ def main():
                     if outcome in ("waits", "panics", "writes outside", "USED"):
                         findings.append(f"{command}: {name}, {kind}: {outcome}")
                     shutil.rmtree(mutant)
-    print(f"{mutants} mutants of {len(files)} files")
-    outcomes = sorted({outcome for _, outcome in counts})
-    print(f"{'':10}" + "".join(f"{outcome:>16}" for outcome in outcomes))
-    for command in READS:
-        print(f"{command:10}" + "".join(f"{counts.get((command, outcome), 0):>16}" for outcome in outcomes))
-    for finding in findings:
-        print(finding)
-    return 1 if findings else 0
+    return report(f"{mutants} mutants of {len(files)} files", counts, findings)
+
+
+def others(options, xtask, environment, run):
+    """Mutants of an interrupted run through resume, or of a model folder through generate."""
+    findings, counts, mutants = [], {}, 0
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        whole, outside = scratch / "whole", scratch / "outside"
+        outside.mkdir()
+        whole.mkdir()
+        shutil.copy(CONFIG, whole / "tiny.toml")
+        # Long enough to be stopped in the middle.
+        longer = ["--set", "phase.0.steps=150", "--set", "train.checkpoint_every=10", "--set", "train.validation_sentences=8"]
+        pipeline = ["pipeline", "--config", "tiny.toml", "--run", "run", "--quiet", "--until", "train", *longer]
+        if options.of == "model":
+            made = run(whole, *pipeline)
+            assert made.returncode == 0, made
+            folder = scratch / "model"
+            shutil.copytree(whole / "run/train/model", folder)
+            command = ["generate", "--model", "folder", "-n", "3", "--quiet"]
+            base = scratch / "base"
+            base.mkdir()
+            shutil.move(folder, base / "folder")
+            root = "folder"
+            expected = run(base, *command).stdout
+        else:
+            base = whole
+            command, root = pipeline, "run"
+            undisturbed = scratch / "undisturbed"
+            shutil.copytree(whole, undisturbed)
+            made = run(undisturbed, *pipeline)
+            assert made.returncode == 0, made
+            expected = tree(undisturbed / "run/train/model")
+            process = subprocess.Popen([xtask, *pipeline], cwd=whole, env=environment, stderr=subprocess.DEVNULL)
+            checkpoints = whole / "run/train.partial/checkpoints"
+            while process.poll() is None and len(list(checkpoints.glob("step-*"))) < 2:
+                time.sleep(0.002)
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            assert checkpoints.is_dir(), "it was not stopped in training; make it longer"
+        files = sorted(str(p.relative_to(base / root)) for p in (base / root).rglob("*") if p.is_file())
+        if options.of == "interrupted":
+            files = [name for name in files if name.startswith("train.partial")]
+        stream = random.Random(7)
+        number = 0
+        for name in files:
+            data = (base / root / name).read_bytes()
+            other = (base / root / stream.choice([f for f in files if f != name])).read_bytes()
+            for kind, bytes_ in mutations(data, other, stream):
+                number += 1
+                if number % options.every or bytes_ == data:
+                    continue
+                mutants += 1
+                mutant = scratch / "mutant"
+                shutil.copytree(base, mutant, symlinks=True)
+                damaged(mutant / root / name, kind, bytes_, data, outside)
+                before = tree(outside)
+                said = run(mutant, *command)
+                if bad := verdict(said, outside, before):
+                    outcome = bad
+                elif said.returncode != 0:
+                    outcome = "refused"
+                elif options.of == "model":
+                    outcome = "the same" if said.stdout == expected else "USED"
+                else:
+                    outcome = "the same" if tree(mutant / "run/train/model") == expected else "USED"
+                key = ("generate" if options.of == "model" else "pipeline", outcome)
+                counts[key] = counts.get(key, 0) + 1
+                if outcome in ("waits", "panics", "writes outside", "USED"):
+                    findings.append(f"{name}, {kind}: {outcome}")
+                shutil.rmtree(mutant)
+    return report(f"{mutants} mutants of {len(files)} files, {options.of}", counts, findings)
 
 
 if __name__ == "__main__":

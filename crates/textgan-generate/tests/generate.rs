@@ -144,6 +144,10 @@ fn what_cannot_work_is_refused() {
     trainer.feed(&["other words"]).unwrap();
     std::fs::write(&tokenizer, trainer.finish().unwrap().0.to_json().unwrap()).unwrap();
     let error = Model::load(folder.path().join("model")).err().unwrap();
+    assert!(error.to_string().contains("is not what was saved"), "{error}");
+    // Who means it takes the checksums away.
+    std::fs::remove_file(folder.path().join("model/checksums.txt")).unwrap();
+    let error = Model::load(folder.path().join("model")).err().unwrap();
     assert!(matches!(error, Error::Vocabulary { .. }), "{error}");
 
     std::fs::remove_file(&tokenizer).unwrap();

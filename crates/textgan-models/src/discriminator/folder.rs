@@ -6,7 +6,7 @@ use serde_json::Value;
 use textgan_random::Key;
 
 use super::{Discriminator, DiscriminatorConfig, EmbeddingConfig, build_untrained};
-use crate::folder::{Draft, check_size, read_json};
+use crate::folder::{Draft, check_size, check_sums, read_json};
 use crate::{Error, Result, Sizes};
 
 const FORMAT_VERSION: u32 = 1;
@@ -47,7 +47,8 @@ pub fn save_discriminator(folder: &Path, discriminator: &dyn Discriminator) -> R
 /// word-vector file that it once began with is not read again.
 ///
 /// # Errors
-/// When a file is missing, is not what it should be, or was saved by a later version.
+/// When a file is missing, is not what it should be or, by `checksums.txt`, what was saved, or was saved by
+/// a later version.
 pub fn load_discriminator(folder: &Path, device: &Device) -> Result<Box<dyn Discriminator>> {
     load_discriminator_with(folder, |architecture, sizes| {
         let config: DiscriminatorConfig = serde_json::from_value(architecture.clone())
@@ -90,5 +91,6 @@ pub fn load_discriminator_with(
         serde_json::from_value(json).map_err(|error| Error::file(path, error.to_string()))?;
     let discriminator = build(&discriminator, &sizes)?;
     discriminator.parameters().load(&folder.join(WEIGHTS))?;
+    check_sums(folder)?;
     Ok(discriminator)
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use textgan_random::Key;
 
 use super::describe;
-use super::{Draft, ModelCard, check_size, read_json};
+use super::{Draft, ModelCard, check_size, check_sums, read_json};
 use crate::{Error, Generator, GeneratorConfig, NoiseConfig, Result, Sizes, build_generator};
 
 const FORMAT_VERSION: u32 = 1;
@@ -86,7 +86,8 @@ pub fn save_generator(
 /// Loads a generator that [`save_generator`] saved: every weight has the same bits.
 ///
 /// # Errors
-/// When a file is missing, is not what it should be, or was saved by a later version.
+/// When a file is missing, is not what it should be or, by `checksums.txt`, what was saved, or was saved by
+/// a later version.
 pub fn load_generator(folder: &Path, device: &Device) -> Result<Box<dyn Generator>> {
     load_generator_with(folder, |saved| {
         let config: GeneratorConfig = serde_json::from_value(saved.architecture.clone())
@@ -109,6 +110,7 @@ pub fn load_generator_with(
     let Description { generator: architecture, noise, sizes, .. } = describe_folder(folder)?;
     let generator = build(&SavedGenerator { architecture, noise, sizes })?;
     generator.parameters().load(&folder.join(WEIGHTS))?;
+    check_sums(folder)?;
     Ok(generator)
 }
 

@@ -9,4 +9,4 @@ pub use card::ModelCard;
 pub use generator::{
     SavedGenerator, load_card, load_generator, load_generator_with, save_generator,
 };
-pub(crate) use publish::{Draft, check_size, read_json};
+pub(crate) use publish::{Draft, check_size, check_sums, read_json};

@@ -75,8 +75,11 @@ impl Draft {
         self.write(name, json + "\n")
     }
 
-    /// Puts the folder into its place: on disk first, then there whole; an older one is replaced.
+    /// Puts the folder into its place: on disk first, then there whole, with a checksum of every file; an
+    /// older one is replaced.
     pub fn publish(self) -> Result<()> {
+        let sums = sums(&self.partial)?;
+        self.write(SUMS, sums)?;
         let entries = fs::read_dir(&self.partial).map_err(Error::io(&self.partial))?;
         for entry in entries {
             let path = entry.map_err(Error::io(&self.partial))?.path();
@@ -91,6 +94,54 @@ impl Draft {
         let parent = self.target.parent().filter(|parent| !parent.as_os_str().is_empty());
         sync(parent.unwrap_or(Path::new(".")))?;
         remove(&self.old)
+    }
+}
+
+/// The file of a folder that has the checksums of the others.
+const SUMS: &str = "checksums.txt";
+
+/// A line a file, as `b3sum` writes it, in the order of names.
+fn sums(folder: &Path) -> Result<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        names.push(entry.map_err(Error::io(folder))?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    let line = |name: &String| Ok(format!("{}  {name}\n", sum(&folder.join(name))?));
+    names.iter().map(line).collect()
+}
+
+fn sum(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    std::io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Refuses a folder of which a file is not what was saved, if it has checksums: a bit of a weight that has
+/// flipped looks like any other weight.
+pub(crate) fn check_sums(folder: &Path) -> Result<()> {
+    let path = folder.join(SUMS);
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        text => text.map_err(Error::io(&path))?,
+    };
+    let mut checked = 0;
+    for line in text.lines() {
+        let Some((expected, name)) = line.split_once("  ") else {
+            return Err(Error::file(path, "is not a list of checksums"));
+        };
+        if name.contains(['/', '\\']) || sum(&folder.join(name))? != expected {
+            let message = format!(
+                "is not what was saved, by {SUMS}; restore it, or delete {SUMS} to use the folder as it is"
+            );
+            return Err(Error::file(folder.join(name), message));
+        }
+        checked += 1;
+    }
+    match checked {
+        0 => Err(Error::file(path, "is empty")),
+        _ => Ok(()),
     }
 }
 

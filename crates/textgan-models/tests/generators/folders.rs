@@ -60,6 +60,7 @@ fn a_loaded_generator_is_the_saved_one_bit_for_bit() {
         let names: Vec<&str> = first.keys().map(String::as_str).collect();
         let expected = [
             "README.md",
+            "checksums.txt",
             "config.json",
             "generation_config.json",
             "model.safetensors",
