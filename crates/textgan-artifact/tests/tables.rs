@@ -186,3 +186,13 @@ fn what_is_not_parquet_is_refused() {
         assert!(matches!(error, Error::Table { .. }), "{error}");
     }
 }
+
+/// Found by fuzzing: a column at a place below 0 made the Parquet reader panic.
+#[test]
+fn a_column_that_lies_nowhere_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train-00000-of-00001.parquet");
+    fs::write(&path, include_bytes!("negative-offset.parquet")).unwrap();
+    let message = table::read::<TokenRow>(&path).unwrap_err().to_string();
+    assert!(message.contains("lies at a place below 0"), "{message}");
+}

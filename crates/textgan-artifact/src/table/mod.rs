@@ -12,7 +12,7 @@ mod rows;
 mod shards;
 mod writer;
 
-pub use reader::{SplitReader, TableReader, read, read_split};
+pub use reader::{SplitReader, TableReader, check_places, read, read_split};
 pub use row::Row;
 pub use rows::{Document, Dropped, Sample, TokenRow};
 pub use shards::{ShardedWriter, shards};

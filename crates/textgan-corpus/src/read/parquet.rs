@@ -29,6 +29,7 @@ pub(super) fn read(
     };
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
+    textgan_artifact::table::check_places(builder.metadata()).map_err(fail)?;
     let schema = Arc::clone(builder.schema());
     let files = &origin.files;
     check(&schema, origin, &files.text)?;
