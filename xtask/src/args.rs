@@ -33,6 +33,9 @@ pub enum Command {
     /// Bring the runs of a sweep up to date, several seeds and settings of one experiment, and
     /// compare them in one table.
     Sweep(Sweep),
+    /// Repeat a benchmark of the field: its algorithms, each over its seeds, in one table beside what
+    /// was published; without a name, list the benchmarks.
+    Reproduce(Reproduce),
     /// Read, clean and split the corpus (one stage alone).
     Ingest(OneStage),
     /// Learn the vocabulary and encode the corpus (one stage alone).
@@ -138,13 +141,35 @@ The file, in TOML; only `config` is needed:
   corpora   \"shared\" (the seeds learn from one corpus) or \"of-each-seed\"
   set       values of the config that all runs have, such as { \"train.batch_size\" = 32 }
   measures  the columns of the table, such as [\"test-nll\", \"bleu-4\"]
+  baseline  the cell that those are compared with which have no checkpoint of their own
+  protocol  how the `published` figures of the cells were measured
   [grid]    lists of values, each with each, such as \"generator.hidden\" = [12, 32]
-  [[cell]]  one more setting, with a `name` and a `set` of its own")]
+  [[cell]]  one more setting, with a `name` and a `set` of its own, if need be a `config` of its own,
+            and `published` figures, such as { \"nll-oracle\" = 9.038 }")]
 pub struct Sweep {
     /// The file of the sweep: which config is varied, and how; `configs/sweeps` has examples.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The folder of its runs; without it, `runs/` and the name of the file.
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Make so many runs at once, each with its share of the threads.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+    /// List the runs and what is left to do in each, and do nothing.
+    #[arg(long, conflicts_with = "json")]
+    pub dry_run: bool,
+    /// Print the table as JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Reproduce {
+    /// The benchmark, such as `captions`.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// The folder of its runs; without it, `runs/reproduce-` and the name.
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
     /// Make so many runs at once, each with its share of the threads.

@@ -66,8 +66,8 @@ pub use folder::{
     ModelCard, SavedGenerator, load_card, load_generator, load_generator_with, save_generator,
 };
 pub use generator::{
-    Generator, GeneratorConfig, LstmConfig, Sizes, TransformerConfig, build_generator,
-    token_log_probs, token_log_probs_at,
+    Generator, GeneratorConfig, LstmConfig, RelationalConfig, Sizes, TransformerConfig,
+    build_generator, token_log_probs, token_log_probs_at,
 };
 pub use sampler::{
     Completion, Conditions, Prefix, Reader, Rollouts, Sampler, Samples, SamplingOptions, Start,

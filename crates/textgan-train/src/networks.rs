@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use textgan_models::{
     Discriminator, Generator, GeneratorConfig, NoiseConfig, NoiseEncoder, NoiseEncoderConfig,
     Sequences, Sizes, Tokens, build_discriminator, build_generator, load_discriminator,
-    load_generator, save_discriminator, whole,
+    load_generator, save_discriminator,
 };
 use textgan_nn::{Mode, Parameters};
 use textgan_random::Key;
@@ -257,8 +257,8 @@ impl<'a> Networks<'a> {
 
 impl Judges {
     /// The discriminator's opinion of `tokens`, which `sequences` gives the lengths and labels of:
-    /// `[batch]`, or `[tokens]` where prefixes are judged. Only in training do its weights get
-    /// gradients.
+    /// `[texts]` (`[texts * representations]` where it has [several](Discriminator::opinions)), or `[tokens]`
+    /// where prefixes are judged. Only in training do its weights get gradients.
     ///
     /// # Errors
     /// When tokens and sequences do not fit each other or the network.
@@ -273,10 +273,13 @@ impl Judges {
             Mode::Train(_) => &self.learning,
             Mode::Evaluate => &self.frozen,
         };
-        let realness = network.realness(tokens, sequences.lengths(), sequences.labels(), mode)?;
+        let (lengths, labels) = (sequences.lengths(), sequences.labels());
         match judged {
-            Judged::Whole => Ok(whole(&realness, sequences.lengths())?),
-            Judged::Prefixes => Ok(realness.flatten_all()?.index_select(&places(sequences)?, 0)?),
+            Judged::Whole => Ok(network.opinions(tokens, lengths, labels, mode)?.flatten_all()?),
+            Judged::Prefixes => {
+                let realness = network.realness(tokens, lengths, labels, mode)?;
+                Ok(realness.flatten_all()?.index_select(&places(sequences)?, 0)?)
+            }
         }
     }
 }

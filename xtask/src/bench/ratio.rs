@@ -48,8 +48,31 @@ impl LanguageModel {
     }
 }
 
+/// Width of the generator's embeddings and of its state.
+const WIDTH: usize = 32;
+
+/// Floating point operations of a step in matrix products: what a pass multiplies, once where it only
+/// goes forward and three times where it also goes back.
+pub fn operations(name: &str) -> Option<f64> {
+    let (vocab, discriminator) = match name {
+        "ratio-discriminator-step" => (619, true),
+        "ratio-discriminator-step-5600" => (5600, true),
+        "expected-policy-gradient-step" => (619, false),
+        "expected-policy-gradient-step-5600" => (5600, false),
+        _ => return None,
+    };
+    let (embedding, hidden) = (LanguageModel::EMBEDDING, LanguageModel::HIDDEN);
+    let judge = 3 * hidden * (embedding + hidden) + hidden * vocab;
+    let generator = 4 * WIDTH * 2 * WIDTH + WIDTH * vocab;
+    let (tokens, products) = match discriminator {
+        true => (2 * BATCH * TIME, 3 * judge + generator),
+        false => (BATCH * TIME, judge + 3 * generator),
+    };
+    Some(2.0 * (tokens * products) as f64)
+}
+
 fn generator(vocab: usize) -> Result<Box<dyn Generator>> {
-    let config = LstmConfig { embedding: 32, hidden: 32, ..LstmConfig::default() };
+    let config = LstmConfig { embedding: WIDTH, hidden: WIDTH, ..LstmConfig::default() };
     let config = GeneratorConfig::Lstm(config);
     let sizes = Sizes { vocab, labels: 0, max_length: TIME - 1 };
     Ok(build_generator(&config, &NO_NOISE, &sizes, &Key::root(1), &Device::Cpu)?)

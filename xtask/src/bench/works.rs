@@ -64,8 +64,11 @@ pub fn work(name: &str, needs: Needs<'_>) -> Result<Work> {
     }
 }
 
-/// Floating point operations of a likelihood step in matrix products, of those works that are one.
+/// Floating point operations of a step in matrix products, of those works that are one.
 pub fn operations(name: &str) -> Option<f64> {
+    if let Some(operations) = ratio::operations(name) {
+        return Some(operations);
+    }
     let Shape { vocab, width, layers, inner, time, batch, .. } = match name {
         "likelihood-big" => BIG,
         "likelihood-small" => SMALL,

@@ -114,13 +114,16 @@ fn comparisons(
         let peer = outcome.peer.as_ref();
         let ratio = peer.map(|peer| outcome.ours_ms / peer.ms);
         over += usize::from(ratio.is_some_and(|ratio| ratio > duel.bar));
-        let share = peak.map(|(operations, peak)| operations / outcome.ours_ms / 1e6 / peak);
+        // What the products alone would take at the rate of the best one.
+        let least_ms = peak.map(|(operations, peak)| operations / peak / 1e6);
+        let share = least_ms.map(|least| least / outcome.ours_ms);
+        let least = least_ms.zip(peer).map(|(least, peer)| least / peer.ms);
         if json {
             let line = json!({
                 "name": duel.name, "ours_ms": outcome.ours_ms, "peer_ms": peer.map(|peer| peer.ms),
                 "ratio": ratio, "bar": duel.bar, "peer": peer.map(|peer| &peer.name),
                 "ours_mb": outcome.ours_mb, "peer_mb": peer.map(|peer| peer.mb),
-                "share_of_peak": share,
+                "share_of_peak": share, "least_ratio": least,
             });
             println!("{line}");
             continue;
@@ -138,7 +141,8 @@ fn comparisons(
             outcome.ours_mb,
             number(peer.map(|peer| peer.mb), 0),
             duel.what,
-            share.map_or(String::new(), |share| format!("; {:.0} % of the peak", 100.0 * share)),
+            share.map_or(String::new(), |share| format!("; {:.0} % of the peak", 100.0 * share))
+                + &least.map_or(String::new(), |least| format!(" (at the peak {least:.2})")),
             peer.map_or(String::new(), |peer| format!("; {}", peer.name)),
         );
     }

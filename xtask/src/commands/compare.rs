@@ -58,6 +58,27 @@ pub(super) fn over_seeds(name: &str, runs: Vec<Finished>) -> Result<Comparison> 
     Ok(comparison)
 }
 
+/// The verdict over `runs`, training seeds of one experiment that is called `name`, against those of
+/// another that is called `baseline`.
+///
+/// # Errors
+/// Runs that do not belong together, and those that have no curves.
+pub(super) fn over_seeds_against(
+    name: &str,
+    runs: Vec<Finished>,
+    baseline: &str,
+    theirs: Vec<Finished>,
+) -> Result<Comparison> {
+    agree::check(&runs.iter().chain(&theirs).collect::<Vec<_>>())?;
+    let (runs, theirs) = (experiments(runs)?, experiments(theirs)?);
+    let ([experiment], [other]) = (&runs[..], &theirs[..]) else {
+        bail!("the runs differ in more than their seeds");
+    };
+    let mut comparison = experiment.against(other)?;
+    comparison.sentence = comparison.verdict.sentence(name, baseline);
+    Ok(comparison)
+}
+
 fn read(paths: Vec<PathBuf>) -> Result<Vec<Finished>> {
     paths.into_iter().map(Finished::read).collect()
 }
@@ -104,8 +125,12 @@ impl Experiment {
         names.join(" + ")
     }
 
+    fn sweeps(&self) -> Result<Vec<&Sweep>> {
+        self.runs.iter().map(Finished::model).collect()
+    }
+
     fn models(&self) -> Result<Vec<Sampled>> {
-        self.runs.iter().map(|run| sampled(run.model()?)).collect()
+        self.sweeps()?.into_iter().map(sampled).collect()
     }
 
     fn against_itself(&self) -> Result<Comparison> {
@@ -135,7 +160,7 @@ impl Experiment {
             rival,
             pairing: Pairing::Paired,
         };
-        let models = self.runs.iter().map(Finished::model).collect::<Result<Vec<_>>>()?;
+        let models = self.sweeps()?;
         let baselines = self.runs.iter().map(Finished::checkpoint).collect::<Result<Vec<_>>>()?;
         let mut duels = vec![duel("temperature", models.clone(), baselines)];
         for control in &first.evaluation.controls {
@@ -172,7 +197,18 @@ impl Experiment {
         }
         let (model, theirs) = (self.models()?, baseline.models()?);
         let verdict = compare(&model, &theirs, Pairing::Independent)?;
-        Ok(Comparison::new(self, baseline.name(), [&model, &theirs], verdict))
+        let mut comparison = Comparison::new(self, baseline.name(), [&model, &theirs], verdict);
+        let pairs = &self.runs[0].pairs;
+        if self.runs.iter().chain(&baseline.runs).all(|run| run.pairs == *pairs) {
+            let duel = Duel {
+                name: "temperature".to_owned(),
+                model: self.sweeps()?,
+                rival: baseline.sweeps()?,
+                pairing: Pairing::Independent,
+            };
+            comparison.judgement = Some(judge(&[duel], pairs, None)?);
+        }
+        Ok(comparison)
     }
 
     fn has(&self, run: &Finished) -> bool {

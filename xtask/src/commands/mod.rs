@@ -9,6 +9,7 @@ mod generate;
 mod list;
 mod new;
 mod pipeline;
+mod reproduce;
 mod score;
 mod show;
 mod stage;
@@ -42,6 +43,7 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
         Command::Pipeline(args) => pipeline::run::<O>(args, &terminal),
         Command::New(args) => new::run(args, &terminal),
         Command::Sweep(args) => sweep::run::<O>(args, &terminal),
+        Command::Reproduce(args) => reproduce::run::<O>(args, &terminal),
         Command::Ingest(args) => stage::run::<O>(stages::INGEST, args, &terminal),
         Command::Tokenize(args) => stage::run::<O>(stages::TOKENIZE, args, &terminal),
         Command::Train(args) => stage::run::<O>(stages::TRAIN, args, &terminal),

@@ -2,6 +2,7 @@
 
 mod left;
 mod make;
+mod markdown;
 mod names;
 mod plan;
 mod print;
@@ -21,6 +22,8 @@ use crate::terminal::Terminal;
 
 /// The file of the table, in the folder of the sweep.
 const FILE: &str = "sweep.json";
+/// The same to read, beside it.
+const PAGE: &str = "table.md";
 
 pub fn run<O: PhaseKind>(args: Sweep, terminal: &Terminal) -> Result<()> {
     if args.jobs == 0 {
@@ -43,8 +46,10 @@ pub fn run<O: PhaseKind>(args: Sweep, terminal: &Terminal) -> Result<()> {
     text.push('\n');
     let path = plan.folder.join(FILE);
     write_atomic(&path, text.as_bytes())?;
+    let page = plan.folder.join(PAGE);
+    write_atomic(&page, markdown::page(&table).as_bytes())?;
     print::print(&table, terminal);
-    terminal.message(&format!("the table: {}", path.display()));
+    terminal.message(&format!("the table: {} and {}", path.display(), page.display()));
     if args.json {
         io::stdout().write_all(text.as_bytes())?;
     }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::layer::{Entry, KIND, Node, Place};
@@ -28,6 +29,10 @@ pub struct SweepFile {
     pub cells: Vec<CellOfSweep>,
     /// The columns of the table; `None` for what the evaluations have.
     pub measures: Option<Vec<String>>,
+    /// The cell that those are compared with which have no maximum-likelihood checkpoint of their own.
+    pub baseline: Option<String>,
+    /// How the published figures of the cells were measured.
+    pub protocol: Option<String>,
 }
 
 /// Whether the runs of a cell learn from the same corpus.
@@ -65,8 +70,12 @@ pub struct CellOfSweep {
     pub name: String,
     /// Where it was written, for complaints.
     pub place: String,
+    /// Its config, where it is not that of the sweep.
+    pub config: Option<PathBuf>,
     /// What it alone has.
     pub set: Vec<Assignment>,
+    /// What its paper, or another, says that it measures.
+    pub published: BTreeMap<String, f64>,
 }
 
 /// The file as it is written. The values of configs are checked where they are laid over one; here
@@ -85,18 +94,23 @@ struct Letter {
     #[serde(default)]
     cell: Vec<CellLetter>,
     measures: Option<Vec<String>>,
+    baseline: Option<String>,
+    protocol: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CellLetter {
     name: String,
+    config: Option<PathBuf>,
+    #[serde(default)]
+    published: BTreeMap<String, f64>,
     #[serde(default, rename = "set")]
     _set: toml::Table,
 }
 
 /// The keys of the file that no config has. Below a `[grid]` they are in the wrong place.
-const OWN: [&str; 5] = ["config", "seeds", "corpora", "cell", "measures"];
+const OWN: [&str; 7] = ["config", "seeds", "corpora", "cell", "measures", "baseline", "protocol"];
 
 impl SweepFile {
     /// Reads the file of a sweep.
@@ -132,7 +146,9 @@ impl SweepFile {
         let cell = |(letter, entry): (CellLetter, &Entry)| -> Result<CellOfSweep> {
             let set = get(entry, "set").map_or(Ok(Vec::new()), |set| assignments(set, folder))?;
             let place = get(entry, "name").unwrap_or(entry).place.to_string();
-            Ok(CellOfSweep { name: letter.name, place, set })
+            let config = letter.config.map(|path| paths::simplified(&folder.join(path)));
+            let CellLetter { name, published, .. } = letter;
+            Ok(CellOfSweep { name, place, config, set, published })
         };
         let cells = letter.cell.into_iter().zip(items).map(cell).collect::<Result<_>>()?;
         if let Some(seeds) = &letter.seeds {
@@ -150,6 +166,8 @@ impl SweepFile {
             grid,
             cells,
             measures: letter.measures,
+            baseline: letter.baseline,
+            protocol: letter.protocol,
         })
     }
 }

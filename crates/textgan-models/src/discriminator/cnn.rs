@@ -17,8 +17,7 @@ use crate::{Error, Result, Sequences, Sizes};
 /// 2017). It scores whole texts only.
 ///
 /// With several `representations` an embedding is cut into as many parts, the same network reads
-/// each, and the logit is the mean of theirs (RelGAN; Nie et al., 2019. RelGAN takes the mean of the
-/// losses instead).
+/// each, and the logit is the mean of theirs, as a loss is the mean of the losses (RelGAN; Nie et al., 2019).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CnnDiscriminatorConfig {
@@ -147,20 +146,47 @@ impl CnnDiscriminator {
         })
     }
 
-    /// From what was found, `[batch * representations, width]`, to features `[batch, 1, features]`.
+    /// From what was found, `[batch * representations, width]`, to features of each representation,
+    /// `[batch, representations, features]`.
     fn conclude(&self, features: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut features = ops::dropout(features, self.dropout, mode, "score")?;
         if let Some(layer) = &self.features {
             features = layer.forward(&features)?;
         }
-        // The logit is linear in the features, so the mean of the logits is the logit of the mean.
         let (rows, width) = features.dims2()?;
         let parts = self.representations;
-        let mut features = features.reshape((rows / parts, parts, width))?;
-        if parts > 1 {
-            features = (features.sum_keepdim(1)? * (1.0 / parts as f64))?;
+        Ok(features.reshape((rows / parts, parts, width))?)
+    }
+
+    /// The features of each representation.
+    fn parts(&self, tokens: &Tokens<'_>, lengths: &[usize], mode: Mode<'_>) -> Result<Tensor> {
+        let x = self.embedding.forward(tokens, lengths)?;
+        let (batch, time, width) = x.dims3()?;
+        let parts = self.representations;
+        // Each part of a row becomes a row of its own, beside the others.
+        let (x, lengths) = match parts {
+            1 => (x, lengths.to_vec()),
+            _ => {
+                let x = x.reshape((batch, time, parts, width / parts))?.transpose(1, 2)?;
+                let x = x.contiguous()?.reshape((batch * parts, time, width / parts))?;
+                let lengths = lengths.iter().flat_map(|&length| std::iter::repeat_n(length, parts));
+                (x, lengths.collect())
+            }
+        };
+        let mut features = self.convolution.forward(&x, &lengths)?;
+        if let Some(highway) = &self.highway {
+            features = highway.forward(&features)?;
         }
-        Ok(features)
+        self.conclude(&features, mode)
+    }
+
+    /// Their mean, `[batch, 1, features]`: a logit is linear in the features, so the mean of the logits is
+    /// the logit of the mean.
+    fn mean(&self, features: Tensor) -> Result<Tensor> {
+        Ok(match self.representations {
+            1 => features,
+            parts => (features.sum_keepdim(1)? * (1.0 / parts as f64))?,
+        })
     }
 }
 
@@ -190,24 +216,17 @@ impl Discriminator for CnnDiscriminator {
     }
 
     fn features(&self, tokens: &Tokens<'_>, lengths: &[usize], mode: Mode<'_>) -> Result<Tensor> {
-        let x = self.embedding.forward(tokens, lengths)?;
-        let (batch, time, width) = x.dims3()?;
-        let parts = self.representations;
-        // Each part of a row becomes a row of its own, beside the others.
-        let (x, lengths) = match parts {
-            1 => (x, lengths.to_vec()),
-            _ => {
-                let x = x.reshape((batch, time, parts, width / parts))?.transpose(1, 2)?;
-                let x = x.contiguous()?.reshape((batch * parts, time, width / parts))?;
-                let lengths = lengths.iter().flat_map(|&length| std::iter::repeat_n(length, parts));
-                (x, lengths.collect())
-            }
-        };
-        let mut features = self.convolution.forward(&x, &lengths)?;
-        if let Some(highway) = &self.highway {
-            features = highway.forward(&features)?;
-        }
-        self.conclude(&features, mode)
+        self.mean(self.parts(tokens, lengths, mode)?)
+    }
+
+    fn opinions(
+        &self,
+        tokens: &Tokens<'_>,
+        lengths: &[usize],
+        labels: Option<&[u32]>,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        self.score.forward(&self.parts(tokens, lengths, mode)?, labels)
     }
 
     fn realness(
@@ -234,7 +253,7 @@ impl Discriminator for CnnDiscriminator {
             let features = reader.features(tokens, lengths);
             let rows = features.len() / width;
             let features = Tensor::from_vec(features, (rows, width), table.device())?;
-            let features = self.conclude(&features, Mode::Evaluate)?;
+            let features = self.mean(self.conclude(&features, Mode::Evaluate)?)?;
             Ok(self.score.forward(&features, labels)?.detach().flatten_all()?.to_vec1()?)
         })
     }

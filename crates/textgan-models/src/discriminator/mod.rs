@@ -95,6 +95,22 @@ pub trait Discriminator: Send + Sync {
         mode: Mode<'_>,
     ) -> Result<Tensor>;
 
+    /// The realness of whole texts as each of the network's representations sees it, `[batch, representations]`,
+    /// where it has several; the mean of a row is its [`realness`](Self::realness). Losses of logits are means
+    /// over them all.
+    ///
+    /// # Errors
+    /// As [`realness`](Self::realness).
+    fn opinions(
+        &self,
+        tokens: &Tokens<'_>,
+        lengths: &[usize],
+        labels: Option<&[u32]>,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        Ok(whole(&self.realness(tokens, lengths, labels, mode)?, lengths)?.unsqueeze(1)?)
+    }
+
     /// The realness of whole texts, one logit a text: what [`whole`] finds in
     /// [`realness`](Self::realness) in evaluation mode, without a graph. There may be any number of
     /// texts: they are read in pieces of bounded memory.

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::ModelCard;
 use crate::generator::TransformerConfig;
-use crate::{BOS, EOS, Generator, GeneratorConfig, LstmConfig, PAD, Placement, Sizes};
+use crate::{
+    BOS, EOS, Generator, GeneratorConfig, LstmConfig, PAD, Placement, RelationalConfig, Sizes,
+};
 
 const LLAMA_TYPE: &str = "llama";
 
@@ -24,6 +26,7 @@ pub(super) fn config_json(generator: &dyn Generator) -> Map<String, Value> {
     let mut json = match serde_json::from_value(architecture.clone()) {
         Ok(GeneratorConfig::Transformer(config)) => llama(&config, sizes),
         Ok(GeneratorConfig::Lstm(config)) => lstm(&config),
+        Ok(GeneratorConfig::RelationalMemory(config)) => relational(&config),
         Err(_) => json!({}),
     };
     json["model_type"] = model_type(&architecture).into();
@@ -70,6 +73,16 @@ fn lstm(config: &LstmConfig) -> Value {
     })
 }
 
+fn relational(config: &RelationalConfig) -> Value {
+    json!({
+        "architectures": ["TextganRelationalMemoryGenerator"],
+        "embedding_size": config.embedding,
+        "hidden_size": config.slots * config.heads * config.head_width,
+        "num_attention_heads": config.heads,
+        "tie_word_embeddings": false,
+    })
+}
+
 /// How `transformers` should sample: as we do, from the whole distribution but for two tokens.
 pub(super) fn generation_json(sizes: &Sizes) -> Value {
     json!({
@@ -105,7 +118,7 @@ pub(super) fn readme(generator: &dyn Generator, card: &ModelCard) -> String {
     let kind = generator.architecture();
     let (library, usage) = match kind.get("kind").and_then(Value::as_str) {
         Some("transformer") => ("transformers", llama_usage(dimension, labels, noise.placement)),
-        Some("lstm") => ("textgan", LSTM_USAGE.to_owned()),
+        Some("lstm" | "relational-memory") => ("textgan", RECURRENT_USAGE.to_owned()),
         _ => ("textgan", OUTSIDE_USAGE.to_owned()),
     };
     let conditions = match (dimension, labels) {
@@ -129,10 +142,10 @@ pub(super) fn readme(generator: &dyn Generator, card: &ModelCard) -> String {
     )
 }
 
-const LSTM_USAGE: &str = "
+const RECURRENT_USAGE: &str = "
 ## Loading it
 
-An LSTM generator is particular to textgan: `textgan_models::load_generator(folder)` in Rust.
+A recurrent generator is particular to textgan: `textgan_models::load_generator(folder)` in Rust.
 ";
 
 const OUTSIDE_USAGE: &str = "

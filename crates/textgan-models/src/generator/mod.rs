@@ -2,11 +2,13 @@
 
 mod conditioning;
 mod lstm;
+mod relational;
 mod score;
 mod size;
 mod transformer;
 
 pub use lstm::LstmConfig;
+pub use relational::RelationalConfig;
 pub use score::{token_log_probs, token_log_probs_at};
 pub use transformer::TransformerConfig;
 
@@ -22,6 +24,7 @@ use crate::special::SPECIALS;
 use crate::{Context, Error, NoiseConfig, Result, Sampler, Sequences};
 pub(crate) use conditioning::Conditioning;
 pub(crate) use lstm::LstmGenerator;
+pub(crate) use relational::{FORGET_BIAS, NORM_EPSILON, RelationalGenerator};
 pub(crate) use transformer::{Block, Body, TransformerGenerator};
 
 /// A model that turns noise, and a label where it has labels, into text, token by token.
@@ -117,6 +120,8 @@ pub enum GeneratorConfig {
     Transformer(TransformerConfig),
     /// A recurrent network, the classic generator of text GANs.
     Lstm(LstmConfig),
+    /// A memory whose slots attend to each other, the generator of RelGAN.
+    RelationalMemory(RelationalConfig),
 }
 
 impl Default for GeneratorConfig {
@@ -173,6 +178,9 @@ pub fn build_generator(
         }
         GeneratorConfig::Lstm(config) => {
             Box::new(LstmGenerator::new(config, noise, sizes, key, device)?)
+        }
+        GeneratorConfig::RelationalMemory(config) => {
+            Box::new(RelationalGenerator::new(config, noise, sizes, key, device)?)
         }
     })
 }

@@ -1,6 +1,6 @@
 //! How large a generator is, before it is built.
 
-use super::{GeneratorConfig, LstmConfig, Sizes, TransformerConfig};
+use super::{GeneratorConfig, LstmConfig, RelationalConfig, Sizes, TransformerConfig};
 use crate::{Error, NoiseConfig, Result};
 
 impl GeneratorConfig {
@@ -26,16 +26,24 @@ impl GeneratorConfig {
                 config.validate()?;
                 (lstm_parts(config), "generator.hidden")
             }
+            Self::RelationalMemory(config) => {
+                config.validate()?;
+                (relational_parts(config), "generator.head_width")
+            }
         };
         let (embedding, head, condition) = match self {
             Self::Transformer(config) => (config.width, config.width, config.width),
             Self::Lstm(config) => {
                 (config.embedding, config.hidden, config.condition_width(noise.placement))
             }
+            Self::RelationalMemory(config) => {
+                (config.embedding, config.memory(), config.condition_width(noise.placement))
+            }
         };
         let tied = match self {
             Self::Transformer(TransformerConfig { tied, .. }) => *tied,
             Self::Lstm(LstmConfig { tied, .. }) => *tied,
+            Self::RelationalMemory(_) => false,
         };
         let mut products = parts;
         products.push([1, sizes.vocab, embedding]);
@@ -61,6 +69,10 @@ impl GeneratorConfig {
                 .hidden
                 .saturating_mul(16 * config.layers)
                 .saturating_add(2 * config.embedding),
+            Self::RelationalMemory(config) => config
+                .memory()
+                .saturating_mul(40 + 4 * config.layers)
+                .saturating_add(2 * config.embedding),
         };
         (per_token as u64).saturating_mul(batch as u64).saturating_mul(time as u64)
     }
@@ -82,6 +94,17 @@ fn lstm_parts(config: &LstmConfig) -> Vec<[usize; 3]> {
     parts.extend([[later, hidden, hidden]; 4]);
     parts.extend([[config.layers, hidden, hidden]; 4]);
     parts.extend([[config.layers, hidden, 8]]);
+    parts
+}
+
+/// Weights of the memory.
+fn relational_parts(config: &RelationalConfig) -> Vec<[usize; 3]> {
+    let width = config.width();
+    let mut parts = vec![[1, width, config.embedding], [1, 1, width]];
+    // Query, key, value, the layers that read, and two times two gates, one of them without a bias.
+    parts.extend([[3, width, width], [config.layers, width, width], [4, width, width]]);
+    parts.extend([[3, 1, width], [config.layers, 1, width], [2, 1, width]]);
+    parts.push([4, 1, width]);
     parts
 }
 
@@ -108,7 +131,14 @@ mod tests {
             let lstm =
                 LstmConfig { embedding: 12, hidden: 12, layers: 3, tied, ..LstmConfig::default() };
             let uneven = LstmConfig { embedding: 12, hidden: 20, tied: false, ..lstm.clone() };
+            let memory = RelationalConfig {
+                embedding: 12,
+                slots: if tied { 1 } else { 3 },
+                head_width: 7,
+                ..RelationalConfig::default()
+            };
             for config in [
+                GeneratorConfig::RelationalMemory(memory),
                 GeneratorConfig::Transformer(transformer),
                 GeneratorConfig::Lstm(lstm),
                 GeneratorConfig::Lstm(uneven),

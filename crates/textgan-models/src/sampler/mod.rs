@@ -4,6 +4,7 @@ mod complete;
 mod lstm;
 mod options;
 mod pick;
+mod relational;
 mod rollout;
 mod row;
 mod sample;
@@ -13,6 +14,7 @@ mod weights;
 
 pub(crate) use lstm::LstmWeights;
 pub use options::SamplingOptions;
+pub(crate) use relational::RelationalWeights;
 pub use rollout::{Rollouts, rollouts};
 pub use sample::{Samples, sample};
 pub(crate) use tiled::check_labels;

@@ -78,6 +78,10 @@ fn dropout_belongs_to_its_key() {
                 (config.dropout, config.embedding_dropout, config.head_dropout) = (0.3, 0.1, 0.2);
                 GeneratorConfig::Lstm(config)
             }
+            GeneratorConfig::RelationalMemory(mut config) => {
+                (config.embedding_dropout, config.head_dropout) = (0.1, 0.2);
+                GeneratorConfig::RelationalMemory(config)
+            }
         });
     }
     for config in configs {

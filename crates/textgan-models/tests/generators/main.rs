@@ -9,8 +9,8 @@ mod sampling;
 
 use candle_core::{Device, Tensor};
 use textgan_models::{
-    Generator, GeneratorConfig, LstmConfig, NoiseConfig, Placement, Sequences, Sizes,
-    TransformerConfig, build_generator,
+    Generator, GeneratorConfig, LstmConfig, NoiseConfig, Placement, RelationalConfig, Sequences,
+    Sizes, TransformerConfig, build_generator,
 };
 use textgan_random::Key;
 
@@ -41,8 +41,26 @@ fn lstm(layers: usize, tied: bool) -> GeneratorConfig {
     })
 }
 
+fn relational(slots: usize) -> GeneratorConfig {
+    GeneratorConfig::RelationalMemory(RelationalConfig {
+        embedding: 12,
+        slots,
+        heads: 2,
+        head_width: 10,
+        embedding_std: 1.0,
+        ..RelationalConfig::default()
+    })
+}
+
 fn architectures() -> Vec<GeneratorConfig> {
-    vec![transformer(true), transformer(false), lstm(1, false), lstm(2, true)]
+    vec![
+        transformer(true),
+        transformer(false),
+        lstm(1, false),
+        lstm(2, true),
+        relational(1),
+        relational(3),
+    ]
 }
 
 fn noise(placement: Placement) -> NoiseConfig {

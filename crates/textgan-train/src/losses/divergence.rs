@@ -16,6 +16,13 @@ pub enum Divergence {
     /// Discriminator `s(-r) + s(f)`, generator `s(-f)` (Goodfellow et al., 2014).
     #[default]
     NonSaturating,
+    /// Discriminator `s(-r) + s(f)`, generator `-s(f)`: Goodfellow et al.'s game as it was first written.
+    Saturating,
+    /// Discriminator `s(-r) + s(f)`, generator `-f`: of the divergences that the logit estimates, the
+    /// Kullback-Leibler one (Nie et al., 2019).
+    KullbackLeibler,
+    /// Discriminator `tanh(f) - tanh(r)`, generator `-tanh(f)` (Nie et al., 2019).
+    TotalVariation,
     /// Discriminator `s(-(r - f))`, generator `s(-(f - r))`, real and generated text in pairs
     /// (Jolicoeur-Martineau, 2018).
     Relativistic,
@@ -36,7 +43,10 @@ impl Divergence {
     /// `Relativistic` pairs them and needs `m = n`.
     pub fn discriminator_loss(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         let loss = match self {
-            Self::NonSaturating => (mean(&softplus(&real.neg()?)?)? + mean(&softplus(fake)?)?)?,
+            Self::NonSaturating | Self::Saturating | Self::KullbackLeibler => {
+                (mean(&softplus(&real.neg()?)?)? + mean(&softplus(fake)?)?)?
+            }
+            Self::TotalVariation => (mean(&fake.tanh()?)? - mean(&real.tanh()?)?)?,
             Self::Relativistic => mean(&softplus(&(fake - real)?)?)?,
             Self::RelativisticAverage => relativistic_average(real, fake)?,
             Self::Hinge => {
@@ -58,7 +68,9 @@ impl Divergence {
             Self::NonSaturating => mean(&softplus(&fake.neg()?)?)?,
             Self::Relativistic => mean(&softplus(&(real - fake)?)?)?,
             Self::RelativisticAverage => relativistic_average(fake, real)?,
-            Self::Hinge | Self::Wasserstein => mean(fake)?.neg()?,
+            Self::Saturating => mean(&softplus(fake)?)?.neg()?,
+            Self::TotalVariation => mean(&fake.tanh()?)?.neg()?,
+            Self::Hinge | Self::Wasserstein | Self::KullbackLeibler => mean(fake)?.neg()?,
             Self::LeastSquares => (mean(&fake.affine(1.0, -1.0)?.sqr()?)? * 0.5)?,
         };
         Ok(loss)
@@ -74,7 +86,11 @@ impl Divergence {
     /// Where only differences of logits matter there is no natural zero; there it is the middle.
     pub fn threshold(self, mean_real: f64, mean_fake: f64) -> f64 {
         match self {
-            Self::NonSaturating | Self::Hinge => 0.0,
+            Self::NonSaturating
+            | Self::Saturating
+            | Self::KullbackLeibler
+            | Self::TotalVariation
+            | Self::Hinge => 0.0,
             Self::LeastSquares => 0.5,
             Self::Relativistic | Self::RelativisticAverage | Self::Wasserstein => {
                 0.5 * (mean_real + mean_fake)
@@ -100,8 +116,11 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Divergence; 6] = [
+    const ALL: [Divergence; 9] = [
         Divergence::NonSaturating,
+        Divergence::Saturating,
+        Divergence::KullbackLeibler,
+        Divergence::TotalVariation,
         Divergence::Relativistic,
         Divergence::RelativisticAverage,
         Divergence::Hinge,
@@ -127,6 +146,11 @@ mod tests {
         let (mr, mf) = (mean(r), mean(f));
         match divergence {
             Divergence::NonSaturating => (each(r, &|r| s(-r)) + each(f, &s), each(f, &|f| s(-f))),
+            Divergence::Saturating => (each(r, &|r| s(-r)) + each(f, &s), -each(f, &s)),
+            Divergence::KullbackLeibler => (each(r, &|r| s(-r)) + each(f, &s), -mf),
+            Divergence::TotalVariation => {
+                (each(f, &f64::tanh) - each(r, &f64::tanh), -each(f, &f64::tanh))
+            }
             Divergence::Relativistic => (pairs(&|r, f| s(-(r - f))), pairs(&|r, f| s(-(f - r)))),
             Divergence::RelativisticAverage => (
                 (each(r, &|r| s(-(r - mf))) + each(f, &|f| s(f - mr))) / 2.0,

@@ -11,6 +11,7 @@ use textgan_evaluate::{Evaluation, Scores, Sweep};
 use crate::{config, overview, stages};
 
 /// A finished run.
+#[derive(Clone)]
 pub struct Finished {
     /// As the user gave it.
     pub name: String,

@@ -1,9 +1,10 @@
 //! The cells of a sweep, and what they are called.
 
 use anyhow::Result;
+use std::collections::BTreeMap;
 
-use super::FILE;
-use crate::config::{Assignment, Axis, SweepFile};
+use super::{FILE, PAGE};
+use crate::config::{Assignment, Axis, CellOfSweep, SweepFile};
 use crate::exit::Refusal;
 
 /// The longest name of a cell: it is a folder's.
@@ -20,9 +21,17 @@ const MARKS: &str = "._=,+#-";
 ///
 /// # Errors
 /// A [`Refusal`] of a name that is no name, or not of one cell alone.
-pub fn settings(sweep: &SweepFile) -> Result<Vec<(String, Vec<Assignment>)>> {
-    let mut cells = grid(&sweep.grid);
-    if let Some((name, _)) = cells.iter().find(|(name, _)| name.len() > LONGEST) {
+pub fn settings(sweep: &SweepFile) -> Result<Vec<CellOfSweep>> {
+    let place = sweep.config.display().to_string();
+    let unlisted = |(name, set)| CellOfSweep {
+        name,
+        place: place.clone(),
+        config: None,
+        set,
+        published: BTreeMap::new(),
+    };
+    let mut cells: Vec<CellOfSweep> = grid(&sweep.grid).into_iter().map(unlisted).collect();
+    if let Some(CellOfSweep { name, .. }) = cells.iter().find(|cell| cell.name.len() > LONGEST) {
         let message = format!(
             "the cell {name} of the grid has a name longer than {LONGEST} bytes; list the cells as \
              [[cell]], with names of their own"
@@ -35,19 +44,24 @@ pub fn settings(sweep: &SweepFile) -> Result<Vec<(String, Vec<Assignment>)>> {
             return Err(Refusal::new(message).into());
         }
         // Some file systems do not tell the case of letters.
-        if let Some((twin, _)) =
-            cells.iter().find(|(name, _)| name.eq_ignore_ascii_case(&cell.name))
-        {
-            let message = format!("{}: `name`: there is a cell `{twin}` already", cell.place);
+        if let Some(twin) = cells.iter().find(|other| other.name.eq_ignore_ascii_case(&cell.name)) {
+            let message =
+                format!("{}: `name`: there is a cell `{}` already", cell.place, twin.name);
             return Err(Refusal::new(message).into());
         }
-        cells.push((cell.name.clone(), cell.set.clone()));
+        cells.push(cell.clone());
     }
     if cells.is_empty() {
         let stem = sweep.config.file_stem().unwrap_or_default().to_string_lossy();
         let name = written(&stem);
         let usable = refused(&name).is_none();
-        cells.push((if usable { name } else { "base".to_string() }, Vec::new()));
+        cells.push(unlisted((if usable { name } else { "base".to_string() }, Vec::new())));
+    }
+    if let Some(name) = &sweep.baseline
+        && !cells.iter().any(|cell| cell.name == *name)
+    {
+        let message = format!("`baseline`: there is no cell `{name}`");
+        return Err(Refusal::new(message).into());
     }
     Ok(cells)
 }
@@ -124,7 +138,8 @@ fn refused(name: &str) -> Option<String> {
     if name.len() > LONGEST {
         return Some(format!("is longer than {LONGEST} bytes"));
     }
-    name.eq_ignore_ascii_case(FILE).then(|| "is the file of the table".to_string())
+    let is_file = [FILE, PAGE].iter().any(|file| name.eq_ignore_ascii_case(file));
+    is_file.then(|| "is a file of the table".to_string())
 }
 
 #[cfg(test)]
@@ -135,7 +150,7 @@ mod tests {
     fn names(text: &str) -> Result<Vec<String>> {
         let text = format!("config = 'configs/a b.toml'\n{text}");
         let sweep = SweepFile::parse("s", Path::new("s.toml"), &text)?;
-        Ok(settings(&sweep)?.into_iter().map(|(name, _)| name).collect())
+        Ok(settings(&sweep)?.into_iter().map(|cell| cell.name).collect())
     }
 
     #[test]
@@ -174,7 +189,8 @@ mod tests {
             ("", "does not begin with a letter"),
             (".hidden", "does not begin with a letter"),
             ("a/b", "has more than letters, digits"),
-            ("sweep.json", "is the file of the table"),
+            ("sweep.json", "is a file of the table"),
+            ("table.md", "is a file of the table"),
             (long.as_str(), "is longer than"),
             ("b=1", "there is a cell `b=1` already"),
             ("B=1", "there is a cell `b=1` already"),

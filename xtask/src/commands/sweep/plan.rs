@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use textgan_artifact::safe_join;
 use textgan_train::BuiltIn;
 
 use super::names;
-use crate::config::{Assignment, Corpora, Draft, Loaded, PhaseKind, SweepFile};
+use crate::config::{Assignment, CellOfSweep, Corpora, Draft, Loaded, PhaseKind, SweepFile};
 use crate::exit::Refusal;
 
 /// A sweep, resolved.
@@ -18,6 +19,10 @@ pub struct Plan<O = BuiltIn> {
     pub cells: Vec<Cell<O>>,
     /// The columns of the table; `None` for what the evaluations have.
     pub measures: Option<Vec<String>>,
+    /// The cell that those are compared with which have no checkpoint of their own.
+    pub baseline: Option<String>,
+    /// How the published figures were measured.
+    pub protocol: Option<String>,
     config: PathBuf,
     seeds: Vec<u64>,
     corpora: Corpora,
@@ -27,8 +32,12 @@ pub struct Plan<O = BuiltIn> {
 /// A setting, over seeds.
 pub struct Cell<O> {
     pub name: String,
+    /// Its config, where it is not that of the sweep.
+    pub config: Option<PathBuf>,
     /// What it alone has.
     pub set: Vec<Assignment>,
+    /// What others say that it measures.
+    pub published: BTreeMap<String, f64>,
     pub runs: Vec<Run<O>>,
 }
 
@@ -64,21 +73,26 @@ impl<O: PhaseKind> Plan<O> {
         let settings = names::settings(&sweep)?;
         let mut seeds = sweep.seeds;
         let mut cells = Vec::new();
-        for (name, set) in settings {
+        for CellOfSweep { name, config, set, published, .. } in settings {
             let within = || format!("cell {name}");
-            let mut draft = base.clone();
+            let mut draft = match &config {
+                Some(path) => Draft::read(Some(path)).with_context(within)?,
+                None => base.clone(),
+            };
             draft.lay(&sweep.set).and_then(|()| draft.lay(&set)).with_context(within)?;
             let loaded: Loaded<O> = draft.finish().with_context(within)?;
             let seeds = seeds.get_or_insert_with(|| vec![loaded.config.seed]);
             let run = |&seed| run(&sweep.name, &folder, &name, seed, &loaded, sweep.corpora);
             let runs = seeds.iter().map(run).collect::<Result<_>>().with_context(within)?;
-            cells.push(Cell { name, set, runs });
+            cells.push(Cell { name, config, set, published, runs });
         }
         Ok(Self {
             name: sweep.name,
             folder,
             cells,
             measures: sweep.measures,
+            baseline: sweep.baseline,
+            protocol: sweep.protocol,
             config: sweep.config,
             seeds: seeds.unwrap_or_default(),
             corpora: sweep.corpora,
@@ -96,7 +110,13 @@ impl<O: PhaseKind> Plan<O> {
     /// # Errors
     /// A number that JSON does not have.
     pub fn resolved(&self) -> Result<Value> {
-        let cell = |cell: &Cell<O>| Ok(json!({ "name": cell.name, "set": object(&cell.set)? }));
+        let cell = |cell: &Cell<O>| {
+            let mut value = json!({ "name": cell.name, "set": object(&cell.set)? });
+            if let Some(config) = &cell.config {
+                value["config"] = json!(config);
+            }
+            Ok(value)
+        };
         Ok(json!({
             "name": self.name,
             "config": self.config,
@@ -105,6 +125,8 @@ impl<O: PhaseKind> Plan<O> {
             "set": object(&self.set)?,
             "cells": self.cells.iter().map(cell).collect::<Result<Vec<_>>>()?,
             "measures": self.measures,
+            "baseline": self.baseline,
+            "protocol": self.protocol,
         }))
     }
 }

@@ -5,7 +5,7 @@ use textgan_artifact::Progress;
 use super::table::{Column, Estimate, Judgement, Row, Table};
 
 /// The columns where none are asked for, of those that there are. The file has all of them.
-const USUAL: [&str; 6] =
+pub const USUAL: [&str; 6] =
     ["test-nll", "bleu-4", "self-bleu-4", "distinct-3", "grammatical", "exact-copies"];
 
 /// Prints the table and the verdicts.

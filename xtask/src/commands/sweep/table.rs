@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use textgan_artifact::hash_file;
 use textgan_evaluate::{Better, Measure, Scores};
 use textgan_metrics::interval;
@@ -10,7 +11,7 @@ use textgan_metrics::interval;
 use super::make::Ending;
 use super::plan::{Cell, Plan};
 use crate::commands::compare::finished::Finished;
-use crate::commands::compare::{Comparison, over_seeds};
+use crate::commands::compare::{Comparison, over_seeds, over_seeds_against};
 use crate::config::PhaseKind;
 use crate::{exit, stages};
 
@@ -36,6 +37,9 @@ pub struct Table {
     /// The measures that were asked for.
     #[serde(skip)]
     pub asked: Option<Vec<String>>,
+    /// How the published figures were measured.
+    #[serde(skip)]
+    pub protocol: Option<String>,
 }
 
 /// One cell.
@@ -46,13 +50,16 @@ pub struct Row {
     pub runs: Vec<Read>,
     /// Those that failed, and are not in the numbers.
     pub failed: Vec<Failure>,
+    /// What others say that it measures.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub published: BTreeMap<String, f64>,
     pub measures: Vec<Column>,
     #[serde(flatten)]
     pub judgement: Judgement,
 }
 
 /// A run that was read.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Read {
     seed: u64,
     /// Its folder in that of the sweep.
@@ -62,7 +69,7 @@ pub struct Read {
 }
 
 /// A run that failed.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Failure {
     seed: u64,
     folder: String,
@@ -108,62 +115,93 @@ impl Table {
     /// One that is not as it was written.
     pub fn of<O: PhaseKind>(plan: &Plan<O>, endings: &[Ending]) -> Result<Self> {
         let mut endings = endings.iter();
-        let row = |cell| Row::of(cell, endings.by_ref(), plan.measures.as_deref());
-        let cells = plan.cells.iter().map(row).collect::<Result<Vec<_>>>()?;
-        let (rows, known): (Vec<Row>, Vec<Vec<String>>) = cells.into_iter().unzip();
-        let known = distinct(known.into_iter().flatten());
+        let made = plan.cells.iter().map(|cell| Made::of(cell, endings.by_ref()));
+        let made = made.collect::<Result<Vec<_>>>()?;
+        let known = distinct(made.iter().flat_map(Made::measures));
+        let mut both = plan.cells.iter().zip(&made);
+        let baseline = both.clone().find(|(cell, _)| Some(&cell.name) == plan.baseline.as_ref());
+        let columns = plan.measures.as_deref().unwrap_or(&known);
+        let rows = both.by_ref().map(|(cell, made)| Row {
+            name: cell.name.clone(),
+            runs: made.runs.clone(),
+            failed: made.failed.clone(),
+            published: cell.published.clone(),
+            measures: columns.iter().filter_map(|name| Column::of(name, &made.finished)).collect(),
+            judgement: judge(
+                &cell.name,
+                &made.finished,
+                baseline.map(|(cell, made)| (&*cell.name, &made.finished[..])),
+            ),
+        });
+        let cells = rows.collect();
         let asked = plan.measures.iter().flatten();
         let lacking = asked.filter(|name| !known.is_empty() && !known.contains(name));
         Ok(Self {
             format: FORMAT,
             sweep: plan.resolved()?,
-            cells: rows,
+            cells,
             lacking: lacking.cloned().collect(),
             known,
             asked: plan.measures.clone(),
+            protocol: plan.protocol.clone(),
         })
     }
 }
 
-impl Row {
-    /// Takes the endings of the cell's runs; also gives the names of all that was measured.
-    fn of<'a, O>(
-        cell: &Cell<O>,
-        endings: impl Iterator<Item = &'a Ending>,
-        measures: Option<&[String]>,
-    ) -> Result<(Self, Vec<String>)> {
-        let (mut runs, mut failed, mut finished) = (Vec::new(), Vec::new(), Vec::new());
+/// What the runs of a cell came to.
+struct Made {
+    runs: Vec<Read>,
+    failed: Vec<Failure>,
+    finished: Vec<Finished>,
+}
+
+impl Made {
+    /// Takes the endings of the cell's runs.
+    fn of<'a, O>(cell: &Cell<O>, endings: impl Iterator<Item = &'a Ending>) -> Result<Self> {
+        let mut made = Self { runs: Vec::new(), failed: Vec::new(), finished: Vec::new() };
         for (run, ending) in cell.runs.iter().zip(endings) {
             let (seed, folder) = (run.seed, run.name.clone());
             match ending {
                 Ending::Done => {
                     let file = run.folder.join(stages::EVALUATE).join(EVALUATION);
-                    runs.push(Read { seed, folder, evaluation: hash_file(&file)? });
-                    finished.push(Finished::read(run.folder.clone())?);
+                    made.runs.push(Read { seed, folder, evaluation: hash_file(&file)? });
+                    made.finished.push(Finished::read(run.folder.clone())?);
                 }
                 Ending::Failed(error) => {
-                    failed.push(Failure { seed, folder, error: error.clone() });
+                    made.failed.push(Failure { seed, folder, error: error.clone() });
                 }
                 Ending::Stopped => {}
             }
         }
-        let scores = finished.iter().flat_map(|run| {
+        Ok(made)
+    }
+
+    /// The names of all that was measured.
+    fn measures(&self) -> impl Iterator<Item = String> {
+        let scores = self.finished.iter().flat_map(|run| {
             [Some(&run.evaluation.model), run.evaluation.baseline.as_ref()].into_iter().flatten()
         });
-        let known = distinct(scores.flat_map(|scores| &scores.measures).map(|m| m.name.clone()));
-        let columns = measures.unwrap_or(&known);
-        let measures = columns.iter().filter_map(|name| Column::of(name, &finished)).collect();
-        let judgement = judge(&cell.name, finished);
-        Ok((Self { name: cell.name.clone(), runs, failed, measures, judgement }, known))
+        scores.flat_map(|scores| &scores.measures).map(|measure| measure.name.clone())
     }
 }
 
-/// What `compare` says of the runs of a cell.
-fn judge(name: &str, runs: Vec<Finished>) -> Judgement {
+/// What `compare` says of the runs of a cell: against their own checkpoints, or, where they have none,
+/// against the runs of the sweep's baseline.
+fn judge(name: &str, runs: &[Finished], baseline: Option<(&str, &[Finished])>) -> Judgement {
     if runs.is_empty() {
         return Judgement::NoVerdict("no run is finished".to_string());
     }
-    match over_seeds(name, runs) {
+    let alone = runs.iter().all(|run| run.evaluation.baseline.is_none());
+    let found = match baseline {
+        Some((other, _)) if alone && other == name => {
+            return Judgement::NoVerdict("it is the baseline".to_string());
+        }
+        Some((other, theirs)) if alone => {
+            over_seeds_against(name, runs.to_vec(), other, theirs.to_vec())
+        }
+        _ => over_seeds(name, runs.to_vec()),
+    };
+    match found {
         Ok(comparison) => Judgement::Verdict(Box::new(comparison)),
         Err(why) => Judgement::NoVerdict(exit::chain(&why)),
     }

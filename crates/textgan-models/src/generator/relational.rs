@@ -1,0 +1,321 @@
+use candle_core::{D, Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use textgan_nn::kernels::Precision;
+use textgan_nn::layers::{Linear, LinearConfig};
+use textgan_nn::{Builder, Init, Mode, Parameters, ops};
+use textgan_random::Key;
+
+use super::conditioning::Conditioning;
+use super::{GeneratorConfig, Sizes, at_least_one, check_batch, check_dropout, positive};
+use crate::sampler::{RelationalWeights, TiledSampler};
+use crate::{Context, Generator, NoiseConfig, Placement, Result, Sampler, Sequences};
+
+/// A relational memory (Santoro et al., 2018), the generator of RelGAN (Nie et al., 2019): slots that at
+/// every word attend to each other and to the word, under the gates of an LSTM.
+///
+/// Other than there, RMSNorm stands for layer norm and normalises queries and keys each by themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelationalConfig {
+    /// Width of the embeddings.
+    pub embedding: usize,
+    /// Slots of the memory.
+    pub slots: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of a head; a slot is as wide as all heads together.
+    pub head_width: usize,
+    /// Layers of the network that reads what was attended to.
+    pub layers: usize,
+    /// Dropout of the embeddings.
+    pub embedding_dropout: f32,
+    /// Dropout of the memory, before the head.
+    pub head_dropout: f32,
+    /// Standard deviation of the initial embeddings.
+    pub embedding_std: f32,
+}
+
+impl Default for RelationalConfig {
+    fn default() -> Self {
+        Self {
+            embedding: 32,
+            slots: 1,
+            heads: 2,
+            head_width: 64,
+            layers: 2,
+            embedding_dropout: 0.0,
+            head_dropout: 0.0,
+            embedding_std: 0.1,
+        }
+    }
+}
+
+/// Added to the mean square in RMSNorm.
+pub(crate) const NORM_EPSILON: f32 = 1e-5;
+
+impl RelationalConfig {
+    pub(super) fn validate(&self) -> Result<()> {
+        at_least_one(&[
+            ("embedding", self.embedding),
+            ("slots", self.slots),
+            ("heads", self.heads),
+            ("head_width", self.head_width),
+            ("layers", self.layers),
+        ])?;
+        positive(&[("embedding_std", self.embedding_std)])?;
+        check_dropout(&[
+            ("embedding_dropout", self.embedding_dropout),
+            ("head_dropout", self.head_dropout),
+        ])
+    }
+
+    /// Width of a slot.
+    pub(crate) fn width(&self) -> usize {
+        self.heads.saturating_mul(self.head_width)
+    }
+
+    /// Numbers in the memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.slots.saturating_mul(self.width())
+    }
+
+    /// Width of the vector that noise and label make: the initial memory, or what is added to an
+    /// embedding.
+    pub(crate) fn condition_width(&self, placement: Placement) -> usize {
+        match placement {
+            Placement::Begin => self.memory(),
+            Placement::Every => self.embedding,
+        }
+    }
+
+    /// The memory that has read nothing: every slot has a direction of its own, as far as there are.
+    pub(crate) fn blank(&self) -> Vec<f32> {
+        let width = self.width();
+        let mut memory = vec![0.0; self.memory()];
+        memory.chunks_exact_mut(width).enumerate().for_each(|(slot, row)| row[slot % width] = 1.0);
+        memory
+    }
+}
+
+/// The differentiable face.
+pub(crate) struct RelationalGenerator {
+    config: GeneratorConfig,
+    parameters: Parameters,
+    pub(crate) noise: NoiseConfig,
+    pub(crate) sizes: Sizes,
+    pub(crate) layout: RelationalConfig,
+    precision: Precision,
+    pub(crate) embedding: Tensor,
+    pub(crate) conditioning: Conditioning,
+    pub(crate) head: Tensor,
+    pub(crate) core: Core,
+}
+
+/// What takes the memory through a word.
+pub(crate) struct Core {
+    /// From an embedding to the width of a slot.
+    pub input: Linear,
+    pub query: Linear,
+    pub key: Linear,
+    pub value: Linear,
+    pub query_norm: Tensor,
+    pub key_norm: Tensor,
+    pub attended_norm: Tensor,
+    /// Reads what was attended to; a rectifier between layers.
+    pub mlp: Vec<Linear>,
+    pub mlp_norm: Tensor,
+    /// Gates of what comes in and of what is kept, by the word.
+    pub word_gates: Linear,
+    /// The same by the memory.
+    pub memory_gates: Linear,
+}
+
+impl Core {
+    fn new(builder: &mut Builder<'_>, layout: &RelationalConfig) -> Result<Self> {
+        let width = layout.width();
+        let square = LinearConfig::new(width, width);
+        let gates = LinearConfig::new(width, 2 * width);
+        let mut linear = |name: &str, config: &LinearConfig| {
+            Linear::new(&mut builder.child("memory").child(name), config)
+        };
+        let input = linear("input", &LinearConfig::new(layout.embedding, width))?;
+        let [query, key, value] =
+            [linear("query", &square)?, linear("key", &square)?, linear("value", &square)?];
+        let mlp = (0..layout.layers).map(|layer| linear(&format!("mlp.{layer}"), &square));
+        let mlp = mlp.collect::<std::result::Result<Vec<_>, _>>()?;
+        let word_gates = linear("word_gates", &LinearConfig { bias: false, ..gates.clone() })?;
+        let memory_gates = linear("memory_gates", &gates)?;
+        let mut norm =
+            |name: &str| builder.child("memory").child(name).get("weight", width, Init::Ones);
+        Ok(Self {
+            input,
+            query,
+            key,
+            value,
+            query_norm: norm("query_norm")?,
+            key_norm: norm("key_norm")?,
+            attended_norm: norm("attended_norm")?,
+            mlp,
+            mlp_norm: norm("mlp_norm")?,
+            word_gates,
+            memory_gates,
+        })
+    }
+
+    /// From `memory: [batch, slots, width]` and `words: [batch, width]` to the memory after them.
+    fn step(&self, memory: &Tensor, words: &Tensor, heads: usize) -> Result<Tensor> {
+        let (batch, slots, width) = memory.dims3()?;
+        let norm = |x: &Tensor, weight: &Tensor| ops::rms_norm(x, weight, NORM_EPSILON);
+        // Slots and word are attended to; the slots alone attend.
+        let all = Tensor::cat(&[memory, &words.unsqueeze(1)?], 1)?;
+        let each = width / heads;
+        let queries = norm(&self.query.forward(memory)?, &self.query_norm)?;
+        let queries = queries.reshape((batch, slots, 1, heads, each))?;
+        let keys = norm(&self.key.forward(&all)?, &self.key_norm)?;
+        let keys = keys.reshape((batch, 1, slots + 1, heads, each))?;
+        let values = self.value.forward(&all)?.reshape((batch, 1, slots + 1, heads, each))?;
+        let scores = queries.broadcast_mul(&keys)?.sum(D::Minus1)?;
+        let scores = (scores * (1.0 / (each as f64).sqrt()))?;
+        let largest = scores.max_keepdim(2)?.detach();
+        let shares = scores.broadcast_sub(&largest)?.exp()?;
+        let shares = shares.broadcast_div(&shares.sum_keepdim(2)?)?.unsqueeze(D::Minus1)?;
+        let attended = shares.broadcast_mul(&values)?.sum(2)?.reshape((batch, slots, width))?;
+
+        let attended = norm(&(memory + attended)?, &self.attended_norm)?;
+        let mut read = attended.clone();
+        for (index, layer) in self.mlp.iter().enumerate() {
+            read = match index {
+                0 => layer.forward(&read)?,
+                _ => layer.forward(&read.relu()?)?,
+            };
+        }
+        let proposed = norm(&(attended + read)?, &self.mlp_norm)?.tanh()?;
+
+        let gates = self.memory_gates.forward(&memory.tanh()?)?;
+        let gates = gates.broadcast_add(&self.word_gates.forward(words)?.unsqueeze(1)?)?;
+        let gate = |first: usize, bias: f64| -> Result<Tensor> {
+            // The sigmoid by way of tanh, which cannot overflow.
+            let gate = gates.narrow(2, first, width)?.affine(0.5, 0.5 * bias)?;
+            Ok(gate.tanh()?.affine(0.5, 0.5)?)
+        };
+        Ok(((gate(0, 0.0)? * proposed)? + (gate(width, FORGET_BIAS)? * memory)?)?)
+    }
+}
+
+/// Added to the gate of what is kept, so that a memory begins by keeping.
+pub(crate) const FORGET_BIAS: f64 = 1.0;
+
+impl RelationalGenerator {
+    pub(crate) fn new(
+        layout: &RelationalConfig,
+        noise: &NoiseConfig,
+        sizes: &Sizes,
+        key: &Key,
+        device: &Device,
+    ) -> Result<Self> {
+        layout.validate()?;
+        let mut parameters = Parameters::new();
+        let mut builder = Builder::new(&mut parameters, *key, device);
+        let init = Init::Normal { std: layout.embedding_std };
+        let embedding =
+            builder.child("embedding").get("weight", (sizes.vocab, layout.embedding), init)?;
+        let core = Core::new(&mut builder, layout)?;
+        let head =
+            builder.child("head").get("weight", (sizes.vocab, layout.memory()), Init::FanIn)?;
+        let std = match noise.placement {
+            // A slot is of the order of a half.
+            Placement::Begin => 0.5,
+            Placement::Every => layout.embedding_std,
+        };
+        let width = layout.condition_width(noise.placement);
+        let conditioning =
+            Conditioning::new(&mut builder, width, noise.dimension, sizes.labels, std)?;
+        Ok(Self {
+            config: GeneratorConfig::RelationalMemory(layout.clone()),
+            parameters,
+            noise: noise.clone(),
+            precision: Precision::F32,
+            sizes: *sizes,
+            layout: layout.clone(),
+            embedding,
+            conditioning,
+            head,
+            core,
+        })
+    }
+}
+
+impl Generator for RelationalGenerator {
+    fn architecture(&self) -> serde_json::Value {
+        super::architecture(&self.config)
+    }
+
+    fn copy(&self) -> Result<Box<dyn Generator>> {
+        super::copy(&self.config, self)
+    }
+
+    fn noise(&self) -> &NoiseConfig {
+        &self.noise
+    }
+
+    fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn hidden(
+        &self,
+        context: &Context<'_>,
+        sequences: &Sequences,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        check_batch(&self.sizes, sequences)?;
+        let (batch, time) = (sequences.batch(), sequences.time());
+        let (slots, width) = (self.layout.slots, self.layout.width());
+        let device = self.embedding.device();
+        let blank = Tensor::from_vec(self.layout.blank(), (1, slots, width), device)?;
+        let mut memory = blank.broadcast_as((batch, slots, width))?.contiguous()?;
+        let mut added = None;
+        if let Some(vector) = self.conditioning.vector(context, batch)? {
+            match self.noise.placement {
+                Placement::Begin => memory = (memory + vector.reshape((batch, slots, width))?)?,
+                Placement::Every => added = Some(vector),
+            }
+        }
+        let inputs = sequences.inputs();
+        let mut embedded = ops::embedding(&self.embedding, &inputs, (batch, time))?;
+        if let Some(vector) = added {
+            embedded = embedded.broadcast_add(&vector.unsqueeze(1)?)?;
+        }
+        embedded = ops::dropout(&embedded, self.layout.embedding_dropout, mode, "embedding")?;
+        // A word at a time: chunks of a time-major tensor lie side by side.
+        let words = self.core.input.forward(&embedded.transpose(0, 1)?.contiguous()?)?;
+        let mut memories = Vec::with_capacity(time);
+        for words in words.chunk(time, 0)? {
+            memory = self.core.step(&memory, &words.squeeze(0)?, self.layout.heads)?;
+            memories.push(memory.reshape((batch, 1, slots * width))?);
+        }
+        let hidden = Tensor::cat(&memories, 1)?;
+        Ok(ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)
+    }
+
+    fn head(&self) -> &Tensor {
+        &self.head
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    fn sampler(&self) -> Result<Box<dyn Sampler>> {
+        Ok(Box::new(TiledSampler::new(RelationalWeights::new(self)?)))
+    }
+}
