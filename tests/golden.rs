@@ -178,6 +178,13 @@ fn golden_algorithms() {
         ("cot", [last(1), vec![network(1), "phase.1.ahead=1".to_owned()]].concat(), &[]),
         ("dense", [last(1), vec![network(1)]].concat(), &[]),
         ("gsgan", last(1), &RNN),
+        ("scheduled-sampling", last(1), &[]),
+        ("professor-forcing", [last(1), vec!["phase.1.hidden=8".to_owned()]].concat(), &[]),
+        ("jsdgan", last(1), &[]),
+        ("dgsan", [last(1), vec!["phase.1.round=2".to_owned()]].concat(), &[]),
+        ("coldgan", taught(), &CNN),
+        ("araml", taught(), &CNN),
+        ("sentigan", last(1), &CNN),
         ("likelihood-ratio", [taught(), vec![network(1)]].concat(), &[]),
         ("maligan", taught(), &RNN),
         ("rankgan", taught(), &RNN),
@@ -192,6 +199,14 @@ fn golden_algorithms() {
         let short = [STEPS, "phase.0.converge.rounds=1", "phase.0.schedule.warmup_steps=2"];
         check(&format!("algorithms/{name}"), &[&short, &LSTM, &settings, sizes]);
     }
+    let short = [STEPS, "phase.0.converge.rounds=1", "phase.0.schedule.warmup_steps=2"];
+    let memory = ["generator.head_width=4", "discriminator.representations=4"];
+    let game = last(1);
+    let game: Vec<&str> = game.iter().map(String::as_str).collect();
+    check("algorithms/relgan", &[&short, &game, &memory, &CNN]);
+    let sizes = ["phase.0.steps=6", "phase.0.schedule.warmup_steps=2", "phase.0.hidden=12"];
+    let code = ["noise.code.hidden=12", "phase.0.critic_hidden=12", "phase.0.critic_steps=2"];
+    check("algorithms/arae", &[&LSTM, &sizes, &code, &["phase.0.evaluation.samples=20"]]);
 }
 
 /// Every config that is shipped has its golden hashes.

@@ -304,7 +304,7 @@ impl Discriminator for BagOfWords {
 /// Samples of both, as they are and as they come back from disk.
 pub fn run(folder: &Path) -> Result<()> {
     let sizes = Sizes { vocab: 20, labels: 0, max_length: 6 };
-    let noise = NoiseConfig { dimension: 3, placement: Placement::Every };
+    let noise = NoiseConfig { dimension: 3, placement: Placement::Every, code: None };
     let key = Key::root(1);
     let generator =
         ElmanGenerator::new(Elman { width: 12 }, &noise, &sizes, &key.child("generator"))?;

@@ -3,10 +3,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_random::Key;
 
+use crate::{Error, Result};
+
 /// What a generator is conditioned on, beside the tokens before.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Noise `z`, `[batch, noise]`.
+    /// Noise `z`, `[batch, noise]`; or, of a generator that makes a [code](NoiseConfig::code) of its noise,
+    /// the codes themselves, `[batch, code]`.
     pub noise: &'a Tensor,
     /// One label a row. `None` adds no label embedding at all: the unconditional model.
     pub labels: Option<&'a [u32]>,
@@ -20,11 +23,33 @@ pub struct NoiseConfig {
     pub dimension: usize,
     /// Where noise (and a label, when there is one) enters the generator.
     pub placement: Placement,
+    /// A network that makes a code of the noise, which enters in its place: the latent generator of ARAE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<CodeConfig>,
+}
+
+/// A network from noise to a code, linear layers with rectifiers between them. A code has a root mean square
+/// of 1, so it says what it says by its direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodeConfig {
+    /// Length of a code; another one than that of the noise.
+    pub width: usize,
+    /// Width of the hidden layers.
+    pub hidden: usize,
+    /// Hidden layers.
+    pub layers: usize,
+}
+
+impl Default for CodeConfig {
+    fn default() -> Self {
+        Self { width: 48, hidden: 96, layers: 2 }
+    }
 }
 
 impl Default for NoiseConfig {
     fn default() -> Self {
-        Self { dimension: 32, placement: Placement::Begin }
+        Self { dimension: 32, placement: Placement::Begin, code: None }
     }
 }
 
@@ -40,6 +65,28 @@ pub enum Placement {
 }
 
 impl NoiseConfig {
+    /// Numbers that enter the generator: of a code, where there is one, or of the noise.
+    pub fn width(&self) -> usize {
+        self.code.as_ref().map_or(self.dimension, |code| code.width)
+    }
+
+    /// Refuses a code that cannot be made, or could not be told from noise.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let Some(code) = &self.code else { return Ok(()) };
+        let sizes = [("width", code.width), ("hidden", code.hidden), ("layers", code.layers)];
+        if let Some((key, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::config(format!("noise.code.{key}"), "must be at least 1"));
+        }
+        if self.dimension == 0 {
+            return Err(Error::config("noise.code", "there is no noise: noise.dimension is 0"));
+        }
+        if self.dimension == code.width {
+            let message = format!("{} is also the length of the noise: take another", code.width);
+            return Err(Error::config("noise.code.width", message));
+        }
+        Ok(())
+    }
+
     /// Noise vectors `first .. first + rows` of the stream `key`, row after row: `[rows, dimension]`.
     /// Vector `i` is drawn from `key.index(i)`, whatever else is drawn.
     ///

@@ -58,7 +58,7 @@ pub use candle_core;
 pub use textgan_nn;
 pub use textgan_random;
 
-pub use context::{Context, NoiseConfig, Placement};
+pub use context::{CodeConfig, Context, NoiseConfig, Placement};
 pub use discriminator::*;
 pub use encoder::*;
 pub use error::{Error, Result};
@@ -66,8 +66,8 @@ pub use folder::{
     ModelCard, SavedGenerator, load_card, load_generator, load_generator_with, save_generator,
 };
 pub use generator::{
-    Generator, GeneratorConfig, LstmConfig, RelationalConfig, Sizes, TransformerConfig,
-    build_generator, token_log_probs, token_log_probs_at,
+    CODE_PARAMETERS, Generator, GeneratorConfig, LstmConfig, RelationalConfig, Sizes,
+    TransformerConfig, build_generator, token_log_probs, token_log_probs_at, unit_rows,
 };
 pub use sampler::{
     Completion, Conditions, Prefix, Reader, Rollouts, Sampler, Samples, SamplingOptions, Start,

@@ -25,6 +25,8 @@ pub struct Sequences {
     batch: usize,
     time: usize,
     labels: Option<Vec<u32>>,
+    /// What is read in place of the targets one position later.
+    read: Option<Vec<u32>>,
 }
 
 impl Sequences {
@@ -81,7 +83,21 @@ impl Sequences {
                 target[content.len()] = EOS;
             }
         }
-        Ok(Self { targets, lengths, batch: rows.len(), time, labels: labels.map(<[_]>::to_vec) })
+        let labels = labels.map(<[_]>::to_vec);
+        Ok(Self { targets, lengths, batch: rows.len(), time, labels, read: None })
+    }
+
+    /// The same texts to predict, of which a generator reads `inputs` instead, `[batch, time]`: words that it
+    /// might have written itself (scheduled sampling).
+    ///
+    /// # Errors
+    /// When there is not one input a target.
+    pub fn reading(&self, inputs: Vec<u32>) -> Result<Self> {
+        if inputs.len() != self.targets.len() {
+            let message = format!("{} for {} targets", inputs.len(), self.targets.len());
+            return Err(Error::argument("inputs", message));
+        }
+        Ok(Self { read: Some(inputs), ..self.clone() })
     }
 
     /// What a generator has to predict, `[batch, time]`.
@@ -109,8 +125,12 @@ impl Sequences {
         self.labels.as_deref()
     }
 
-    /// What a generator reads: the targets one position later, after [`BOS`]: `[batch, time]`.
+    /// What a generator reads: the targets one position later, after [`BOS`]: `[batch, time]`. Unless it is told to
+    /// [read](Self::reading) others.
     pub fn inputs(&self) -> Vec<u32> {
+        if let Some(read) = &self.read {
+            return read.clone();
+        }
         let mut inputs = Vec::with_capacity(self.targets.len());
         for targets in self.targets.chunks_exact(self.time) {
             inputs.push(BOS);

@@ -14,7 +14,7 @@ use textgan_nn::{AdamConfig, Builder, Init, Mode, Optimizer, Parameters};
 use textgan_random::Key;
 
 const SIZES: Sizes = Sizes { vocab: 60, labels: 3, max_length: 9 };
-const NOISE: NoiseConfig = NoiseConfig { dimension: 5, placement: Placement::Begin };
+const NOISE: NoiseConfig = NoiseConfig { dimension: 5, placement: Placement::Begin, code: None };
 const TOLERANCE: f32 = 1e-3;
 /// A number that is rounded up on one side and down on the other differs by a 256th.
 const TOLERANCE_OF_BF16: f32 = 2e-2;

@@ -27,7 +27,7 @@ fn outside_networks_are_built_sampled_saved_and_loaded() {
 #[test]
 fn an_outside_generator_has_two_faces() -> textgan_models::Result<()> {
     let sizes = Sizes { vocab: 9, labels: 0, max_length: 4 };
-    let noise = NoiseConfig { dimension: 2, placement: Placement::Every };
+    let noise = NoiseConfig { dimension: 2, placement: Placement::Every, code: None };
     let generator = ElmanGenerator::new(Elman { width: 5 }, &noise, &sizes, &Key::root(2))?;
     let texts = Sequences::from_rows(&[&[4, 5, 6], &[7]], None, sizes.max_length)?;
     let vectors = noise.draw(&Key::root(3), 0, 2);

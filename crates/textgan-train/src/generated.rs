@@ -41,7 +41,22 @@ impl Generated {
         rows: usize,
         labels: Option<&[u32]>,
     ) -> Result<Self> {
-        let options = SamplingOptions::default();
+        Self::draw_at(generator, 1.0, key, first, rows, labels)
+    }
+
+    /// The same at another temperature; log-probabilities are those at temperature 1.
+    ///
+    /// # Errors
+    /// As [`draw`](Self::draw).
+    pub fn draw_at(
+        generator: &dyn Generator,
+        temperature: f32,
+        key: &Key,
+        first: u64,
+        rows: usize,
+        labels: Option<&[u32]>,
+    ) -> Result<Self> {
+        let options = SamplingOptions { temperature, ..SamplingOptions::default() };
         let vectors = generator.noise().draw(&key.child("noise"), first, rows);
         let conditions = Conditions { rows, noise: &vectors, labels };
         let mut sampler = generator.sampler()?;

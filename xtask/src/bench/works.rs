@@ -100,7 +100,7 @@ impl Shape {
 }
 
 pub(super) const NO_NOISE: NoiseConfig =
-    NoiseConfig { dimension: 0, placement: textgan_models::Placement::Begin };
+    NoiseConfig { dimension: 0, placement: textgan_models::Placement::Begin, code: None };
 
 fn gru() -> DiscriminatorConfig {
     DiscriminatorConfig::Rnn(RnnDiscriminatorConfig {

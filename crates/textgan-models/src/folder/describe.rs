@@ -117,6 +117,7 @@ pub(super) fn readme(generator: &dyn Generator, card: &ModelCard) -> String {
     let (dimension, labels) = (noise.dimension, generator.sizes().labels);
     let kind = generator.architecture();
     let (library, usage) = match kind.get("kind").and_then(Value::as_str) {
+        Some("transformer") if noise.code.is_some() => ("textgan", CODED_USAGE.to_owned()),
         Some("transformer") => ("transformers", llama_usage(dimension, labels, noise.placement)),
         Some("lstm" | "relational-memory") => ("textgan", RECURRENT_USAGE.to_owned()),
         _ => ("textgan", OUTSIDE_USAGE.to_owned()),
@@ -146,6 +147,13 @@ const RECURRENT_USAGE: &str = "
 ## Loading it
 
 A recurrent generator is particular to textgan: `textgan_models::load_generator(folder)` in Rust.
+";
+
+const CODED_USAGE: &str = "
+## Loading it
+
+A generator that makes a code of its noise is particular to textgan: `textgan_models::load_generator(folder)` in
+Rust.
 ";
 
 const OUTSIDE_USAGE: &str = "

@@ -126,8 +126,7 @@ impl LstmGenerator {
             Placement::Every => layout.embedding_std,
         };
         let width = layout.condition_width(noise.placement);
-        let conditioning =
-            Conditioning::new(&mut builder, width, noise.dimension, sizes.labels, std)?;
+        let conditioning = Conditioning::new(&mut builder, width, noise, sizes.labels, std)?;
         Ok(Self {
             config: GeneratorConfig::Lstm(layout.clone()),
             parameters,
@@ -205,6 +204,10 @@ impl Generator for LstmGenerator {
 
     fn set_precision(&mut self, precision: Precision) {
         self.precision = precision;
+    }
+
+    fn codes(&self, noise: &Tensor) -> Result<Option<Tensor>> {
+        self.conditioning.codes(noise)
     }
 
     fn sampler(&self) -> Result<Box<dyn Sampler>> {

@@ -22,7 +22,11 @@ use textgan_random::Key;
 
 use crate::special::SPECIALS;
 use crate::{Context, Error, NoiseConfig, Result, Sampler, Sequences};
-pub(crate) use conditioning::Conditioning;
+pub use conditioning::unit_rows;
+pub(crate) use conditioning::{CODE_EPSILON, Conditioning};
+
+/// The first part of the names of the parameters that make a [code](NoiseConfig::code) of noise.
+pub const CODE_PARAMETERS: &str = conditioning::CodeNetwork::PARAMETERS;
 pub(crate) use lstm::LstmGenerator;
 pub(crate) use relational::{FORGET_BIAS, NORM_EPSILON, RelationalGenerator};
 pub(crate) use transformer::{Block, Body, TransformerGenerator};
@@ -83,6 +87,16 @@ pub trait Generator: Send + Sync {
     /// # Errors
     /// When the weights cannot be read from their device.
     fn sampler(&self) -> Result<Box<dyn Sampler>>;
+
+    /// The [codes](NoiseConfig::code) of some noise, `[batch, code]`, with their graph; `None` where noise
+    /// enters as it is. The parameters of the network that makes them begin with
+    /// [`CODE_PARAMETERS`].
+    ///
+    /// # Errors
+    /// When the noise does not fit.
+    fn codes(&self, _noise: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
 
     /// The logits of every position, teacher-forced: `[batch, time, vocab]`. A loss should not
     /// need them: [`ops::head_cross_entropy`] takes [`hidden`](Self::hidden) and

@@ -229,8 +229,7 @@ impl RelationalGenerator {
             Placement::Every => layout.embedding_std,
         };
         let width = layout.condition_width(noise.placement);
-        let conditioning =
-            Conditioning::new(&mut builder, width, noise.dimension, sizes.labels, std)?;
+        let conditioning = Conditioning::new(&mut builder, width, noise, sizes.labels, std)?;
         Ok(Self {
             config: GeneratorConfig::RelationalMemory(layout.clone()),
             parameters,
@@ -313,6 +312,10 @@ impl Generator for RelationalGenerator {
 
     fn set_precision(&mut self, precision: Precision) {
         self.precision = precision;
+    }
+
+    fn codes(&self, noise: &Tensor) -> Result<Option<Tensor>> {
+        self.conditioning.codes(noise)
     }
 
     fn sampler(&self) -> Result<Box<dyn Sampler>> {

@@ -48,7 +48,17 @@ impl GeneratorConfig {
         let mut products = parts;
         products.push([1, sizes.vocab, embedding]);
         products.push([1, sizes.vocab, if tied { 0 } else { head }]);
-        products.push([1, condition, noise.dimension]);
+        products.push([1, condition, noise.width()]);
+        if let Some(code) = &noise.code {
+            noise.validate()?;
+            let (hidden, later) = (code.hidden, code.layers - 1);
+            products.extend([[1, hidden, noise.dimension], [later, hidden, hidden]]);
+            products.extend([
+                [code.layers, hidden, 1],
+                [1, code.width, hidden],
+                [1, 1, code.width],
+            ]);
+        }
         products.push([1, condition, sizes.labels]);
         checked_sum(&products).ok_or_else(|| {
             Error::config(key, "with these sizes there are more weights than can be counted")
@@ -118,7 +128,7 @@ fn checked_sum(products: &[[usize; 3]]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Placement, build_generator};
+    use crate::{CodeConfig, Placement, build_generator};
     use candle_core::Device;
     use textgan_random::Key;
 
@@ -144,11 +154,13 @@ mod tests {
                 GeneratorConfig::Lstm(uneven),
             ] {
                 for placement in [Placement::Begin, Placement::Every] {
-                    let noise = NoiseConfig { dimension: 7, placement };
-                    let built =
-                        build_generator(&config, &noise, &sizes, &Key::root(1), &Device::Cpu)?;
-                    let count = config.parameter_count(&noise, &sizes)?;
-                    assert_eq!(count, built.parameters().count() as u64, "{config:?}");
+                    for code in [None, Some(CodeConfig { width: 9, hidden: 11, layers: 2 })] {
+                        let noise = NoiseConfig { dimension: 7, placement, code };
+                        let built =
+                            build_generator(&config, &noise, &sizes, &Key::root(1), &Device::Cpu)?;
+                        let count = config.parameter_count(&noise, &sizes)?;
+                        assert_eq!(count, built.parameters().count() as u64, "{config:?}");
+                    }
                 }
             }
         }

@@ -213,7 +213,7 @@ impl TransformerGenerator {
         let conditioning = Conditioning::new(
             &mut builder,
             layout.width,
-            noise.dimension,
+            noise,
             sizes.labels,
             layout.embedding_std,
         )?;
@@ -292,6 +292,10 @@ impl Generator for TransformerGenerator {
 
     fn set_precision(&mut self, precision: Precision) {
         self.precision = precision;
+    }
+
+    fn codes(&self, noise: &Tensor) -> Result<Option<Tensor>> {
+        self.conditioning.codes(noise)
     }
 
     fn sampler(&self) -> Result<Box<dyn Sampler>> {

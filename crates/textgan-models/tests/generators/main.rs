@@ -9,8 +9,8 @@ mod sampling;
 
 use candle_core::{Device, Tensor};
 use textgan_models::{
-    Generator, GeneratorConfig, LstmConfig, NoiseConfig, Placement, RelationalConfig, Sequences,
-    Sizes, TransformerConfig, build_generator,
+    CodeConfig, Generator, GeneratorConfig, LstmConfig, NoiseConfig, Placement, RelationalConfig,
+    Sequences, Sizes, TransformerConfig, build_generator,
 };
 use textgan_random::Key;
 
@@ -64,7 +64,7 @@ fn architectures() -> Vec<GeneratorConfig> {
 }
 
 fn noise(placement: Placement) -> NoiseConfig {
-    NoiseConfig { dimension: NOISE, placement }
+    NoiseConfig { dimension: NOISE, placement, code: None }
 }
 
 fn generator(config: &GeneratorConfig, placement: Placement) -> Box<dyn Generator> {
@@ -90,6 +90,12 @@ fn all_generators() -> Vec<(String, Box<dyn Generator>)> {
         for placement in [Placement::Begin, Placement::Every] {
             all.push((format!("{config:?}, {placement:?}"), generator(&config, placement)));
         }
+    }
+    for config in [transformer(true), lstm(1, false), relational(1)] {
+        let code = Some(CodeConfig { width: 7, hidden: 9, layers: 1 });
+        let noise = NoiseConfig { code, ..noise(Placement::Begin) };
+        let built = build_generator(&config, &noise, &SIZES, &Key::root(3), &Device::Cpu).unwrap();
+        all.push((format!("{config:?}, {noise:?}"), built));
     }
     all
 }

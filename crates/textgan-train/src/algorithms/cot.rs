@@ -106,7 +106,7 @@ impl Objective for Cot {
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
-        let blind = NoiseConfig { dimension: 0, placement: Placement::Begin };
+        let blind = NoiseConfig { dimension: 0, placement: Placement::Begin, code: None };
         let model = networks.writer(MEDIATOR, &self.network, &blind)?;
         let mediator = Mediator { model, generator: networks.generator() };
         Ok(Box::new(Cooperation { config: self.clone(), mediator }))
@@ -256,7 +256,7 @@ mod tests {
     fn the_divergence_and_the_likelihood_are_those_of_the_formulas() -> Result<()> {
         in_game(|game| {
             let sizes = Sizes { vocab: VOCAB, labels: 0, max_length: 2 };
-            let blind = NoiseConfig { dimension: 0, placement: Placement::Begin };
+            let blind = NoiseConfig { dimension: 0, placement: Placement::Begin, code: None };
             let key = Key::root(8);
             let GeneratorConfig::Transformer(body) = generator_config() else {
                 panic!("a transformer")

@@ -108,7 +108,7 @@ impl Objective for Dense {
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let encoder = networks.found_encoder();
         let dimension = encoder.as_ref().map_or(0, |_| networks.plan().noise.dimension);
-        let noise = NoiseConfig { dimension, placement: Placement::Every };
+        let noise = NoiseConfig { dimension, placement: Placement::Every, code: None };
         let network = networks.custom(DENSE, |sizes, _, key| {
             let device = &candle_core::Device::Cpu;
             Ok(Judge(build_generator(&self.network, &noise, sizes, key, device)?))

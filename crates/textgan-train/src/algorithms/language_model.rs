@@ -89,7 +89,7 @@ impl Objective for LanguageModel {
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let encoder = networks.found_encoder().filter(|_| !self.blind);
         let dimension = encoder.as_ref().map_or(0, |_| networks.plan().noise.dimension);
-        let noise = NoiseConfig { dimension, placement: Placement::Every };
+        let noise = NoiseConfig { dimension, placement: Placement::Every, code: None };
         let model = networks.writer(LANGUAGE_MODEL, &self.network, &noise)?;
         let critic = Ratio { model, generator: networks.generator(), encoder };
         Ok(Box::new(Fitting { config: self.clone(), critic }))

@@ -1,34 +1,48 @@
 //! The algorithms of this crate: each file a paper's step, over the shared [`losses`](crate::losses).
 
 mod adversarial;
+mod arae;
+mod araml;
+mod coldgan;
 mod cot;
 mod dense;
 mod discriminator;
 mod distillation;
+mod jsdgan;
 mod language_model;
 mod likelihood_ratio;
 mod maligan;
 mod maximum_likelihood;
 mod pg_bleu;
+mod professor_forcing;
 mod rankgan;
+mod scheduled_sampling;
 mod self_play;
 mod selfgan;
+mod sentigan;
 mod tailr;
 mod textgail;
 mod textgan;
 mod unlikelihood;
 
+pub use arae::Arae;
+pub use araml::Araml;
+pub use coldgan::Coldgan;
 pub use cot::Cot;
 pub use dense::Dense;
 pub use distillation::Distillation;
 pub(crate) use distillation::writes;
+pub use jsdgan::Jsdgan;
 pub use language_model::LanguageModel;
 pub use likelihood_ratio::{Later, LikelihoodRatio};
 pub use maligan::Maligan;
 pub use pg_bleu::PgBleu;
+pub use professor_forcing::ProfessorForcing;
 pub use rankgan::Rankgan;
+pub use scheduled_sampling::ScheduledSampling;
 pub use self_play::{Ddo, Spin};
 pub use selfgan::Selfgan;
+pub use sentigan::Sentigan;
 pub use tailr::Tailr;
 pub use textgail::Textgail;
 pub use textgan::Textgan;
@@ -90,6 +104,20 @@ pub enum BuiltIn {
     Textgan(Textgan),
     /// TextGAIL: imitation by proximal policy optimisation, with demonstrations.
     Textgail(Textgail),
+    /// ARAE: codes of noise that cannot be told from codes of texts.
+    Arae(Arae),
+    /// ARAML: likelihood of texts near to real ones, as the discriminator likes them.
+    Araml(Araml),
+    /// ColdGAN: samples at a low temperature, weighed for what they are.
+    Coldgan(Coldgan),
+    /// JSDGAN: the Jensen-Shannon divergence from the training text, in closed form.
+    Jsdgan(Jsdgan),
+    /// Likelihood, and states that do not tell reading from writing.
+    ProfessorForcing(ProfessorForcing),
+    /// Likelihood of text of which some words are read as the generator would write them.
+    ScheduledSampling(ScheduledSampling),
+    /// SentiGAN: a discriminator of categories, whose penalty the generator minimises.
+    Sentigan(Sentigan),
 }
 
 impl OneOf for BuiltIn {
@@ -113,6 +141,13 @@ impl OneOf for BuiltIn {
             Self::Selfgan(objective) => objective,
             Self::Textgan(objective) => objective,
             Self::Textgail(objective) => objective,
+            Self::Sentigan(objective) => objective,
+            Self::ScheduledSampling(objective) => objective,
+            Self::ProfessorForcing(objective) => objective,
+            Self::Jsdgan(objective) => objective,
+            Self::Coldgan(objective) => objective,
+            Self::Araml(objective) => objective,
+            Self::Arae(objective) => objective,
         }
     }
 }
@@ -271,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_extended_choice_says_what_is_wrong_with_either_half() {
-        assert_eq!(kinds::<BuiltIn>().len(), 18);
+        assert_eq!(kinds::<BuiltIn>().len(), 25);
         let read = |text| serde_json::from_str::<Extended<Own>>(text);
         let own = read(r#"{"kind": "mine", "weight": 2}"#).unwrap();
         assert_eq!(own, Extended::Own(Own::Mine { weight: 2.0 }));
