@@ -200,6 +200,9 @@ fn golden_algorithms() {
         check(&format!("algorithms/{name}"), &[&short, &LSTM, &settings, sizes]);
     }
     let short = [STEPS, "phase.0.converge.rounds=1", "phase.0.schedule.warmup_steps=2"];
+    let few = ["evaluate.candidates=3", "generate.candidates=3", "phase.1.steps=4"];
+    let warm = ["phase.1.schedule.warmup_steps=1", "phase.1.evaluation.every=2"];
+    check("algorithms/residual-energy", &[&short, &LSTM, &RNN, &few, &warm]);
     let memory = ["generator.head_width=4", "discriminator.representations=4"];
     let game = last(1);
     let game: Vec<&str> = game.iter().map(String::as_str).collect();

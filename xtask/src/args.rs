@@ -224,6 +224,9 @@ pub struct Generate {
     /// Always pick the most probable token.
     #[arg(long)]
     pub greedy: bool,
+    /// Write as many texts for each and let the discriminator choose one, by its logit.
+    #[arg(long, value_name = "N")]
+    pub candidates: Option<usize>,
     /// The most tokens a text may have.
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,

@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let inputs = match &arguments[..] {
         [model, tokens, rest @ ..] => Inputs {
             model,
+            discriminator: None,
             baseline: rest.first().map(PathBuf::as_path),
             controls: &[],
             converged: None,
@@ -29,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let truth = Some(Truth::Grammar(Grammar::embedded()));
             Inputs {
                 model: &made.0,
+                discriminator: None,
                 baseline: None,
                 controls: &[],
                 converged: None,

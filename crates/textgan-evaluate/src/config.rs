@@ -30,6 +30,10 @@ pub struct EvaluateConfig {
     pub verdict: Vec<Pair>,
     /// What is done with the baseline's samples, as controls beside its temperatures.
     pub controls: Vec<Decoding>,
+    /// Texts of which each of the model's samples is chosen by its discriminator, as `generate.candidates` says.
+    /// Its likelihoods, and its baseline, are those of the generator alone. With 1 so are its samples.
+    #[serde(skip_serializing_if = "is_one")]
+    pub candidates: usize,
     /// Noise vectors that the probability of a text is averaged over.
     pub noise_vectors: usize,
     /// Texts of the validation split, and of the test split, whose likelihood is measured. Unset:
@@ -73,6 +77,11 @@ pub enum Decoding {
     MinP,
 }
 
+/// So that what is not used is not written either.
+fn is_one(candidates: &usize) -> bool {
+    *candidates == 1
+}
+
 impl Default for EvaluateConfig {
     fn default() -> Self {
         Self {
@@ -82,6 +91,7 @@ impl Default for EvaluateConfig {
             sweep: Vec::new(),
             verdict: vec![Pair::default()],
             controls: Vec::new(),
+            candidates: 1,
             noise_vectors: 64,
             likelihood_texts: None,
             greedy_texts: 1_000,

@@ -36,6 +36,7 @@ impl Decoding {
     pub(crate) fn draw(
         self,
         model: &Model,
+        candidates: usize,
         labels: Labels<'_>,
         key: &Key,
         config: &EvaluateConfig,
@@ -45,7 +46,8 @@ impl Decoding {
             Self::Truncation => {
                 let at = |top_p: f32| {
                     let kept = (top_p < 1.0).then_some(top_p);
-                    let options = Options { top_p: kept, batch_size, ..Options::default() };
+                    let options =
+                        Options { top_p: kept, batch_size, candidates, ..Options::default() };
                     Ok((top_p, model.draw(&options, labels, key, samples)?))
                 };
                 NUCLEUS.into_iter().map(at).collect()
@@ -53,14 +55,15 @@ impl Decoding {
             Self::MinP => {
                 let at = |min_p: f32| {
                     let kept = (min_p > 0.0).then_some(min_p);
-                    let options = Options { min_p: kept, batch_size, ..Options::default() };
+                    let options =
+                        Options { min_p: kept, batch_size, candidates, ..Options::default() };
                     Ok((min_p, model.draw(&options, labels, key, samples)?))
                 };
                 LEAST.into_iter().map(at).collect()
             }
             Self::Rejection => {
                 let most = (samples as f32 / KEPT[0]).ceil() as usize;
-                let options = Options { batch_size, ..Options::default() };
+                let options = Options { batch_size, candidates, ..Options::default() };
                 let pool = model.draw(&options, labels, key, most)?;
                 Ok(KEPT
                     .into_iter()

@@ -16,13 +16,20 @@ pub(crate) struct Draws<'a> {
     labels: Labels<'a>,
     key: Key,
     config: &'a EvaluateConfig,
+    /// Of which each sample is chosen.
+    candidates: usize,
     /// By the bits of the temperature.
     drawn: RefCell<HashMap<u32, Rc<Drawn>>>,
 }
 
 impl<'a> Draws<'a> {
     pub fn new(model: &'a Model, labels: Labels<'a>, key: Key, config: &'a EvaluateConfig) -> Self {
-        Self { model, labels, key, config, drawn: RefCell::default() }
+        Self { model, labels, key, config, candidates: 1, drawn: RefCell::default() }
+    }
+
+    /// Each sample is chosen of so many.
+    pub fn of_candidates(self, candidates: usize) -> Self {
+        Self { candidates, ..self }
     }
 
     /// As many samples as are configured.
@@ -31,7 +38,8 @@ impl<'a> Draws<'a> {
             return Ok(drawn.clone());
         }
         let EvaluateConfig { batch_size, samples, .. } = *self.config;
-        let options = Options { temperature, batch_size, ..Options::default() };
+        let candidates = self.candidates;
+        let options = Options { temperature, batch_size, candidates, ..Options::default() };
         let drawn = Rc::new(self.model.draw(&options, self.labels, &self.key, samples)?);
         self.drawn.borrow_mut().insert(temperature.to_bits(), drawn.clone());
         Ok(drawn)

@@ -29,6 +29,8 @@ const FORMAT: u32 = 4;
 pub struct Inputs<'a> {
     /// Folder of the trained model.
     pub model: &'a Path,
+    /// Folder of the discriminator that chooses its samples, where there are candidates.
+    pub discriminator: Option<&'a Path>,
     /// Folder of the maximum-likelihood checkpoint to compare with.
     pub baseline: Option<&'a Path>,
     /// Folders of generators that other means made of that checkpoint, by name.
@@ -94,13 +96,17 @@ pub fn evaluate(
     };
 
     bench.warn();
-    let model = bench.measure("the trained model", inputs.model)?;
-    let baseline = match inputs.baseline {
-        Some(folder) => Some(bench.measure("the maximum-likelihood checkpoint", folder)?),
+    let writer = Writer::of(inputs, config)?;
+    let model = bench.measure("the trained model", writer)?;
+    // Where a discriminator chooses and has taught nobody, the generator alone is what it is compared with.
+    let alone =
+        inputs.baseline.or((config.candidates > 1).then_some(inputs.model)).map(Writer::alone);
+    let baseline = match alone {
+        Some(alone) => Some(bench.measure("the maximum-likelihood checkpoint", alone)?),
         None => None,
     };
-    let controls = match (inputs.baseline, &config.sweep[..]) {
-        (Some(baseline), [_, _, ..]) => bench.controls(inputs.model, baseline, inputs.controls)?,
+    let controls = match (alone, &config.sweep[..]) {
+        (Some(alone), [_, _, ..]) => bench.controls(writer, alone, inputs.controls)?,
         _ => Vec::new(),
     };
     let judgement = match &baseline {
@@ -128,6 +134,40 @@ pub fn evaluate(
         progress.message(&line);
     }
     Ok(evaluation)
+}
+
+/// A generator, and who chooses among its samples.
+#[derive(Clone, Copy)]
+struct Writer<'a> {
+    model: &'a Path,
+    discriminator: Option<&'a Path>,
+    candidates: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// The model as it is configured.
+    fn of(inputs: &Inputs<'a>, config: &EvaluateConfig) -> Result<Self> {
+        let EvaluateConfig { candidates, .. } = *config;
+        if candidates > 1 && inputs.discriminator.is_none() {
+            let message =
+                "there is no discriminator to choose by: the run has trained none; leave it out";
+            return Err(Error::Config { key: "candidates", message: message.to_owned() });
+        }
+        let discriminator = inputs.discriminator.filter(|_| candidates > 1);
+        Ok(Self { model: inputs.model, discriminator, candidates })
+    }
+
+    fn alone(model: &'a Path) -> Self {
+        Self { model, discriminator: None, candidates: 1 }
+    }
+
+    fn load(self) -> Result<Model> {
+        let model = Model::load(self.model)?;
+        match self.discriminator {
+            Some(folder) => Ok(model.with_discriminator(folder)?),
+            None => Ok(model),
+        }
+    }
 }
 
 /// The splits of a tokenize stage.
@@ -242,10 +282,10 @@ impl Bench<'_> {
         }
     }
 
-    fn measure(&self, name: &str, folder: &Path) -> Result<Measured> {
+    fn measure(&self, name: &str, writer: Writer<'_>) -> Result<Measured> {
         let Self { config, key, progress, .. } = *self;
         progress.begin(&format!("evaluating {name}"), None);
-        let model = Model::load(folder)?;
+        let model = writer.load()?;
         self.check(&model)?;
         let labels = self.labels_for(&model);
 
@@ -253,6 +293,7 @@ impl Bench<'_> {
         // The samples that are reported are among those that are chosen from: their Self-BLEU is
         // within the bound, and the test split has had no say.
         let draws = Draws::new(&model, labels, key.child("samples"), config);
+        let draws = draws.of_candidates(writer.candidates);
         let choice = temperature::choose(&draws, self.validation, config)?;
         self.go_on()?;
 
@@ -376,8 +417,8 @@ impl Bench<'_> {
     /// The curves of what a claim must beat, besides the baseline's own.
     fn controls(
         &self,
-        model: &Path,
-        baseline: &Path,
+        model: Writer<'_>,
+        baseline: Writer<'_>,
         folders: &[(String, PathBuf)],
     ) -> Result<Vec<ControlScores>> {
         let mut controls = Vec::new();
@@ -408,10 +449,11 @@ impl Bench<'_> {
     }
 
     /// The curve of a generator whose samples are decoded in another way.
-    fn decoded(&self, decoding: Decoding, folder: &Path) -> Result<Sweep> {
-        let model = Model::load(folder)?;
+    fn decoded(&self, decoding: Decoding, writer: Writer<'_>) -> Result<Sweep> {
+        let model = writer.load()?;
         let labels = self.labels_for(&model);
-        let at = decoding.draw(&model, labels, &self.key.child("samples"), self.config)?;
+        let key = self.key.child("samples");
+        let at = decoding.draw(&model, writer.candidates, labels, &key, self.config)?;
         self.curve(&model, decoding.parameter(), &at)
     }
 

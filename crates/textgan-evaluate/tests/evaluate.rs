@@ -99,8 +99,15 @@ impl Folders {
             Some(oracle) => Truth::Oracle(oracle),
             None => Truth::Grammar(Grammar::embedded()),
         });
-        let inputs =
-            Inputs { model, baseline, controls: &[], converged: None, tokens: &tokens, truth };
+        let inputs = Inputs {
+            model,
+            discriminator: None,
+            baseline,
+            controls: &[],
+            converged: None,
+            tokens: &tokens,
+            truth,
+        };
         evaluate(&inputs, config, &key(), self.root.path(), &Quiet)
     }
 }

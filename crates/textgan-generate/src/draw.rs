@@ -26,6 +26,16 @@ impl Drawn {
         &self.noise[row * dimension..][..dimension]
     }
 
+    /// Exchanges a row for that of `other`, which has the same labels.
+    fn take(&mut self, row: usize, other: &Self) {
+        self.tokens[row] = other.tokens[row].clone();
+        self.ended[row] = other.ended[row];
+        self.log_probs[row] = other.log_probs[row].clone();
+        let dimension = self.noise.len() / self.tokens.len().max(1);
+        let noise = row * dimension..(row + 1) * dimension;
+        self.noise[noise.clone()].copy_from_slice(&other.noise[noise]);
+    }
+
     fn append(&mut self, next: Self) {
         self.tokens.extend(next.tokens);
         self.ended.extend(next.ended);
@@ -77,10 +87,50 @@ impl Model {
         let mut first = 0;
         while first < count {
             let rows = options.batch_size.min(count - first);
-            drawn.append(source.draw(first as u64, rows, labels)?);
+            drawn.append(self.chosen(&mut source, options, first as u64, rows, labels)?);
             first += rows;
         }
         Ok(drawn)
+    }
+
+    /// Rows `first..first + rows`: of several candidates one each, or what the generator writes alone.
+    pub(crate) fn chosen(
+        &self,
+        source: &mut Source<'_>,
+        options: &Options,
+        first: u64,
+        rows: usize,
+        labels: Labels<'_>,
+    ) -> Result<Drawn> {
+        let mut chosen = source.draw(first, rows, labels)?;
+        if options.candidates == 1 {
+            return Ok(chosen);
+        }
+        let Some(mut best) = self.whole_realness(&chosen)? else {
+            let message =
+                "there is no discriminator to choose by: the run has trained none; leave it out";
+            return Err(Error::Option { key: "candidates", message: message.to_owned() });
+        };
+        // The largest of logits with Gumbel noise is a draw by their softmax, which needs no sum and so no
+        // second look at candidates.
+        let key = *source.key;
+        let mut streams: Vec<_> =
+            (first..).take(rows).map(|row| key.child("chosen").index(row).stream()).collect();
+        best.iter_mut().zip(&mut streams).for_each(|(logit, stream)| *logit += stream.gumbel());
+        for candidate in 1..options.candidates as u64 {
+            let key = key.child("candidates").index(candidate);
+            let noise = source.noise.draw(&key.child("noise"), first, rows);
+            let drawn = source.draw_named(&key, noise, first, rows, chosen.labels.clone())?;
+            let logits = self.whole_realness(&drawn)?.unwrap_or_default();
+            for (row, (logit, stream)) in logits.into_iter().zip(&mut streams).enumerate() {
+                let noisy = logit + stream.gumbel();
+                if noisy > best[row] {
+                    best[row] = noisy;
+                    chosen.take(row, &drawn);
+                }
+            }
+        }
+        Ok(chosen)
     }
 
     pub(crate) fn source<'a>(&self, options: &Options, key: &'a Key) -> Result<Source<'a>> {
@@ -125,6 +175,7 @@ impl Source<'_> {
     /// Rows `first..first + rows`, sampled together.
     pub(crate) fn draw(&mut self, first: u64, rows: usize, labels: Labels) -> Result<Drawn> {
         let noise = self.noise.draw(&self.key.child("noise"), first, rows);
+        let labels = self.labels(first, rows, labels);
         self.draw_from(noise, first, rows, labels)
     }
 
@@ -139,16 +190,28 @@ impl Source<'_> {
         noise: Vec<f32>,
         first: u64,
         rows: usize,
-        labels: Labels,
+        labels: Option<Vec<u32>>,
     ) -> Result<Drawn> {
-        let labels = self.labels(first, rows, labels);
+        let key = *self.key;
+        self.draw_named(&key, noise, first, rows, labels)
+    }
+
+    /// The same, with the picks of tokens named by another key.
+    fn draw_named(
+        &mut self,
+        key: &Key,
+        noise: Vec<f32>,
+        first: u64,
+        rows: usize,
+        labels: Option<Vec<u32>>,
+    ) -> Result<Drawn> {
         let conditions = Conditions { rows, noise: &noise, labels: labels.as_deref() };
         let samples = sample(
             &mut *self.sampler,
             &conditions,
             &self.prompt,
             &self.options,
-            &self.key.child("tokens"),
+            &key.child("tokens"),
             first,
         )?;
         Ok(Drawn {
@@ -160,7 +223,7 @@ impl Source<'_> {
         })
     }
 
-    fn labels(&self, first: u64, rows: usize, labels: Labels) -> Option<Vec<u32>> {
+    pub(crate) fn labels(&self, first: u64, rows: usize, labels: Labels) -> Option<Vec<u32>> {
         let numbers = first..first + rows as u64;
         match labels {
             Labels::None => None,

@@ -24,7 +24,7 @@ impl Model {
         if steps == 0 {
             return Ok(Vec::new());
         }
-        let options = Options { greedy: true, ..options.clone() };
+        let options = Options { greedy: true, candidates: 1, ..options.clone() };
         let labels = match self.chosen_labels(&options)? {
             Labels::Uniform => Labels::One(0),
             chosen => chosen,
@@ -33,6 +33,7 @@ impl Model {
         let [start, end] = [from, to].map(|number| source.noise(number));
         let last = steps.saturating_sub(1).max(1) as f32;
         let noise = (0..steps).flat_map(|step| great_circle(&start, &end, step as f32 / last));
+        let labels = source.labels(0, steps, labels);
         let drawn = source.draw_from(noise.collect(), 0, steps, labels)?;
         self.samples(0, &drawn, &options)
     }

@@ -104,7 +104,7 @@ impl Model {
                 return Err(Error::Interrupted.into());
             }
             let rows = options.batch_size.min(options.count - first);
-            let drawn = source.draw(first as u64, rows, labels)?;
+            let drawn = self.chosen(&mut source, options, first as u64, rows, labels)?;
             visit(self.samples(first as u64, &drawn, options)?)?;
             progress.advance(rows as u64);
             first += rows;
@@ -158,6 +158,13 @@ impl Model {
                 })
             })
             .collect()
+    }
+
+    /// The discriminator's logit of each text as a whole, if there is a discriminator.
+    pub(crate) fn whole_realness(&self, drawn: &Drawn) -> Result<Option<Vec<f32>>> {
+        let Some(discriminator) = &self.discriminator else { return Ok(None) };
+        let rows = Sequences::from_samples(&drawn.tokens, &drawn.ended, drawn.labels.as_deref())?;
+        Ok(Some(discriminator.scores(&rows)?))
     }
 
     /// The whole score and the score of every prefix, a row each.

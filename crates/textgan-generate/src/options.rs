@@ -34,6 +34,11 @@ pub struct Options {
     pub label: Option<String>,
     /// Continue this text. Unset: begin from nothing.
     pub prompt: Option<String>,
+    /// Texts of which one is chosen, each with a chance in proportion to the exponential of the discriminator's
+    /// logit: samples of the generator times what the discriminator thinks of them (residual energy-based
+    /// models; Deng et al., 2020). With 1 the generator writes alone.
+    #[serde(skip_serializing_if = "is_one")]
+    pub candidates: usize,
     /// Texts that are sampled together; it decides speed and memory, not the texts.
     pub batch_size: usize,
 }
@@ -52,10 +57,19 @@ impl Default for Options {
             max_length: None,
             label: None,
             prompt: None,
+            candidates: 1,
             batch_size: 256,
         }
     }
 }
+
+/// So that what is not used is not written either.
+fn is_one(candidates: &usize) -> bool {
+    *candidates == 1
+}
+
+/// The most texts of which one is chosen.
+const MOST_CANDIDATES: usize = 10_000;
 
 impl Options {
     /// Refuses what cannot work before a model is read.
@@ -66,6 +80,10 @@ impl Options {
         if self.batch_size == 0 {
             let message = "0 samples nothing; give at least 1".to_owned();
             return Err(Error::Option { key: "batch_size", message });
+        }
+        if !(1..=MOST_CANDIDATES).contains(&self.candidates) {
+            let message = format!("{} is outside 1 to {MOST_CANDIDATES}", self.candidates);
+            return Err(Error::Option { key: "candidates", message });
         }
         Ok(self.sampling().validate()?)
     }

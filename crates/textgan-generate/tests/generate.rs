@@ -64,6 +64,33 @@ fn greedy_texts_differ_by_their_noise_alone() {
     assert_eq!(model.interpolate(1, 3, 1, &options, &key).unwrap()[0].noise, samples[1].noise);
 }
 
+/// Of many candidates one is chosen as a sample of `p(x) exp(d(x))`, whatever the batches are.
+#[test]
+fn candidates_are_chosen_by_what_the_discriminator_thinks() {
+    let (folder, model) = load(&["x", "y"]);
+    let few = Options { count: 6, candidates: 4, ..Options::default() };
+    let refused = model.generate(&few).unwrap_err().to_string();
+    assert!(refused.contains("candidates") && refused.contains("no discriminator"), "{refused}");
+    let model = model.with_discriminator(folder.path().join("discriminator")).unwrap();
+    let chosen = model.generate(&Options { count: 20, ..few.clone() }).unwrap();
+    let small = Options { batch_size: 4, ..few.clone() };
+    assert_eq!(model.generate(&small).unwrap(), chosen[..6]);
+    let alone = Options { count: 4000, ..Options::default() };
+    let all = model.generate(&alone).unwrap();
+    let labels = |samples: &[Sample]| samples.iter().map(|s| s.label).collect::<Vec<_>>();
+    assert_eq!(labels(&chosen), labels(&all[..20]));
+
+    let logit = |sample: &Sample| f64::from(sample.realness.unwrap());
+    let mean = all.iter().map(logit).sum::<f64>() / 4000.0;
+    let sums = all.iter().map(|sample| (logit(sample).exp(), logit(sample)));
+    let (weights, weighed) = sums.fold((0.0, 0.0), |(a, b), (w, d)| (a + w, b + w * d));
+    let expected = weighed / weights;
+    let options = Options { count: 4000, candidates: 24, ..Options::default() };
+    let found = model.generate(&options).unwrap().iter().map(logit).sum::<f64>() / 4000.0;
+    let spread = expected - mean;
+    assert!(spread > 0.0 && (found - expected).abs() < 0.25 * spread, "{mean} {expected} {found}");
+}
+
 #[test]
 fn a_prompt_is_continued() {
     let (_folder, model) = load(&[]);

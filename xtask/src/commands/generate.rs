@@ -138,6 +138,7 @@ fn options(args: &Generate, base: Options) -> Options {
         max_length: args.max_length.or(base.max_length),
         label: args.label.clone().or(base.label),
         prompt: args.prompt.clone().or(base.prompt),
+        candidates: args.candidates.unwrap_or(base.candidates),
         ..base
     }
 }

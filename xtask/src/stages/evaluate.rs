@@ -45,8 +45,10 @@ impl<O: PhaseKind> Stage for Evaluate<'_, O> {
         let train = run.stage_dir(TRAIN)?;
         let known = Known::of(self.config)?;
         let baseline = optional(&train, "baseline");
+        let discriminator = optional(&train, "discriminator");
         let inputs = Inputs {
             model: &model(&train),
+            discriminator: discriminator.as_deref(),
             baseline: baseline.as_deref(),
             controls: &controls(&train)?,
             converged: converged(&train)?,
