@@ -185,6 +185,7 @@ fn golden_algorithms() {
         ("coldgan", taught(), &CNN),
         ("araml", taught(), &CNN),
         ("sentigan", last(1), &CNN),
+        ("catgan", last(1), &CNN),
         ("likelihood-ratio", [taught(), vec![network(1)]].concat(), &[]),
         ("maligan", taught(), &RNN),
         ("rankgan", taught(), &RNN),

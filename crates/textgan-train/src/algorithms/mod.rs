@@ -3,6 +3,7 @@
 mod adversarial;
 mod arae;
 mod araml;
+mod catgan;
 mod coldgan;
 mod cot;
 mod dense;
@@ -27,6 +28,7 @@ mod unlikelihood;
 
 pub use arae::Arae;
 pub use araml::Araml;
+pub use catgan::Catgan;
 pub use coldgan::Coldgan;
 pub use cot::Cot;
 pub use dense::Dense;
@@ -104,6 +106,8 @@ pub enum BuiltIn {
     Textgan(Textgan),
     /// TextGAIL: imitation by proximal policy optimisation, with demonstrations.
     Textgail(Textgail),
+    /// CatGAN: the fittest of several losses' children.
+    Catgan(Catgan),
     /// ARAE: codes of noise that cannot be told from codes of texts.
     Arae(Arae),
     /// ARAML: likelihood of texts near to real ones, as the discriminator likes them.
@@ -141,6 +145,7 @@ impl OneOf for BuiltIn {
             Self::Selfgan(objective) => objective,
             Self::Textgan(objective) => objective,
             Self::Textgail(objective) => objective,
+            Self::Catgan(objective) => objective,
             Self::Sentigan(objective) => objective,
             Self::ScheduledSampling(objective) => objective,
             Self::ProfessorForcing(objective) => objective,
@@ -306,7 +311,7 @@ mod tests {
 
     #[test]
     fn an_extended_choice_says_what_is_wrong_with_either_half() {
-        assert_eq!(kinds::<BuiltIn>().len(), 25);
+        assert_eq!(kinds::<BuiltIn>().len(), 26);
         let read = |text| serde_json::from_str::<Extended<Own>>(text);
         let own = read(r#"{"kind": "mine", "weight": 2}"#).unwrap();
         assert_eq!(own, Extended::Own(Own::Mine { weight: 2.0 }));

@@ -198,6 +198,9 @@ pub enum RewardScore {
     /// `2 sigmoid(r) - 1`, in (-1, 1) (d'Autume et al., 2019).
     #[default]
     Probability,
+    /// `sigmoid(r)`, in (0, 1) (SeqGAN; Yu et al., 2017). All that is sampled earns something, so without a
+    /// baseline what is sampled often becomes likelier still.
+    Sigmoid,
     /// `ln sigmoid(r)`: the non-saturating loss as a reward.
     LogSigmoid,
     /// `r` itself: the log ratio of densities under an ideal discriminator.

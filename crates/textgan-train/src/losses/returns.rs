@@ -11,6 +11,7 @@ impl RewardScore {
     pub fn of(self, logit: f32) -> f32 {
         match self {
             Self::Probability => (0.5 * logit).tanh(),
+            Self::Sigmoid => 0.5 * (0.5 * logit).tanh() + 0.5,
             Self::LogSigmoid => -((-logit).max(0.0) + (-logit.abs()).exp().ln_1p()),
             Self::Logit => logit,
         }
