@@ -85,6 +85,30 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     sync_folder(parent(path))
 }
 
+/// Copies a file whole or not at all, as [`write_atomic`] writes one: a power cut leaves the copy or nothing.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::DiskFull`]; the temporary file is removed then.
+pub fn copy_atomic(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    let temporary = with_suffix(to, ".tmp");
+    let fresh = || match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => {
+            let mut options = OpenOptions::new();
+            let mut copy = open_plain(options.write(true).create_new(true), &temporary)?;
+            io::copy(&mut File::open(from)?, &mut copy)?;
+            copy.sync_all()
+        }
+    };
+    if let Err(source) = fresh() {
+        let _ = fs::remove_file(&temporary);
+        return Err(Error::io("copy", from, source));
+    }
+    rename(&temporary, to)?;
+    sync_folder(parent(to))
+}
+
 /// Appends to the last part of a path.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);

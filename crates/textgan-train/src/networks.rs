@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use textgan_artifact::copy_atomic;
 use textgan_models::{
     Discriminator, Generator, GeneratorConfig, NoiseConfig, NoiseEncoder, NoiseEncoderConfig,
     Sequences, Sizes, Tokens, build_discriminator, build_generator, load_discriminator,
@@ -240,7 +241,8 @@ impl<'a> Networks<'a> {
         // Weights are of use only with the vocabulary they were trained with.
         if let Some(tokenizer) = self.data.tokenizer {
             let target = folder.join("tokenizer.json");
-            std::fs::copy(tokenizer, &target).map_err(crate::error::io("write", target))?;
+            // A run that goes on from here does not write it again.
+            copy_atomic(tokenizer, target)?;
         }
         Ok(())
     }

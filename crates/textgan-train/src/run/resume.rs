@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use textgan_artifact::{Progress, write_atomic};
+use textgan_artifact::{Progress, copy_atomic, write_atomic};
 
 use crate::checkpoint::{Checkpoints, LATEST};
 use crate::error::io;
@@ -120,7 +120,7 @@ pub fn extend(finished: &Path, partial: &Path) -> Result<()> {
     std::fs::create_dir_all(partial).map_err(io("create", partial))?;
     for name in GROWING {
         let from = finished.join(name);
-        std::fs::copy(&from, partial.join(name)).map_err(io("copy", from))?;
+        copy_atomic(from, partial.join(name))?;
     }
     for folder in ["baseline", "controls"] {
         if finished.join(folder).exists() {
@@ -143,7 +143,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
         if path.is_dir() {
             copy_folder(&path, &target)?;
         } else if entry.file_name() != LATEST {
-            std::fs::copy(&path, &target).map_err(io("copy", path))?;
+            copy_atomic(path, target)?;
         }
     }
     Ok(())
