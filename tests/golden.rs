@@ -149,8 +149,29 @@ fn golden_oracle_transformer() {
 }
 
 #[test]
+fn golden_oracle_lstm_32() {
+    check("oracle/lstm-32", &[&SPLITS, &[VALID, EPOCHS], &LSTM]);
+}
+
+#[test]
+fn golden_oracle_cot() {
+    let sizes = [
+        "phase.0.steps=4",
+        "phase.0.network={ kind = \"lstm\", embedding = 8, hidden = 12 }",
+        "phase.0.evaluation.samples=20",
+    ];
+    check("oracle/cot", &[&SPLITS, &[VALID], &LSTM, &sizes]);
+}
+
+#[test]
+fn golden_oracle_relgan() {
+    let sizes = ["generator.head_width=4", "discriminator.representations=4", "phase.1.steps=4"];
+    check("oracle/relgan", &[&SPLITS, &[VALID, EPOCHS], &sizes, &CNN]);
+}
+
+#[test]
 fn golden_oracle_seqgan() {
-    let search = "phase.2.estimator={ kind = \"reinforce\", reward = { monte_carlo = { rollouts = 3, lag = 0.8 } } }";
+    let search = "phase.2.estimator={ kind = \"reinforce\", baseline = \"none\", reward = { score = \"sigmoid\", monte_carlo = { rollouts = 3, lag = 0.8 } } }";
     check("oracle/seqgan", &[&SPLITS, &[VALID, EPOCHS, search], &GAME, &LSTM, &CNN]);
 }
 

@@ -131,6 +131,59 @@ fn the_table_has_means_over_seeds_and_the_verdict() {
     assert!(said.stderr.contains("sweep=#1 and their own maximum-likelihood"), "{}", said.stderr);
 }
 
+/// A benchmark: algorithms with configs of their own, beside a baseline and published figures.
+#[test]
+fn cells_may_have_configs_of_their_own() {
+    let program = with(
+        r#"
+config = "alone.toml"
+measures = ["test-nll", "distinct-2"]
+baseline = "likelihood"
+protocol = "Published: a paper."
+
+[[cell]]
+name = "likelihood"
+published = { "test-nll" = 3.25 }
+
+[[cell]]
+name = "longer"
+set = { "phase.0.steps" = 8 }
+
+[[cell]]
+name = "game"
+config = "curves.toml"
+published = { "test-nll" = 2.5 }
+"#,
+    );
+    let curves = "[evaluate]\nsweep = [0.2, 0.6, 1.0]\nsamples = 32\nbatches = 4\n";
+    let alone = "phase = [{ kind = 'maximum-likelihood', steps = 6 }]\n";
+    program.write("alone.toml", &format!("extends = 'tiny.toml'\n{alone}{curves}"));
+    program.write("curves.toml", &format!("extends = 'tiny.toml'\n{curves}"));
+    let said = program.succeeds(&["sweep", "s.toml", "--json"]);
+    let table: Value = serde_json::from_str(&said.stdout).unwrap();
+    let [likelihood, longer, game] = [&table["cells"][0], &table["cells"][1], &table["cells"][2]];
+    assert_eq!(likelihood["no_verdict"], "it is the baseline");
+    assert_eq!(likelihood["published"]["test-nll"], 3.25);
+    // One that has no checkpoint of its own is compared with the baseline, a game with its own.
+    assert_eq!(longer["verdict"]["baseline"], "runs/s/likelihood/seed-3");
+    assert!(longer["verdict"]["judgement"]["findings"].is_array(), "{longer}");
+    assert_eq!(game["verdict"]["baseline"], "its own maximum-likelihood checkpoint");
+    assert_eq!(table["sweep"]["cells"][2]["config"], "curves.toml");
+    let page = fs::read_to_string(program.path("runs/s/table.md")).unwrap();
+    let lines: Vec<&str> = page.lines().collect();
+    assert!(
+        lines[0].starts_with("|  | seeds | test-nll | published | distinct-2 | verdict"),
+        "{page}"
+    );
+    assert!(lines[2].starts_with("| likelihood | 1 |") && lines[2].contains("| 3.25 |"), "{page}");
+    assert!(lines[4].starts_with("| game | 1 |") && lines[4].contains("; "), "{page}");
+    assert!(page.contains("Published: a paper."), "{page}");
+    let refused = program.run(&["reproduce", "nothing"]);
+    assert_eq!(refused.code, Some(2));
+    let known = "no benchmark nothing; there are captions, image-coco";
+    assert!(refused.stderr.contains(known), "{}", refused.stderr);
+}
+
 #[test]
 fn a_run_that_fails_does_not_lose_the_others() {
     // Sixteen are not shared by three heads.
