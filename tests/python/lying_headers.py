@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Files whose headers say what is not so: lengths, shapes, types and offsets of safetensors, Parquet, NumPy, gzip, Zstandard and tar.
+"""Files whose headers say what is not so: lengths, shapes, types and offsets of safetensors, Parquet, NumPy, gzip and tar.
 
     cargo build -p xtask
     python3 tests/python/lying_headers.py target/debug/xtask

@@ -25,7 +25,8 @@ import tempfile
 CONFIG = pathlib.Path(__file__).parent.parent / "tiny.toml"
 CALLS = (
     "open,openat,creat,close,read,write,pwrite64,writev,lseek,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,"
-    "unlinkat,rmdir,mkdir,mkdirat,copy_file_range,sendfile,link,linkat,symlink,symlinkat,fcntl,dup,dup2,dup3"
+    "unlinkat,rmdir,mkdir,mkdirat,copy_file_range,sendfile,link,linkat,symlink,symlinkat,fcntl,dup,dup2,dup3,splice,"
+    "pwritev,truncate,fallocate"
 )
 # Files that decide nothing: caches, clocks, and what was last asked for.
 LOOSE = {"hashes.json", "log.jsonl", "lock", "config.toml"}
@@ -70,6 +71,20 @@ class Disk:
             return None
         folder, name = place
         return self.tree if folder is None else folder.names.get(name)
+
+    def files(self):
+        """What programs see, by path."""
+        found = {}
+
+        def visit(folder, above):
+            for name, node in folder.names.items():
+                if isinstance(node, Folder):
+                    visit(node, f"{above}{name}/")
+                else:
+                    found[f"{above}{name}"] = bytes(node.data)
+
+        visit(self.tree, "")
+        return found
 
     def state(self, lose_names):
         """What a crash leaves: by path, bytes of files and None of folders."""
@@ -271,9 +286,11 @@ def main():
     disk = Disk(str(run))
     changes = sum(1 for call in recorded if apply(disk, *call) is True)
     # The recording is right if it ends in what is there.
-    final = {path: data for path, data in disk.state(False).items() if data is not None}
-    lost = [path for path, data in final.items() if data != (run / path).read_bytes()]
-    print(f"{len(recorded)} calls, {changes} of them change the run; {len(final)} files, {len(lost)} never synced")
+    seen, synced = disk.files(), {path: data for path, data in disk.state(False).items() if data is not None}
+    there = {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert seen == there, f"the recording lacks something: {[p for p in seen.keys() | there.keys() if seen.get(p) != there.get(p)]}"
+    lost = [path for path, data in synced.items() if data != there[path]]
+    print(f"{len(recorded)} calls, {changes} of them change the run; {len(there)} files, never flushed: {', '.join(lost) or 'none'}")
 
     stream = random.Random(options.seed)
     points = set(stream.sample(range(1, changes + 1), min(options.points, changes)))

@@ -113,6 +113,9 @@ impl EvaluateConfig {
     /// [`Error::Config`] names the key and the fix.
     pub fn validate(&self) -> Result<()> {
         let refuse = |key, message: String| Err(Error::Config { key, message });
+        if !(1..=10_000).contains(&self.candidates) {
+            return refuse("candidates", format!("{} is outside 1 to 10000", self.candidates));
+        }
         if self.temperatures.is_empty() {
             return refuse("temperatures", "give at least one, such as [1.0]".into());
         }

@@ -60,6 +60,7 @@ pub fn evaluate(
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
     config.validate()?;
+    let writer = Writer::of(inputs, config)?;
     let data = Data::read(inputs.tokens)?;
     let test = sentences(&data.test);
     let train: Vec<&[u32]> = data.train.iter().map(|row| row.tokens.as_slice()).collect();
@@ -96,7 +97,6 @@ pub fn evaluate(
     };
 
     bench.warn();
-    let writer = Writer::of(inputs, config)?;
     let model = bench.measure("the trained model", writer)?;
     // Where a discriminator chooses and has taught nobody, the generator alone is what it is compared with.
     let alone =
@@ -179,6 +179,14 @@ impl<'a> Writer<'a> {
 
     fn alone(model: &'a Path) -> Self {
         Self { model, discriminator: None, candidates: 1 }
+    }
+
+    /// How its samples are drawn, for protocols.
+    fn told(self, drawn: String) -> String {
+        match self.candidates {
+            1 => drawn,
+            candidates => format!("{drawn}|chosen-of:{candidates}"),
+        }
     }
 
     fn load(self) -> Result<Model> {
@@ -323,7 +331,7 @@ impl Bench<'_> {
         self.go_on()?;
 
         progress.status("BLEU and diversity");
-        let drawn = format!("temperature:{temperature}");
+        let drawn = writer.told(format!("temperature:{temperature}"));
         let protocol = Protocol { tokens: self.tokens.to_owned(), drawn: drawn.clone() };
         let mut series = quality::measure(&samples.tokens, &self.real, &protocol, config.batches);
         let exact = self.truth.map(Truth::exact);
@@ -567,7 +575,8 @@ impl Bench<'_> {
     }
 
     /// How smoothly the most probable text follows the noise: the share of its words that change from one of
-    /// [`STEPS`] texts to the next on the way between two noise vectors, mean over steps and over pairs.
+    /// [`STEPS`] texts to the next on the way between two noise vectors, mean over steps and over pairs; of the first
+    /// label where there are labels. Little is smooth, and nothing at all is noise that does not matter.
     fn interpolated(&self, model: &Model) -> Result<Series> {
         let pairs = (self.config.greedy_texts / 2).min(MOST_WALKS);
         let key = self.key.child("greedy");
@@ -579,10 +588,10 @@ impl Bench<'_> {
         }
         let mean = changes.iter().sum::<f64>() / changes.len() as f64;
         let protocol = format!(
-            "interpolation-change|walks:{pairs}|texts-a-walk:{STEPS}|tokens:{}",
+            "interpolation-change|walks:{pairs}|texts-a-walk:{STEPS}|label:first|tokens:{}",
             self.tokens
         );
-        Ok(Series::single(Measure::new("interpolation-change", mean, Better::Lower, &protocol)))
+        Ok(Series::single(Measure::new("interpolation-change", mean, Better::Neither, &protocol)))
     }
 
     fn likelihood(&self, model: &Model, split: &str, rows: &[TokenRow]) -> Result<Vec<Series>> {

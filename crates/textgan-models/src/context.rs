@@ -58,7 +58,7 @@ impl Default for NoiseConfig {
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
     /// Once: transformer, added to the embedding of the begin-of-sequence token; LSTM, the initial
-    /// hidden state.
+    /// hidden state; relational memory, added to the initial memory.
     Begin,
     /// Added to the input embedding of every position.
     Every,

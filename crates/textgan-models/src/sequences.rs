@@ -211,7 +211,12 @@ impl Sequences {
             .collect();
         let labels: Option<Vec<u32>> =
             self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect());
-        Self::assemble(&rows, labels.as_deref())
+        let mut chosen = Self::assemble(&rows, labels.as_deref())?;
+        if let Some(read) = &self.read {
+            let row = |&index: &usize| &read[index * self.time..][..chosen.time];
+            chosen.read = Some(indices.iter().flat_map(row).copied().collect());
+        }
+        Ok(chosen)
     }
 }
 

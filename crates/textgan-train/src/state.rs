@@ -160,7 +160,10 @@ impl State {
     /// Adds a number to those of the next line of the log.
     pub fn note(&mut self, name: &str, value: f64, unit: Unit, group: Group) {
         self.know(name, MetricKind { unit, group });
-        self.interval.add(name, value);
+        // What is no number has no mean, and no place in a checkpoint: JSON would not read it back.
+        if value.is_finite() {
+            self.interval.add(name, value);
+        }
     }
 
     /// Remembers what a metric is counted in.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use textgan_evaluate::Sweep;
 use textgan_evaluate::verdict::{
     Duel, Judgement, Matched, Outcome, Pairing, Place, Sampled, Verdict, compare, judge,
+    judge_training,
 };
 
 use self::finished::Finished;
@@ -70,6 +71,9 @@ pub(super) fn over_seeds_against(
     theirs: Vec<Finished>,
 ) -> Result<Comparison> {
     agree::check(&runs.iter().chain(&theirs).collect::<Vec<_>>())?;
+    if theirs.is_empty() {
+        bail!("no run of the baseline {baseline} is finished");
+    }
     let (runs, theirs) = (experiments(runs)?, experiments(theirs)?);
     let ([experiment], [other]) = (&runs[..], &theirs[..]) else {
         bail!("the runs differ in more than their seeds");
@@ -199,14 +203,20 @@ impl Experiment {
         let verdict = compare(&model, &theirs, Pairing::Independent)?;
         let mut comparison = Comparison::new(self, baseline.name(), [&model, &theirs], verdict);
         let pairs = &self.runs[0].pairs;
-        if self.runs.iter().chain(&baseline.runs).all(|run| run.pairs == *pairs) {
+        let both = || self.runs.iter().chain(&baseline.runs);
+        let curves = self.sweeps()?.into_iter().chain(baseline.sweeps()?);
+        let curves = curves.map(|sweep| sweep.temperatures.len()).min();
+        if !pairs.is_empty() && curves >= Some(2) && both().all(|run| run.pairs == *pairs) {
             let duel = Duel {
                 name: "temperature".to_owned(),
                 model: self.sweeps()?,
                 rival: baseline.sweeps()?,
                 pairing: Pairing::Independent,
             };
-            comparison.judgement = Some(judge(&[duel], pairs, None)?);
+            let known = baseline.runs.iter().map(|run| run.converged);
+            let converged =
+                known.collect::<Option<Vec<bool>>>().map(|all| all.into_iter().all(|is| is));
+            comparison.judgement = Some(judge_training(&[duel], pairs, converged)?);
         }
         Ok(comparison)
     }
@@ -230,7 +240,8 @@ pub(super) struct Comparison {
     repeated: [String; 2],
     #[serde(flatten)]
     verdict: Verdict,
-    /// Of runs beside their own baselines: whether the game made the generator better.
+    /// Whether the game made the generator better than all that a claim must beat; of runs beside others,
+    /// whether their training made it better than theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Judgement>,
 }

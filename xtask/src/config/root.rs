@@ -159,6 +159,14 @@ impl<O: PhaseKind> RootConfig<O> {
         self.tokenizer.validate().map_err(Refusal::new)?;
         self.recipe().check().map_err(Refusal::new)?;
         self.generate.validate().map_err(Refusal::new)?;
-        self.evaluate.validate().map_err(Refusal::new)
+        self.evaluate.validate().map_err(Refusal::new)?;
+        let candidates =
+            [("generate", self.generate.candidates), ("evaluate", self.evaluate.candidates)];
+        match candidates.into_iter().find(|(_, candidates)| *candidates > 1) {
+            Some((table, _)) if self.discriminator.is_none() => Err(Refusal::new(format!(
+                "{table}.candidates: there is no [discriminator] to choose by; add one and a phase that teaches it"
+            ))),
+            _ => Ok(()),
+        }
     }
 }

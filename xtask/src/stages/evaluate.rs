@@ -34,7 +34,7 @@ impl<O: PhaseKind> Stage for Evaluate<'_, O> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(EVALUATE, 6)
+        Fingerprint::new(EVALUATE, 7)
             .field("seed", &self.config.seed)
             .field("truth", &source(self.config))
             .field("rules", &self.config.rules)
@@ -81,7 +81,7 @@ fn controls(train: &Path) -> Result<Vec<(String, PathBuf)>> {
 
 /// Whether the last phase of the generator by itself before the first game had converged, if that was
 /// measured.
-fn converged(train: &Path) -> Result<Option<bool>> {
+pub(crate) fn converged(train: &Path) -> Result<Option<bool>> {
     let path = train.join("summary.json");
     let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let summary: textgan_train::Summary =

@@ -8,6 +8,7 @@ mod tokenize;
 mod train;
 mod truth;
 
+pub(crate) use evaluate::converged;
 pub(crate) use truth::source;
 
 use std::path::Path;

@@ -132,6 +132,27 @@ const PLACES: usize = 9;
 /// # Errors
 /// A pair whose measures a sweep lacks, or has without batches.
 pub fn judge(duels: &[Duel<'_>], pairs: &[Pair], converged: Option<bool>) -> Result<Judgement> {
+    judged(duels, pairs, converged, "game")
+}
+
+/// As [`judge`], of models and baselines that were trained apart: what differs is all of the training.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_training(
+    duels: &[Duel<'_>],
+    pairs: &[Pair],
+    converged: Option<bool>,
+) -> Result<Judgement> {
+    judged(duels, pairs, converged, "training")
+}
+
+fn judged(
+    duels: &[Duel<'_>],
+    pairs: &[Pair],
+    converged: Option<bool>,
+    what: &str,
+) -> Result<Judgement> {
     let confidence = 1.0 - LEVEL / pairs.len().max(1) as f64;
     let mut findings = Vec::new();
     for pair in pairs {
@@ -158,7 +179,7 @@ pub fn judge(duels: &[Duel<'_>], pairs: &[Pair], converged: Option<bool>) -> Res
         (_, false, true) => Outcome::Worse,
         (_, false, false) => Outcome::NotSeparated,
     };
-    let sentence = sentence(outcome, &findings, converged);
+    let sentence = sentence(what, outcome, &findings, converged);
     Ok(Judgement { outcome, sentence, converged, level: LEVEL, findings })
 }
 
@@ -232,23 +253,25 @@ fn over_places(places: &[Vec<f64>]) -> Vec<f64> {
 }
 
 /// One sentence, and a second one where the baseline may not have converged.
-fn sentence(outcome: Outcome, findings: &[Finding], converged: Option<bool>) -> String {
+/// `what` made the generator what it is.
+fn sentence(what: &str, outcome: Outcome, findings: &[Finding], converged: Option<bool>) -> String {
     let below = findings.iter().any(|finding| finding.rivals[finding.best].advantage.high < 0.0);
     let mut text = match outcome {
-        Outcome::Better => "The game made the generator better: ",
-        Outcome::Worse => "The game made the generator worse: ",
+        Outcome::Better => format!("The {what} made the generator better: "),
+        Outcome::Worse => format!("The {what} made the generator worse: "),
         Outcome::Mixed => {
-            "The game made the generator better by one measure and worse by another: "
+            format!("The {what} made the generator better by one measure and worse by another: ")
         }
-        Outcome::NotSeparated if below => "The game gave nothing that others do not: ",
-        Outcome::NotSeparated => "The game made no difference that shows: ",
+        Outcome::NotSeparated if below => {
+            format!("The {what} gave nothing that others do not: ")
+        }
+        Outcome::NotSeparated => format!("The {what} made no difference that shows: "),
         Outcome::Apart => {
             return "The curves of model and baseline have no range in common: give \
                     evaluate.sweep more temperatures."
                 .to_owned();
         }
-    }
-    .to_owned();
+    };
     let parts: Vec<String> = findings.iter().map(phrase).collect();
     text += &parts.join("; ");
     text.push('.');

@@ -34,7 +34,7 @@ mod judge;
 mod sampled;
 mod sentence;
 
-pub use judge::{At, Duel, Finding, Judgement, Pair, Rival, judge};
+pub use judge::{At, Duel, Finding, Judgement, Pair, Rival, judge, judge_training};
 pub use sampled::Sampled;
 
 use sampled::{BLEU, SELF_BLEU, common, mean, mean_slope, middle};

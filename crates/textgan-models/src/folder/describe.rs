@@ -6,15 +6,17 @@ use serde_json::{Map, Value, json};
 use super::ModelCard;
 use crate::generator::TransformerConfig;
 use crate::{
-    BOS, EOS, Generator, GeneratorConfig, LstmConfig, PAD, Placement, RelationalConfig, Sizes,
+    BOS, EOS, Generator, GeneratorConfig, LstmConfig, NoiseConfig, PAD, Placement,
+    RelationalConfig, Sizes,
 };
 
 const LLAMA_TYPE: &str = "llama";
 
 /// The `model_type` of an architecture: one that other libraries know for a transformer alone.
-pub(super) fn model_type(architecture: &Value) -> String {
+pub(super) fn model_type(architecture: &Value, noise: &NoiseConfig) -> String {
     match architecture.get("kind").and_then(Value::as_str) {
-        Some("transformer") => LLAMA_TYPE.to_owned(),
+        // One with codes is none at any noise.
+        Some("transformer") if noise.code.is_none() => LLAMA_TYPE.to_owned(),
         Some(kind) => format!("textgan-{kind}"),
         None => "textgan".to_owned(),
     }
@@ -29,7 +31,10 @@ pub(super) fn config_json(generator: &dyn Generator) -> Map<String, Value> {
         Ok(GeneratorConfig::RelationalMemory(config)) => relational(&config),
         Err(_) => json!({}),
     };
-    json["model_type"] = model_type(&architecture).into();
+    json["model_type"] = model_type(&architecture, generator.noise()).into();
+    if generator.noise().code.is_some() {
+        json["architectures"] = json!(["TextganGenerator"]);
+    }
     json["vocab_size"] = sizes.vocab.into();
     json["pad_token_id"] = PAD.into();
     json["bos_token_id"] = BOS.into();

@@ -137,7 +137,7 @@ fn describe_folder(folder: &Path) -> Result<Description> {
     }
     let description: Description = serde_json::from_value(description)
         .map_err(|error| Error::file(&path, format!("`textgan`: {error}")))?;
-    let expected = describe::model_type(&description.generator);
+    let expected = describe::model_type(&description.generator, &description.noise);
     match config.get("model_type").and_then(Value::as_str) {
         Some(found) if found == expected => Ok(description),
         found => {

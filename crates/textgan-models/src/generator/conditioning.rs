@@ -9,7 +9,7 @@ use crate::{CodeConfig, Context, Error, NoiseConfig, Placement, Result};
 /// code in the place of `z` where there is one.
 ///
 /// The projection has no bias: zero noise without a label changes nothing, and the model is the
-/// plain one that others load.
+/// plain one that others load. A code is never zero, so with codes it is not.
 pub(crate) struct Conditioning {
     /// Makes a code of the noise.
     pub code: Option<CodeNetwork>,

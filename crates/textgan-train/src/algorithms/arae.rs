@@ -15,18 +15,19 @@ use crate::algorithm::{Accuracy, Algorithm, Bounds, Critic, Learner, Loss, Updat
 use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
 use crate::data::Rows;
 use crate::generated::Texts;
-use crate::losses::{Divergence, likelihood};
+use crate::losses::{Divergence, likelihood, weighed};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Network, Networks};
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Declared, Objective, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
 
 /// `kind = "arae"`: an adversarially regularised autoencoder (Zhao et al., 2018, arXiv 1706.04223). An encoder
 /// makes a code of a text, from which the generator learns to write it; the network that makes codes of noise
 /// (`noise.code`) learns to make such as a critic cannot tell from those of texts, and the encoder to make such
-/// as it cannot either. Other than there codes are told by direction alone, and encoder and generator share one
-/// update.
+/// as it cannot either. Other than there codes are told by direction alone, encoder and generator share one
+/// update (which a gate does not hold back: it teaches what the critic reads), and the critic's loss and bound are
+/// the logistic one and a spectral norm in place of Wasserstein's and clipped weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Arae {
@@ -90,6 +91,9 @@ impl Default for Arae {
 
 /// The learner that tells codes of texts from codes of noise.
 const CRITIC: &str = "critic";
+/// The network that makes codes of texts, and the one that tells codes apart.
+const ENCODER: &str = "code-encoder";
+const JUDGE: &str = "code-critic";
 /// The learner that makes codes of noise.
 const CODE: &str = "code";
 
@@ -132,9 +136,37 @@ impl Objective for Arae {
                 || self.spectral_norm > 0.0,
             || "divergence = \"wasserstein\" needs spectral_norm or weight_clip".to_owned(),
         )?;
+        require(self.divergence != Divergence::LeastSquares, || {
+            "divergence = \"least-squares\" has no opposite for the encoder to play: take another"
+                .to_owned()
+        })?;
         optimizer_problem(&self.optimizer)?;
         optimizer_problem(&self.critic_optimizer)?;
         optimizer_problem(&self.code_optimizer)
+    }
+
+    fn declares(&self) -> Vec<Declared> {
+        let Self { embedding, hidden, critic_hidden, .. } = *self;
+        let encoder = serde_json::json!({ "embedding": embedding, "hidden": hidden });
+        vec![
+            Declared { name: ENCODER, config: encoder },
+            Declared { name: JUDGE, config: serde_json::json!({ "hidden": critic_hidden }) },
+        ]
+    }
+
+    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
+        let [embedding, hidden, judge] =
+            [self.embedding, self.hidden, self.critic_hidden].map(|size| size as u64);
+        let (vocab, code) = (sizes.vocab as u64, plan.noise.width() as u64);
+        let products = [
+            (vocab, embedding),
+            (3 * hidden, embedding.saturating_add(hidden).saturating_add(2)),
+            (code, hidden + 1),
+            (judge, code + 1),
+            (judge, judge + 1),
+            (1, judge + 1),
+        ];
+        Ok(products.iter().fold(0, |sum: u64, &(a, b)| sum.saturating_add(a.saturating_mul(b))))
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -144,10 +176,10 @@ impl Objective for Arae {
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let generator = networks.generator();
         let width = generator.noise().width();
-        let encoder = networks
-            .custom("code-encoder", |sizes, _, key| CodeEncoder::new(self, sizes, width, key))?;
-        let critic = networks
-            .custom("code-critic", |_, _, key| CodeCritic::new(width, self.critic_hidden, key))?;
+        let encoder =
+            networks.custom(ENCODER, |sizes, _, key| CodeEncoder::new(self, sizes, width, key))?;
+        let critic =
+            networks.custom(JUDGE, |_, _, key| CodeCritic::new(width, self.critic_hidden, key))?;
         Ok(Box::new(Game { config: self.clone(), generator, encoder, critic }))
     }
 }
@@ -319,7 +351,9 @@ impl Game {
         if self.config.adversarial > 0.0 {
             // What a code of a text does to be taken for one of noise.
             let logits = self.critic.logits(&codes)?.neg()?;
-            let taken = self.config.divergence.generator_loss(&logits.detach(), &logits)?;
+            let made = self.made(&update.key.child("beside"), real.batch())?.detach();
+            let beside = self.critic.logits(&made)?.neg()?.detach();
+            let taken = self.config.divergence.generator_loss(&beside, &logits)?;
             value = (value + (taken * f64::from(self.config.adversarial))?)?;
         }
         let nll = Metric::new("nll", nll, Unit::NatsPerToken, Group::Likelihood).live("loss");
@@ -352,7 +386,7 @@ impl Game {
         let value = divergence.generator_loss(&real, &fake)?;
         let loss = f64::from(value.to_scalar::<f32>()?);
         let metrics = vec![Metric::new("code_loss", loss, Unit::Plain, Group::Game).live("code")];
-        Ok(Loss::new((value * f64::from(self.config.weight))?, metrics))
+        Ok(Loss::new(weighed(&value, self.config.weight)?, metrics))
     }
 }
 
@@ -436,8 +470,11 @@ mod tests {
         let still = self::game(Arae { weight: 0.0, ..Arae::default() })?;
         let gradients = still.likeness(&update)?.value.backward()?;
         let code = &still.learners()[2].parameters;
-        // What is multiplied by 0 has no gradient at all.
-        assert!(code.iter().all(|(_, variable)| gradients.get(variable).is_none()));
+        // A gradient of nothing, which an optimizer takes.
+        for (name, variable) in code.iter() {
+            let Some(gradient) = gradients.get(variable) else { panic!("{name}: no gradient") };
+            assert_eq!(gradient.abs()?.max_all()?.to_scalar::<f32>()?, 0.0, "{name}");
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use textgan_models::{Generator, Tokens};
 use textgan_nn::Parameters;
 use textgan_nn::ops::Relaxation;
 
-use super::discriminator::{Judge, learning_problem};
+use super::discriminator::{Judge, divergence_problem, learning_problem};
 use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
@@ -16,7 +16,7 @@ use crate::config::{
     require,
 };
 use crate::generated::Generated;
-use crate::losses::{Divergence, gumbel};
+use crate::losses::{Divergence, gumbel, weighed};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
 use crate::objective::{Objective, Pace, Plan, Role};
@@ -108,7 +108,8 @@ impl Objective for Catgan {
         })?;
         optimizer_problem(&self.optimizer)?;
         optimizer_problem(&self.discriminator_optimizer)?;
-        learning_problem(&self.discriminator)
+        learning_problem(&self.discriminator)?;
+        divergence_problem(self.divergence, Judged::Whole, &self.discriminator)
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -166,7 +167,7 @@ impl Algorithm for Game {
         }
         let chosen = fittest.map_or(0, |(_, mutation)| mutation);
         let mut loss = self.child(chosen, &update, &fake, temperature)?;
-        loss.value = (loss.value * f64::from(self.config.weight))?;
+        loss.value = weighed(&loss.value, self.config.weight)?;
         let plain = |name, value| Metric::new(name, value, Unit::Plain, Group::Game);
         loss.metrics.push(plain("mutation", chosen as f64));
         loss.metrics.extend(fittest.map(|(fitness, _)| plain("fitness", fitness).live("fitness")));

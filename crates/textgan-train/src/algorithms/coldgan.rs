@@ -3,7 +3,6 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::{Generator, Tokens};
-use textgan_nn::{Mode, ops};
 
 use super::discriminator::{Judge, learning_problem};
 use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
@@ -14,7 +13,7 @@ use crate::config::{
 };
 use crate::generated::Generated;
 use crate::losses::gumbel::sample_nll;
-use crate::losses::{Divergence, NEVER_SAMPLED, reinforce};
+use crate::losses::{Divergence, reinforce};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
 use crate::objective::{Objective, Pace, Plan, Role};
@@ -159,55 +158,45 @@ impl Algorithm for Game {
 }
 
 impl Game {
-    /// Texts as many as the update has real ones, the first of them cautious.
+    /// Whether the text of a row is cautious: so many rows are, evenly spread, since a batch goes from short real
+    /// texts to long ones, and so do their labels.
+    fn is_cautious(&self, row: usize) -> bool {
+        let before = |rows: usize| (f64::from(self.config.cautious) * rows as f64) as usize;
+        before(row + 1) > before(row)
+    }
+
+    /// Texts as many as the update has real ones, some of them cautious.
     fn mixed(&self, update: &Update) -> Result<Generated> {
         let (rows, labels) = (update.real.batch(), update.real.labels());
         let key = update.key.child("fresh");
-        let cautious = (self.config.cautious * rows as f32) as usize;
-        let mut texts = Vec::with_capacity(rows);
-        let mut log_probs = Vec::with_capacity(rows);
-        for (temperature, range) in [(self.config.temperature, 0..cautious), (1.0, cautious..rows)]
-        {
-            if range.is_empty() {
-                continue;
-            }
-            let labels = labels.map(|labels| &labels[range.clone()]);
-            let (first, count) = (range.start as u64, range.len());
-            let generator = self.generator.as_ref();
-            let drawn = Generated::draw_at(generator, temperature, &key, first, count, labels)?;
-            texts.extend(drawn.stored()?);
-            log_probs.extend(drawn.log_probs);
+        let generator = self.generator.as_ref();
+        let mut drawn = Vec::with_capacity(2);
+        for temperature in [1.0, self.config.temperature] {
+            let texts = Generated::draw_at(generator, temperature, &key, 0, rows, labels)?;
+            drawn.push((texts.stored()?, texts.log_probs));
+        }
+        let (mut texts, mut log_probs) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        for row in 0..rows {
+            let (stored, found) = &drawn[usize::from(self.is_cautious(row))];
+            texts.push(stored[row].clone());
+            log_probs.push(found[row].clone());
         }
         Generated::from_stored(&texts, log_probs)
     }
 
     /// `p(x) / (c p_T(x) + (1 - c) p(x))` of each text, with `c` the cautious share: at most `1 / (1 - c)`.
     fn weights(&self, fake: &Generated) -> Result<Vec<f32>> {
-        let plain = self.log_probs(fake, 1.0)?;
-        let cold = self.log_probs(fake, self.config.temperature)?;
-        let share = self.config.cautious;
+        let (generator, rows) = (self.generator.as_ref(), fake.sequences.batch());
+        let of = |temperature: f32| -> Result<Vec<f32>> {
+            let actions = reinforce::action_log_probs_at(generator, fake, temperature)?;
+            Ok(actions.iter().map(|row| row.iter().sum()).collect())
+        };
+        let (plain, cold) = (of(1.0)?, of(self.config.temperature)?);
+        let share = (0..rows).filter(|&row| self.is_cautious(row)).count() as f32 / rows as f32;
         let weight = |(plain, cold): (&f32, &f32)| {
             1.0 / (1.0 - share + share * (cold - plain).min(80.0).exp())
         };
         Ok(plain.iter().zip(&cold).map(weight).collect())
-    }
-
-    /// `ln p(x)` of each text at a temperature.
-    fn log_probs(&self, fake: &Generated, temperature: f32) -> Result<Vec<f32>> {
-        let (generator, texts) = (self.generator.as_ref(), &fake.sequences);
-        let hidden = generator.hidden(&fake.context(), texts, Mode::Evaluate)?.flatten_to(1)?;
-        let hidden = (hidden.detach() * f64::from(1.0 / temperature))?;
-        let (head, precision) = (generator.head().detach(), generator.precision());
-        let (targets, weights) = (texts.targets(), texts.weights());
-        let words = ops::head_target_log_probs(
-            &hidden,
-            &head,
-            targets,
-            &weights,
-            &NEVER_SAMPLED,
-            precision,
-        )?;
-        Ok(words.reshape((texts.batch(), texts.time()))?.sum(1)?.to_vec1()?)
     }
 }
 
@@ -244,6 +233,8 @@ mod tests {
         with_game(Coldgan::default(), |game| {
             let fake = game.mixed(&update(40)?)?;
             let found = game.weights(&fake)?;
+            let is_cut =
+                |row: usize| fake.sequences.row(row).len() == fake.sequences.lengths()[row];
             let generator = game.generator.as_ref();
             let plain = target_log_probs(generator, &fake.context(), &fake.sequences)?;
             let weights = candle_core::Tensor::from_vec(
@@ -261,7 +252,9 @@ mod tests {
                 candle_core::Tensor::from_slice(fake.sequences.targets(), shape, cold.device())?;
             let cold = cold.contiguous()?.gather(&targets, 2)?.squeeze(2)?;
             let cold = (cold * weights)?.sum(1)?.to_vec1::<f32>()?;
-            for (row, found) in found.iter().enumerate() {
+            assert_eq!((0..40).filter(|&row| game.is_cautious(row)).count(), 20);
+            // Of a cut text not to end is an action too, which is looked at in the next test.
+            for (row, found) in found.iter().enumerate().filter(|(row, _)| !is_cut(*row)) {
                 let expected = 1.0 / (0.5 + 0.5 * (cold[row] - plain[row]).exp());
                 assert!((found - expected).abs() < 1e-4, "{found} {expected}");
                 assert!(*found <= 2.0);

@@ -48,7 +48,10 @@ impl Objective for Jsdgan {
         Role::Generator
     }
 
-    fn check(&self, _: &Plan<'_>) -> Problem {
+    fn check(&self, plan: &Plan<'_>) -> Problem {
+        require(plan.noise.dimension == 0, || {
+            "it needs the probabilities of texts, which noise hides: noise.dimension = 0".to_owned()
+        })?;
         positive("learning_rate", self.learning_rate)?;
         require((0.0..=1.0).contains(&self.power), || {
             format!("power = {} is outside 0 to 1", self.power)
@@ -62,12 +65,14 @@ impl Objective for Jsdgan {
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let train = networks.data().train;
-        let mut counts: HashMap<Vec<u32>, u32> = HashMap::new();
+        let mut counts = HashMap::new();
+        let mut texts = HashMap::new();
         for row in train {
-            *counts.entry(row.tokens.clone()).or_default() += 1;
+            *counts.entry((row.label, row.tokens.clone())).or_default() += 1;
+            *texts.entry(row.label).or_default() += 1;
         }
         let (config, generator) = (self.clone(), networks.generator());
-        Ok(Box::new(Fitting { config, generator, counts, texts: train.len() }))
+        Ok(Box::new(Fitting { config, generator, counts, texts }))
     }
 }
 
@@ -75,9 +80,10 @@ impl Objective for Jsdgan {
 struct Fitting {
     config: Jsdgan,
     generator: Arc<dyn Generator>,
-    /// How often each training text is there.
-    counts: HashMap<Vec<u32>, u32>,
-    texts: usize,
+    /// How often each training text is there, by its label.
+    counts: HashMap<(Option<u32>, Vec<u32>), u32>,
+    /// Training texts of each label.
+    texts: HashMap<Option<u32>, u32>,
 }
 
 impl Algorithm for Fitting {
@@ -114,25 +120,32 @@ impl Algorithm for Fitting {
 }
 
 impl Fitting {
-    /// Of each text, from the log-probabilities of its tokens.
+    /// Of each text, from the log-probabilities of its tokens; divided by the largest of the batch, since those of
+    /// long texts are beyond numbers.
     fn weights(&self, texts: &Sequences, log_probs: &[f32]) -> Vec<f64> {
         let rows = log_probs.chunks_exact(texts.time()).enumerate();
-        rows.map(|(row, log_probs)| {
-            let log_prob: f64 = log_probs.iter().map(|&x| f64::from(x)).sum();
-            let count = self.counts.get(texts.row(row)).copied().unwrap_or(1);
-            let log_ratio = log_prob + (self.texts as f64 / f64::from(count)).ln();
-            weight(f64::from(self.config.power) * log_ratio)
-        })
-        .collect()
+        let log_weights: Vec<f64> = rows
+            .map(|(row, log_probs)| {
+                let log_prob: f64 = log_probs.iter().map(|&x| f64::from(x)).sum();
+                let label = texts.labels().map(|labels| labels[row]);
+                let known = (label, texts.row(row).to_vec());
+                let count = self.counts.get(&known).copied().unwrap_or(1);
+                let all = self.texts.get(&label).copied().unwrap_or(1);
+                let log_ratio = log_prob + (f64::from(all) / f64::from(count)).ln();
+                log_weight(f64::from(self.config.power) * log_ratio)
+            })
+            .collect();
+        let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        log_weights.into_iter().map(|weight| (weight - largest).exp()).collect()
     }
 }
 
-/// `r ln(1 + 1 / r)` from `ln r`; near 0 as `r (-ln r)`, near infinity 1.
-fn weight(log_ratio: f64) -> f64 {
+/// `ln (r ln(1 + 1 / r))` from `ln r`: near 0 `ln r + ln(-ln r)`, near infinity 0.
+fn log_weight(log_ratio: f64) -> f64 {
     match log_ratio {
-        x if x > 30.0 => 1.0,
-        x if x < -700.0 => f64::MIN_POSITIVE,
-        x => x.exp() * (-x).exp().ln_1p(),
+        x if x > 30.0 => 0.0,
+        x if x < -30.0 => x + (-x).ln(),
+        x => x + (-x).exp().ln_1p().ln(),
     }
 }
 
@@ -152,12 +165,12 @@ mod tests {
             let generator = game.generator.as_ref();
             let known = [vec![4u32], vec![5], vec![5]];
             let mut counts = HashMap::new();
-            known.iter().for_each(|text| *counts.entry(text.clone()).or_default() += 1);
+            known.iter().for_each(|text| *counts.entry((None, text.clone())).or_default() += 1);
             let fitting = Fitting {
                 config: Jsdgan::default(),
                 generator: game.generator.clone(),
                 counts,
-                texts: known.len(),
+                texts: [(None, 3)].into(),
             };
             // One noise vector, and one-word texts that are cut: the word alone has a probability.
             let noise = noise(generator, &Key::root(1), 0, 1)?;
@@ -182,7 +195,12 @@ mod tests {
             let log_probs = log_probs_by_token(generator, &context, &texts)?.contiguous()?;
             let log_probs = log_probs.gather(&targets, 2)?.flatten_all()?;
             let weights = fitting.weights(&texts, &log_probs.to_vec1::<f32>()?);
-            let weights: Vec<f32> = weights.iter().map(|&w| w as f32).collect();
+            // They are divided by the largest: that of the text that is there once.
+            let first = log_probs.to_vec1::<f32>()?[0];
+            let largest = log_weight(f64::from(first) + 3f64.ln()).exp();
+            let other = log_weight(f64::from(log_probs.to_vec1::<f32>()?[1]) + 1.5f64.ln()).exp();
+            let largest = largest.max(other);
+            let weights: Vec<f32> = weights.iter().map(|&w| (w * largest) as f32).collect();
             let weights = Tensor::from_vec(weights, 3, &Device::Cpu)?;
             let found = ((log_probs * weights)?.mean_all()? * -0.5)?.backward()?;
             for (name, variable) in generator.parameters().iter() {
@@ -199,8 +217,13 @@ mod tests {
 
     #[test]
     fn weights_stay_numbers() {
+        let weight = |x: f64| log_weight(x).exp();
         assert!((weight(0.0) - 2f64.ln()).abs() < 1e-12);
         assert!((weight(29.0) - 1.0).abs() < 1e-9 && weight(1e3) == 1.0);
-        assert!(weight(-1e9) > 0.0 && weight(-50.0) < weight(-40.0));
+        // Beyond what numbers hold the order stays, and the two sides of a seam agree.
+        assert!(log_weight(-1e9) < log_weight(-1e8) && log_weight(-1e9).is_finite());
+        for seam in [30.0, -30.0] {
+            assert!((log_weight(seam - 1e-9) - log_weight(seam + 1e-9)).abs() < 1e-8, "{seam}");
+        }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::{Context, Generator, Sequences};
+use textgan_models::{Context, Generator, Sequences, Sizes};
 use textgan_nn::layers::{Linear, LinearConfig, Recurrent, RecurrentConfig};
 use textgan_nn::{Builder, Mode, Parameters, kernels::CellKind};
 use textgan_random::Key;
@@ -17,7 +17,7 @@ use crate::generated::{Generated, Texts};
 use crate::losses::{Divergence, likelihood};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Network, Networks};
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Declared, Objective, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "professor-forcing"`: likelihood, and states that do not tell whether a text is read or written (Lamb
@@ -75,6 +75,17 @@ impl Objective for ProfessorForcing {
         optimizer_problem(&self.discriminator_optimizer)
     }
 
+    fn declares(&self) -> Vec<Declared> {
+        vec![Declared { name: READER, config: serde_json::json!({ "hidden": self.hidden }) }]
+    }
+
+    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
+        // The states are as wide as the generator's head, which has at most all of its weights.
+        let all = plan.generator.parameter_count(plan.noise, sizes)?;
+        let (width, hidden) = (all / sizes.vocab.max(1) as u64, self.hidden as u64);
+        Ok(hidden.saturating_mul(3).saturating_mul(width.saturating_add(hidden).saturating_add(3)))
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(Pace { learning_rate: self.learning_rate, updates: 1 })
     }
@@ -82,8 +93,8 @@ impl Objective for ProfessorForcing {
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let generator = networks.generator();
         let width = generator.head().dim(1)?;
-        let reader = networks
-            .custom("state-reader", |_, _, key| StateReader::new(width, self.hidden, key))?;
+        let reader =
+            networks.custom(READER, |_, _, key| StateReader::new(width, self.hidden, key))?;
         Ok(Box::new(Game { config: self.clone(), generator, reader }))
     }
 }
@@ -120,6 +131,8 @@ impl Network for StateReader {
     }
 }
 
+/// The network that tells reading from writing.
+const READER: &str = "state-reader";
 /// What the two play by.
 const DIVERGENCE: Divergence = Divergence::NonSaturating;
 

@@ -19,7 +19,7 @@ use crate::step::Step;
 
 /// `kind = "scheduled-sampling"`: likelihood of real text of which the generator reads some words as it would have
 /// written them itself (Bengio et al., 2015, arXiv 1506.03099). The share of its own words grows over the phase
-/// from `begin` to `end`. As in Mihaylova and Martins (2019), a first pass over real text draws them all at once,
+/// from `begin` to `end` (over all rounds that `converge` allows, where a phase may end before). As in Mihaylova and Martins (2019), a first pass over real text draws them all at once,
 /// and a second reads the mixture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

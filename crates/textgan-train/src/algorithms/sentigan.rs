@@ -6,17 +6,18 @@ use serde::{Deserialize, Serialize};
 use textgan_models::{Generator, Sequences, Tokens};
 use textgan_nn::layers::{Linear, LinearConfig};
 use textgan_nn::{Builder, Mode, Parameters};
+use textgan_random::Key;
 
 use super::{
     DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem,
     whole_features,
 };
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
-use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
+use crate::config::{Judged, OptimizerConfig, Problem, at_least_one, positive, require};
 use crate::data::Rows;
 use crate::generated::{Generated, Texts};
 use crate::losses::gumbel::sample_nll;
-use crate::losses::reinforce;
+use crate::losses::{Divergence, reinforce};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Judges, Network, Networks};
 use crate::objective::{Objective, Pace, Plan, Role};
@@ -113,7 +114,7 @@ pub(super) struct Classes {
     head: Arc<Head>,
     /// The labels; the last class is that of generated text.
     labels: usize,
-    /// Of both networks, as far as they take part.
+    /// Of both networks.
     parameters: Parameters,
 }
 
@@ -132,12 +133,7 @@ impl Classes {
             Ok(Head { parameters, linear })
         })?;
         let mut parameters = Parameters::new();
-        for (name, variable) in judges.learning.parameters().iter() {
-            // What makes a single logit of the features has no part in classes.
-            if !["score.", "label_embedding."].iter().any(|part| name.starts_with(part)) {
-                parameters.insert(format!("{DISCRIMINATOR}.{name}"), variable.clone())?;
-            }
-        }
+        parameters.share(DISCRIMINATOR, judges.learning.parameters())?;
         parameters.share("class-head", head.parameters())?;
         Ok(Self { judges, head, labels, parameters })
     }
@@ -155,7 +151,8 @@ impl Classes {
         Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
     }
 
-    /// The cross entropy of the classes of real texts, their labels, and of generated ones.
+    /// The cross entropy of the classes of real texts, their labels, and of generated ones; and beside it the
+    /// logistic loss of the discriminator's own logit, which `generate` tells.
     pub fn loss(&self, update: &Update, fake: &Sequences) -> Result<Loss> {
         let dropout = update.key.child("dropout");
         let (real_mode, fake_mode) = (dropout.child("real"), dropout.child("fake"));
@@ -167,7 +164,14 @@ impl Classes {
             Ok(log_probs.gather(&classes, 1)?.mean_all()?.neg()?)
         };
         let last = self.labels as u32;
-        let value = (of(&real, labels.to_vec())? + of(&generated, vec![last; fake.batch()])?)?;
+        let classes = (of(&real, labels.to_vec())? + of(&generated, vec![last; fake.batch()])?)?;
+        let logits = |texts: &Sequences, mode: &Key| {
+            let tokens = Tokens::Hard(texts.targets());
+            self.judges.judge(&tokens, texts, Judged::Whole, Mode::Train(mode))
+        };
+        let (of_real, of_fake) = (logits(&update.real, &real_mode)?, logits(fake, &fake_mode)?);
+        let logistic = Divergence::NonSaturating.discriminator_loss(&of_real, &of_fake)?;
+        let value = (classes + logistic)?;
         let accuracy =
             Accuracy::of(|_, _| 0.0, &self.realness(&real)?, &self.realness(&generated)?);
         let rows = real.to_vec2::<f32>()?;
@@ -291,7 +295,6 @@ mod tests {
         Discriminator, DiscriminatorConfig, NoiseConfig, RnnDiscriminatorConfig, Sizes,
         build_discriminator, build_generator,
     };
-    use textgan_random::Key;
 
     use super::*;
     use crate::testing::{VOCAB, generator_config};
@@ -316,11 +319,7 @@ mod tests {
         let linear = Linear::new(&mut builder.child("classes"), &LinearConfig::new(width, 3))?;
         let judges = Judges { frozen: learning.frozen()?.into(), learning: learning.clone() };
         let mut all = Parameters::new();
-        for (name, variable) in learning.parameters().iter() {
-            if !name.starts_with("score.") && !name.starts_with("label_embedding.") {
-                all.insert(name.to_owned(), variable.clone())?;
-            }
-        }
+        all.share("discriminator", learning.parameters())?;
         all.share("head", &parameters)?;
         let head = Arc::new(Head { parameters, linear });
         let classes = Classes { judges, head, labels: 2, parameters: all };

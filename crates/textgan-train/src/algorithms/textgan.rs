@@ -16,7 +16,7 @@ use crate::config::{
     require,
 };
 use crate::losses::mmd::squared_mmd;
-use crate::losses::{Divergence, gumbel};
+use crate::losses::{Divergence, gumbel, weighed};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
 use crate::objective::{Objective, Pace, Plan, Role};
@@ -157,7 +157,7 @@ impl Algorithm for Game {
             Metric::new("feature_mmd", value, Unit::Plain, Group::Game).live("MMD"),
             gumbel::sample_nll(&fake),
         ];
-        let loss = (apart * f64::from(self.config.weight))?;
+        let loss = weighed(&apart, self.config.weight)?;
         step.descend(update, Loss::new(loss, metrics))
     }
 

@@ -174,8 +174,21 @@ pub(crate) fn action_log_probs(
     generator: &dyn Generator,
     fake: &Generated,
 ) -> Result<Vec<Vec<f32>>> {
+    action_log_probs_at(generator, fake, 1.0)
+}
+
+/// The same at a temperature.
+pub(crate) fn action_log_probs_at(
+    generator: &dyn Generator,
+    fake: &Generated,
+    temperature: f32,
+) -> Result<Vec<Vec<f32>>> {
     let (sampled, whole) = (&fake.sequences, ended(&fake.sequences)?);
-    let hidden = generator.hidden(&fake.context(), &whole, Mode::Evaluate)?.flatten_to(1)?;
+    let mut hidden = generator.hidden(&fake.context(), &whole, Mode::Evaluate)?.flatten_to(1)?;
+    if temperature != 1.0 {
+        // The head is linear, without a bias: scaling what it reads scales the logits.
+        hidden = (hidden.detach() * f64::from(1.0 / temperature))?;
+    }
     let log_probs = log_probs(generator, &hidden, &whole, &whole.weights())?;
     let row = |(row, log_probs): (usize, &[f32])| {
         let words = sampled.lengths()[row];

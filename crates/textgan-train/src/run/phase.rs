@@ -26,7 +26,8 @@ impl<'a> Run<'a> {
         let mut phase = Current { planned, algorithm, course, meter: Meter::start() };
         if self.state.phase_step == 0 {
             self.state.gate_open = planned.settings.gate.is_none();
-            if self.is_first_game() {
+            // A game that begins from nothing has no baseline: to be better than random weights is no claim.
+            if self.is_first_game() && self.has_learned() {
                 self.save_generator("baseline")?;
             }
             if planned.control.is_some()
@@ -205,6 +206,13 @@ impl<'a> Run<'a> {
         card.facts.push(("parameters".to_owned(), generator.parameters().count().to_string()));
         card.facts.extend(self.state.done.iter().map(|phase| (phase.kind.clone(), phase.facts())));
         Ok(save_generator(&self.out.join(name), generator, data.tokenizer, &card)?)
+    }
+
+    /// Whether the generator has learned by itself before the phase at hand.
+    fn has_learned(&self) -> bool {
+        let before = self.plan.phases.iter().take(self.state.phase);
+        let learned = before.into_iter().any(|phase| phase.objective.role() == Role::Generator);
+        learned || self.plan.train.init_from.is_some()
     }
 
     fn is_first_game(&self) -> bool {

@@ -21,6 +21,8 @@ pub struct Finished {
     /// The pairs of measures that decide, by its config.
     pub pairs: Vec<Pair>,
     pub evaluation: Evaluation,
+    /// Whether its likelihood had converged, if that was measured.
+    pub converged: Option<bool>,
     /// The hashes of the tokenised corpus that the evaluation has read, by file.
     pub data: BTreeMap<String, String>,
     /// The hash of the weights that were evaluated.
@@ -58,7 +60,8 @@ impl Finished {
             .filter(|(file, _)| file.starts_with(&tokens) && is_data(file))
             .collect();
         let (recipe, pairs) = (serde_json::to_value(&config)?, config.evaluate.verdict);
-        Ok(Self { name, seed, recipe, pairs, evaluation, data, weights })
+        let converged = stages::converged(&run.stage_dir(stages::TRAIN)?).unwrap_or(None);
+        Ok(Self { name, seed, recipe, pairs, evaluation, converged, data, weights })
     }
 
     /// The curves of the trained model.

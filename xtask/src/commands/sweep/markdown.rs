@@ -48,7 +48,7 @@ pub fn page(table: &Table) -> String {
 fn line(page: &mut String, cells: &[String]) {
     *page += "|";
     for cell in cells {
-        let _ = write!(page, " {} |", cell.replace('|', "\\|"));
+        let _ = write!(page, " {} |", cell.replace('|', "\\|").replace('\n', " "));
     }
     page.push('\n');
 }

@@ -43,6 +43,12 @@ pub fn settings(sweep: &SweepFile) -> Result<Vec<CellOfSweep>> {
             let message = format!("{}: `name`: `{}` {why}", cell.place, cell.name);
             return Err(Refusal::new(message).into());
         }
+        let unknown =
+            |name: &&String| sweep.measures.as_ref().is_some_and(|all| !all.contains(name));
+        if let Some(name) = cell.published.keys().find(unknown) {
+            let message = format!("{}: `published`: `{name}` is not among `measures`", cell.place);
+            return Err(Refusal::new(message).into());
+        }
         // Some file systems do not tell the case of letters.
         if let Some(twin) = cells.iter().find(|other| other.name.eq_ignore_ascii_case(&cell.name)) {
             let message =

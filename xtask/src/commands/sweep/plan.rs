@@ -73,6 +73,7 @@ impl<O: PhaseKind> Plan<O> {
         let settings = names::settings(&sweep)?;
         let mut seeds = sweep.seeds;
         let mut cells = Vec::new();
+        let mut corpus = None;
         for CellOfSweep { name, config, set, published, .. } in settings {
             let within = || format!("cell {name}");
             let mut draft = match &config {
@@ -82,7 +83,11 @@ impl<O: PhaseKind> Plan<O> {
             draft.lay(&sweep.set).and_then(|()| draft.lay(&set)).with_context(within)?;
             let loaded: Loaded<O> = draft.finish().with_context(within)?;
             let seeds = seeds.get_or_insert_with(|| vec![loaded.config.seed]);
-            let run = |&seed| run(&sweep.name, &folder, &name, seed, &loaded, sweep.corpora);
+            // One corpus for all: that of the first cell, whatever config another one has.
+            let corpus =
+                *corpus.get_or_insert(loaded.config.corpus.seed.unwrap_or(loaded.config.seed));
+            let corpus = (sweep.corpora == Corpora::Shared).then_some(corpus);
+            let run = |&seed| run(&sweep.name, &folder, &name, seed, &loaded, corpus);
             let runs = seeds.iter().map(run).collect::<Result<_>>().with_context(within)?;
             cells.push(Cell { name, config, set, published, runs });
         }
@@ -138,11 +143,11 @@ fn run<O: PhaseKind>(
     cell: &str,
     seed: u64,
     loaded: &Loaded<O>,
-    corpora: Corpora,
+    corpus: Option<u64>,
 ) -> Result<Run<O>> {
     let mut config = loaded.config.clone();
-    if corpora == Corpora::Shared {
-        config.corpus.seed.get_or_insert(config.seed);
+    if let Some(seed) = corpus {
+        config.corpus.seed.get_or_insert(seed);
     }
     config.seed = seed;
     config.validate()?;
