@@ -157,8 +157,8 @@ published = { "test-nll" = 2.5 }
     );
     let curves = "[evaluate]\nsweep = [0.2, 0.6, 1.0]\nsamples = 32\nbatches = 4\n";
     let alone = "phase = [{ kind = 'maximum-likelihood', steps = 6 }]\n";
-    program.write("alone.toml", &format!("extends = 'tiny.toml'\n{alone}{curves}"));
-    program.write("curves.toml", &format!("extends = 'tiny.toml'\n{curves}"));
+    program.write("alone.toml", format!("extends = 'tiny.toml'\n{alone}{curves}"));
+    program.write("curves.toml", format!("extends = 'tiny.toml'\n{curves}"));
     let said = program.succeeds(&["sweep", "s.toml", "--json"]);
     let table: Value = serde_json::from_str(&said.stdout).unwrap();
     let [likelihood, longer, game] = [&table["cells"][0], &table["cells"][1], &table["cells"][2]];

@@ -255,8 +255,8 @@ mod tests {
                 Ok(Game { config, generator: players.generator.clone(), reader })
             };
             let game = of(3.0)?;
-            let texts = vec![[4, 4]; 64];
-            let real = Sequences::from_samples(&texts, &vec![true; 64], None)?;
+            let texts = [[4, 4]; 64];
+            let real = Sequences::from_samples(&texts, &[true; 64], None)?;
             let update = Update { learner: 0, key: Key::root(6), real };
             let fake = Generated::draw(game.generator.as_ref(), &Key::root(8), 0, 64, None)?;
             let mut losses = Vec::new();

@@ -152,7 +152,7 @@ mod tests {
         in_game(|game| {
             let generator = game.generator.clone();
             let fitting = Fitting { config: ScheduledSampling::default(), generator };
-            let real = Sequences::from_samples(&vec![[4, 5]; 2000], &vec![true; 2000], None)?;
+            let real = Sequences::from_samples(&[[4, 5]; 2000], &[true; 2000], None)?;
             let noise = noise(game.generator.as_ref(), &Key::root(3), 0, 2000)?;
             let context = Context { noise: &noise, labels: None };
             let (same, none) = fitting.mixed(&context, &real, 0.0, &Key::root(1))?;
