@@ -40,8 +40,18 @@ fn runs_are_compared_with_their_checkpoints_with_each_other_and_over_seeds() {
     // It is the one that the evaluation has, and the report.
     for file in ["evaluate/evaluation.json", "report/report.html"] {
         let text = std::fs::read_to_string(program.path("runs/a").join(file)).unwrap();
-        assert!(text.contains(verdict), "{file} lacks: {verdict}");
+        // The page sets what it comes to apart from what that rests on.
+        assert!(text.replace("</b>", "").contains(verdict), "{file} lacks: {verdict}");
     }
+
+    let said = program.succeeds(&["compare", "a", "runs/b", "--html", "both.html"]).stdout;
+    assert!(said.contains("both.html"), "{said}");
+    let page = std::fs::read_to_string(program.path("both.html")).unwrap();
+    for expected in ["<code>seed</code>", "runs/b", "What they write", "Quality against diversity"]
+    {
+        assert!(page.contains(expected), "{expected}");
+    }
+    assert!(!page.contains("<code>train.batch_size</code>"), "what they share is no difference");
 
     // Two seeds of one experiment are one comparison.
     let said = program.succeeds(&["compare", "runs/a", "runs/b", "--json"]).stdout;

@@ -273,7 +273,7 @@ fn check(config: &str, overrides: &[&[&str]]) {
     let program = Program::new();
     let file = root().join("configs").join(config).with_extension("toml");
     let file = file.to_string_lossy();
-    let mut arguments = vec!["pipeline", "--config", &file, "--run", "run", "--until", "evaluate"];
+    let mut arguments = vec!["pipeline", "--config", &file, "--run", "run", "--until", "generate"];
     for assignment in TINY.iter().chain(overrides.iter().copied().flatten()) {
         arguments.extend(["--set", assignment]);
     }

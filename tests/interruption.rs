@@ -90,5 +90,5 @@ fn a_sweep_stops_as_a_run_does() {
     assert_eq!(program.names("runs/s"), ["tiny"]);
     assert_eq!(program.names("runs/s/tiny"), ["seed-1", "seed-2"]);
     let left = program.succeeds(&["sweep", "s.toml", "--dry-run"]).stdout;
-    assert!(left.contains("seed-2  left: train (half done), generate"), "{left}");
+    assert!(left.contains("seed-2  left: train (half done), evaluate"), "{left}");
 }

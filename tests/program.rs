@@ -77,9 +77,9 @@ impl Program {
         names
     }
 
-    /// The manifests of a run, by stage, as text.
+    /// The manifests of a run, by stage, as text; but that of the report, which says when it was made, and where.
     pub fn manifests(&self, run: &str) -> Vec<(String, String)> {
-        let stages = self.names(run).into_iter();
+        let stages = self.names(run).into_iter().filter(|stage| stage != "report");
         stages
             .filter_map(|stage| {
                 let path = self.path(run).join(&stage).join("manifest.json");

@@ -8,7 +8,7 @@ use crate::program::Program;
 const PIPELINE: [&str; 5] = ["pipeline", "--config", "tiny.toml", "--run", "run"];
 
 fn ran(stderr: &str) -> Vec<&str> {
-    let stages = ["ingest", "tokenize", "train", "generate", "evaluate", "report"];
+    let stages = ["ingest", "tokenize", "train", "evaluate", "generate", "report"];
     stages
         .into_iter()
         .filter(|stage| stderr.lines().any(|line| line.starts_with(&format!("{stage}: done"))))
@@ -19,7 +19,7 @@ fn ran(stderr: &str) -> Vec<&str> {
 fn a_run_is_made_once_and_then_only_what_changed() {
     let program = Program::new();
     let first = program.succeeds(&PIPELINE);
-    let all = ["ingest", "tokenize", "train", "generate", "evaluate", "report"];
+    let all = ["ingest", "tokenize", "train", "evaluate", "generate", "report"];
     assert_eq!(ran(&first.stderr), all, "{}", first.stderr);
     for file in [
         "config.toml",

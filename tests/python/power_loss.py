@@ -30,7 +30,7 @@ CALLS = (
 )
 # Files that decide nothing: caches, clocks, and what was last asked for.
 LOOSE = {"hashes.json", "log.jsonl", "lock", "config.toml"}
-STAGES = ["ingest", "tokenize", "train", "generate", "evaluate", "report"]
+STAGES = ["ingest", "tokenize", "train", "evaluate", "generate", "report"]
 
 
 class File:

@@ -48,6 +48,12 @@ pub enum Command {
     Report(OneStage),
     /// Write texts with a trained generator, to stdout.
     Generate(Box<Generate>),
+    /// Serve a page to play with a run's generator and its discriminator.
+    #[cfg(feature = "play")]
+    Play(Play),
+    /// Serve a run's report, drawn anew while it trains.
+    #[cfg(feature = "play")]
+    Watch(Watch),
     /// Score a text file of generated sentences against one of real ones; no run is needed.
     Score(Score),
     /// Say whether finished runs are better than their maximum-likelihood checkpoints, or than another run.
@@ -76,6 +82,41 @@ pub struct Fuzz {
     /// How long.
     #[arg(long, default_value_t = 60, value_name = "N")]
     pub seconds: u64,
+}
+
+/// Where a page is served.
+#[cfg(feature = "play")]
+#[derive(Debug, Args)]
+pub struct Address {
+    /// The address to listen at; beyond this machine's own, visitors need the token that is printed.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub address: std::net::IpAddr,
+    /// The port; 0 is any that is free.
+    #[arg(long, value_name = "N", default_value_t = 7878)]
+    pub port: u16,
+    /// A token of your own that visitors need.
+    #[arg(long, value_name = "TEXT")]
+    pub token: Option<String>,
+}
+
+#[cfg(feature = "play")]
+#[derive(Debug, Args)]
+pub struct Play {
+    /// The run's folder, or its name under `runs/`.
+    #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub at: Address,
+}
+
+#[cfg(feature = "play")]
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// The run's folder, or its name under `runs/`.
+    #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub at: Address,
 }
 
 /// Which experiment.
@@ -203,6 +244,9 @@ pub struct Generate {
     /// The run whose model writes.
     #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
     pub run: PathBuf,
+    /// The run's generator as it was after this step, of those whose checkpoints were kept.
+    #[arg(long, value_name = "N", conflicts_with = "model")]
+    pub step: Option<u64>,
     /// How many texts.
     #[arg(long, short = 'n', value_name = "N")]
     pub count: Option<usize>,
@@ -276,6 +320,9 @@ pub struct Compare {
     /// As JSON, a line for each experiment.
     #[arg(long)]
     pub json: bool,
+    /// Also write a page with all of them side by side: curves, scores, texts, and what their configs differ in.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ mod signals;
 pub mod stage;
 pub mod stages;
 mod terminal;
+mod trained;
 
 use clap::Parser;
 use std::process::ExitCode;

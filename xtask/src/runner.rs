@@ -73,6 +73,7 @@ struct Line<'a> {
     event: Event<'a>,
     threads: usize,
     instruction_set: &'a str,
+    machine: &'a str,
     version: &'a str,
 }
 
@@ -388,10 +389,20 @@ impl<'a> Runner<'a> {
             event,
             threads: rayon::current_num_threads(),
             instruction_set: textgan_artifact::instruction_set(),
+            machine: &machine(),
             version: env!("CARGO_PKG_VERSION"),
         })?;
         Ok(())
     }
+}
+
+/// The processor, as the system names it.
+fn machine() -> String {
+    let found = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    found.unwrap_or_else(|| format!("{} ({})", std::env::consts::ARCH, std::env::consts::OS))
 }
 
 fn read_note(path: &Path) -> Option<Recipe> {

@@ -39,7 +39,12 @@ impl<'a> Draws<'a> {
         }
         let EvaluateConfig { batch_size, samples, .. } = *self.config;
         let candidates = self.candidates;
-        let options = Options { temperature, batch_size, candidates, ..Options::default() };
+        let options = Options {
+            temperature: Some(temperature),
+            batch_size,
+            candidates,
+            ..Options::default()
+        };
         let drawn = Rc::new(self.model.draw(&options, self.labels, &self.key, samples)?);
         self.drawn.borrow_mut().insert(temperature.to_bits(), drawn.clone());
         Ok(drawn)

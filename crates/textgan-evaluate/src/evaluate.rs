@@ -11,7 +11,9 @@ use textgan_tokenizer::{Statistics, Tokenizer};
 use crate::draws::Draws;
 use crate::embedded::Embedded;
 use crate::embedder::Embedder;
-use crate::evaluation::{Better, Choice, ControlScores, Evaluation, Measure, SWEPT, Scores, Sweep};
+use crate::evaluation::{
+    Better, Choice, ControlScores, Evaluation, Measure, SWEPT, Scores, ShownText, Sweep,
+};
 use crate::exact::{HeldOut, HeldOutSweep, Samples};
 use crate::judged::{Judges, Splits, Spoken};
 use crate::likelihood::Likelihoods;
@@ -41,6 +43,12 @@ pub struct Inputs<'a> {
     pub tokens: &'a Path,
     /// The distribution that the corpus was drawn from, where it is known.
     pub truth: Option<Truth<'a>>,
+}
+
+/// Names the random streams of the texts that [`evaluate`] scores, of its own key: whoever draws from it with
+/// the labels of the training text, over and over, gets the same texts.
+pub fn samples_key(key: &Key) -> Key {
+    key.child("samples")
 }
 
 /// Measures `inputs` and writes `evaluation.json` into `out`, a folder that exists; a table of the
@@ -83,6 +91,7 @@ pub fn evaluate(
         progress,
         truth: inputs.truth,
         tokens: &data.tokens,
+        tokenizer: auditor.tokenizer(),
         train: &data.train,
         valid: &data.valid,
         test: &data.test,
@@ -122,6 +131,7 @@ pub fn evaluate(
         },
         controls,
         judgement,
+        texts: bench.shown(&model, baseline.as_ref())?,
         model: model.scores(),
         baseline: baseline.map(Measured::scores),
         training_text: measures(bench.training_text()?),
@@ -138,6 +148,8 @@ pub fn evaluate(
 
 /// Texts on the way between two noise vectors, both ends included.
 const STEPS: usize = 11;
+/// Texts that are shown to a reader.
+const SHOWN: usize = 24;
 /// The most ways that are walked.
 const MOST_WALKS: usize = 50;
 
@@ -236,6 +248,18 @@ fn spread(texts: &[Vec<u32>], count: usize) -> Vec<Vec<u32>> {
     (0..count).map(|i| texts[i * texts.len() / count].clone()).collect()
 }
 
+/// The first texts that were drawn, each with its label if it has one.
+fn first_texts(model: &Model, drawn: &Drawn) -> Result<Vec<(Option<String>, String)>> {
+    let texts = drawn.tokens.iter().take(SHOWN).enumerate();
+    texts
+        .map(|(row, tokens)| {
+            let label =
+                drawn.labels.as_ref().and_then(|labels| model.labels().get(labels[row] as usize));
+            Ok((label.cloned(), model.tokenizer().decode(tokens)?))
+        })
+        .collect()
+}
+
 fn measures(series: Vec<Series>) -> Vec<Measure> {
     series.into_iter().map(|series| series.measure).collect()
 }
@@ -246,6 +270,8 @@ struct Measured {
     series: Vec<Series>,
     sweep: Option<Sweep>,
     audit: Audit,
+    /// The first of its texts, and their labels.
+    shown: Vec<(Option<String>, String)>,
 }
 
 impl Measured {
@@ -266,6 +292,7 @@ struct Bench<'a> {
     progress: &'a dyn Progress,
     truth: Option<Truth<'a>>,
     tokens: &'a str,
+    tokenizer: &'a Tokenizer,
     train: &'a [TokenRow],
     valid: &'a [TokenRow],
     test: &'a [TokenRow],
@@ -320,7 +347,7 @@ impl Bench<'_> {
         progress.status("choosing the temperature");
         // The samples that are reported are among those that are chosen from: their Self-BLEU is
         // within the bound, and the test split has had no say.
-        let draws = Draws::new(&model, labels, key.child("samples"), config);
+        let draws = Draws::new(&model, labels, samples_key(key), config);
         let draws = draws.of_candidates(writer.candidates);
         let choice = temperature::choose(&draws, self.validation, config)?;
         self.go_on()?;
@@ -383,8 +410,25 @@ impl Bench<'_> {
         if let (Some(exact), Some(sweep)) = (exact, &sweep) {
             series.extend(exact.matched(sweep));
         }
+        let shown = first_texts(&model, &samples)?;
         progress.finish();
-        Ok(Measured { choice, series, sweep, audit })
+        Ok(Measured { choice, series, sweep, audit, shown })
+    }
+
+    /// The first texts of both, at the same noise, beside real ones spread over the test split.
+    fn shown(&self, model: &Measured, baseline: Option<&Measured>) -> Result<Vec<ShownText>> {
+        let real = spread(&sentences(self.test), model.shown.len());
+        let row = |(at, (label, text)): (usize, &(Option<String>, String))| {
+            let real = real.get(at).map(|tokens| self.tokenizer.decode(tokens)).transpose()?;
+            let baseline = baseline.and_then(|baseline| baseline.shown.get(at));
+            Ok(ShownText {
+                label: label.clone(),
+                model: text.clone(),
+                baseline: baseline.map(|(_, text)| text.clone()),
+                real,
+            })
+        };
+        model.shown.iter().enumerate().map(row).collect()
     }
 
     /// What language models find of the samples at `temperature` and at those of the sweep, by the bits
@@ -455,7 +499,7 @@ impl Bench<'_> {
             let model = Model::load(folder)?;
             self.check(&model)?;
             let labels = self.labels_for(&model);
-            let draws = Draws::new(&model, labels, self.key.child("samples"), self.config);
+            let draws = Draws::new(&model, labels, samples_key(self.key), self.config);
             let mut at = Vec::new();
             for &temperature in &self.config.sweep {
                 at.push((temperature, draws.at(temperature)?.as_ref().clone()));
@@ -480,7 +524,7 @@ impl Bench<'_> {
     fn decoded(&self, decoding: Decoding, writer: Writer<'_>) -> Result<Sweep> {
         let model = writer.load()?;
         let labels = self.labels_for(&model);
-        let key = self.key.child("samples");
+        let key = samples_key(self.key);
         let at = decoding.draw(&model, writer.candidates, labels, &key, self.config)?;
         self.curve(&model, decoding.parameter(), &at)
     }

@@ -21,6 +21,9 @@ pub struct Evaluation {
     pub changes: Vec<Change>,
     /// Sentences of the train split, scored as if they were samples: what copying would score.
     pub training_text: Vec<Measure>,
+    /// The first texts that were scored, beside those of the baseline from the same noise, and real ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<ShownText>,
     /// What else was made of the baseline, or of its samples: curves of what a claim must beat.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<ControlScores>,
@@ -30,6 +33,22 @@ pub struct Evaluation {
     /// What the test split has of the training text: what samples are held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<Memorisation>,
+}
+
+/// A text of the model, and what stands beside it for a reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownText {
+    /// The label that it was written for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The text.
+    pub model: String,
+    /// What the baseline writes from the same noise and random stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// A text of the test split; nothing binds it to the other two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real: Option<String>,
 }
 
 /// A control: its curve, over temperatures or over another knob.

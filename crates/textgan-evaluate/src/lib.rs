@@ -73,10 +73,10 @@ pub use textgan_random;
 
 pub use config::{Decoding, EvaluateConfig};
 pub use error::{Error, Result};
-pub use evaluate::{Inputs, evaluate};
+pub use evaluate::{Inputs, evaluate, samples_key};
 pub use evaluation::{
-    Better, Candidate, Change, Choice, Evaluation, Measure, Point, PublishedCurve, Scores, Sweep,
-    Swept,
+    Better, Candidate, Change, Choice, Evaluation, Measure, Point, PublishedCurve, Scores,
+    ShownText, Sweep, Swept,
 };
 pub use exact::Truth;
 pub use fit::FitConfig;

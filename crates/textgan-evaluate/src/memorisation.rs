@@ -85,6 +85,11 @@ impl<'a> Auditor<'a> {
         Ok(Self { train, copies, nearest: Nearest::new(train)?, tokenizer, tokens, batches })
     }
 
+    /// The vocabulary that it reads texts in.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
     /// Audits texts that came as `drawn` says, such as `temperature:1` or `split:test`.
     pub fn audit(&self, texts: &[Vec<u32>], drawn: &str) -> Result<Found> {
         let runs = longest_runs(texts, self.train)?;

@@ -179,11 +179,6 @@ impl Source<'_> {
         self.draw_from(noise, first, rows, labels)
     }
 
-    /// The noise vector of text `number`.
-    pub(crate) fn noise(&self, number: u64) -> Vec<f32> {
-        self.noise.draw(&self.key.child("noise"), number, 1)
-    }
-
     /// Rows from these noise vectors, `[rows, noise]`.
     pub(crate) fn draw_from(
         &mut self,

@@ -1,7 +1,7 @@
 use textgan_artifact::table::Sample;
 use textgan_random::Key;
 
-use crate::{Labels, Model, Options, Result};
+use crate::{Model, Options, Result};
 
 impl Model {
     /// Walks from the noise of text `from` to the noise of text `to` in `steps` texts, both ends
@@ -24,18 +24,32 @@ impl Model {
         if steps == 0 {
             return Ok(Vec::new());
         }
-        let options = Options { greedy: true, candidates: 1, ..options.clone() };
-        let labels = match self.chosen_labels(&options)? {
-            Labels::Uniform => Labels::One(0),
-            chosen => chosen,
-        };
-        let mut source = self.source(&options, key)?;
-        let [start, end] = [from, to].map(|number| source.noise(number));
+        let options = Options { greedy: true, ..options.clone() };
+        let noise = key.child("noise");
+        let [start, end] =
+            [from, to].map(|number| self.generator().noise().draw(&noise, number, 1));
         let last = steps.saturating_sub(1).max(1) as f32;
         let noise = (0..steps).flat_map(|step| great_circle(&start, &end, step as f32 / last));
-        let labels = source.labels(0, steps, labels);
-        let drawn = source.draw_from(noise.collect(), 0, steps, labels)?;
-        self.samples(0, &drawn, &options)
+        self.generate_from(noise.collect(), steps, &options, key)
+    }
+
+    /// A text of each of some noise vectors, `[rows, noise]`; all of the label that the options name, or of
+    /// the first. The generator writes alone, without candidates. Text `i` draws from its own random stream,
+    /// which `key` names, as in [`generate`](Self::generate).
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) for options or noise that cannot work with this model.
+    pub fn generate_from(
+        &self,
+        noise: Vec<f32>,
+        rows: usize,
+        options: &Options,
+        key: &Key,
+    ) -> Result<Vec<Sample>> {
+        self.check_noise(&noise, rows)?;
+        let labels = self.label_of_row(options)?.map(|label| vec![label; rows]);
+        let drawn = self.source(options, key)?.draw_from(noise, 0, rows, labels)?;
+        self.samples(0, &drawn, options)
     }
 }
 

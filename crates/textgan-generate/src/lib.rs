@@ -8,7 +8,7 @@
 //! # let temporary = model_folder(&[]);
 //! # let folder = temporary.path().join("model");
 //! let model = Model::load(folder)?;
-//! for sample in model.generate(&Options { count: 3, temperature: 0.8, ..Options::default() })? {
+//! for sample in model.generate(&Options { count: 3, temperature: Some(0.8), ..Options::default() })? {
 //!     println!("{:8.2}  {}", sample.log_prob, sample.text);
 //! }
 //! # Ok(())
@@ -20,10 +20,12 @@
 //! [`Model::interpolate`] can walk from the noise of one text to the noise of another.
 //! [`generate`] does the same for a folder on disk, Parquet and plain text, in bounded memory.
 
+mod critic;
 mod draw;
 mod error;
 mod interpolate;
 mod model;
+mod next;
 mod options;
 mod stage;
 
@@ -32,9 +34,11 @@ pub use textgan_artifact;
 pub use textgan_models;
 pub use textgan_random;
 
+pub use critic::Judged;
 pub use draw::{Drawn, Labels};
 pub use error::{Error, Result};
 pub use model::Model;
+pub use next::Next;
 pub use options::Options;
 pub use stage::{Summary, generate};
 

@@ -3,14 +3,11 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use textgan_artifact::table::Sample;
 use textgan_artifact::{Progress, Quiet};
-use textgan_models::{
-    Discriminator, Generator, Sequences, Tokens, load_card, load_discriminator, load_generator,
-    whole,
-};
-use textgan_nn::Mode;
+use textgan_models::{Generator, load_card, load_generator};
 use textgan_random::Key;
 use textgan_tokenizer::Tokenizer;
 
+use crate::critic::Critic;
 use crate::{Drawn, Error, Labels, Options, Result};
 
 /// A trained generator with its vocabulary, ready to write.
@@ -21,7 +18,7 @@ pub struct Model {
     generator: Box<dyn Generator>,
     tokenizer: Tokenizer,
     labels: Vec<String>,
-    discriminator: Option<Box<dyn Discriminator>>,
+    pub(crate) critic: Option<Critic>,
 }
 
 impl Model {
@@ -39,15 +36,16 @@ impl Model {
         if ours != its {
             return Err(Error::Vocabulary { folder, tokenizer: ours, model: its });
         }
-        Ok(Self { folder, generator, tokenizer, labels, discriminator: None })
+        Ok(Self { folder, generator, tokenizer, labels, critic: None })
     }
 
-    /// Adds a discriminator, which then scores the realness of every sample.
+    /// Takes its weights from another file, of a checkpoint of the same training: the generator as it was
+    /// then.
     ///
     /// # Errors
-    /// Names the file that is missing or wrong.
-    pub fn with_discriminator(mut self, folder: impl AsRef<Path>) -> Result<Self> {
-        self.discriminator = Some(load_discriminator(folder.as_ref(), &Device::Cpu)?);
+    /// Names the file that is missing, or whose weights are those of another network.
+    pub fn with_weights(self, file: impl AsRef<Path>) -> Result<Self> {
+        self.generator.parameters().load(file.as_ref()).map_err(textgan_models::Error::from)?;
         Ok(self)
     }
 
@@ -77,14 +75,15 @@ impl Model {
     /// [`Error::Option`] for options that cannot work with this model.
     pub fn generate(&self, options: &Options) -> Result<Vec<Sample>> {
         let mut samples = Vec::with_capacity(options.count);
-        self.generate_batches(options, &options.key(None), &Quiet, |batch| {
+        let (labels, key) = (self.chosen_labels(options)?, options.key(None));
+        self.generate_batches(options, labels, &key, &Quiet, |batch| {
             samples.extend(batch);
             Ok::<(), Error>(())
         })?;
         Ok(samples)
     }
 
-    /// Makes `options.count` texts and hands them over a batch at a time, in order.
+    /// Makes `options.count` texts with these labels and hands them over a batch at a time, in order.
     ///
     /// # Errors
     /// [`Error::Option`] for options that cannot work with this model, [`Error::Interrupted`] when
@@ -92,11 +91,11 @@ impl Model {
     pub fn generate_batches<E: From<Error>>(
         &self,
         options: &Options,
+        labels: Labels<'_>,
         key: &Key,
         progress: &dyn Progress,
         mut visit: impl FnMut(Vec<Sample>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let labels = self.chosen_labels(options)?;
         let mut source = self.source(options, key)?;
         let mut first = 0;
         while first < options.count {
@@ -113,19 +112,49 @@ impl Model {
     }
 
     /// The label that the options name, or an equal chance for each.
-    pub(crate) fn chosen_labels(&self, options: &Options) -> Result<Labels<'static>> {
-        let refuse = |message| Err(Error::Option { key: "label", message });
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a label that there is not.
+    pub fn chosen_labels(&self, options: &Options) -> Result<Labels<'static>> {
         match &options.label {
             None if self.labels.is_empty() => Ok(Labels::None),
             None => Ok(Labels::Uniform),
-            Some(name) if self.labels.is_empty() => {
-                refuse(format!("this model was trained without labels; leave {name:?} out"))
-            }
-            Some(name) => match self.labels.iter().position(|label| label == name) {
-                Some(id) => Ok(Labels::One(id as u32)),
-                None => refuse(format!("{name:?} is none of {}", self.labels.join(", "))),
-            },
+            Some(name) => self.label_named(name).map(Labels::One),
         }
+    }
+
+    /// The label of a text that stands alone: the one that is named, else the first.
+    pub(crate) fn label_of_row(&self, options: &Options) -> Result<Option<u32>> {
+        Ok(match self.chosen_labels(options)? {
+            Labels::One(label) => Some(label),
+            Labels::Uniform => Some(0),
+            _ => None,
+        })
+    }
+
+    /// The number of a label.
+    pub(crate) fn label_named(&self, name: &str) -> Result<u32> {
+        let refuse = |message| Err(Error::Option { key: "label", message });
+        if self.labels.is_empty() {
+            return refuse(format!("this model was trained without labels; leave {name:?} out"));
+        }
+        match self.labels.iter().position(|label| label == name) {
+            Some(id) => Ok(id as u32),
+            None => refuse(format!("{name:?} is none of {}", self.labels.join(", "))),
+        }
+    }
+
+    /// Refuses noise that is not of `rows` vectors of this model.
+    pub(crate) fn check_noise(&self, noise: &[f32], rows: usize) -> Result<()> {
+        let dimension = self.generator.noise().dimension;
+        let message = match noise.len() {
+            length if length != rows * dimension => {
+                format!("{length} numbers are not {rows} vectors of {dimension}")
+            }
+            _ if noise.iter().all(|value| value.is_finite()) => return Ok(()),
+            _ => "not all of it are finite numbers".to_owned(),
+        };
+        Err(Error::Option { key: "noise", message })
     }
 
     /// Rows of the samples table: text, probabilities and, with a discriminator, realness.
@@ -135,10 +164,7 @@ impl Model {
         drawn: &Drawn,
         options: &Options,
     ) -> Result<Vec<Sample>> {
-        let realness = match &self.discriminator {
-            Some(discriminator) => self.realness(&**discriminator, drawn)?,
-            None => Vec::new(),
-        };
+        let realness = self.realness(drawn)?;
         (0..drawn.tokens.len())
             .map(|row| {
                 let token_log_probs = drawn.log_probs[row].clone();
@@ -154,39 +180,10 @@ impl Model {
                     token_realness: realness
                         .get(row)
                         .map_or_else(Vec::new, |(_, each)| each.clone()),
-                    temperature: if options.greedy { 0.0 } else { options.temperature },
+                    temperature: options.heat(),
                 })
             })
             .collect()
-    }
-
-    /// The discriminator's logit of each text as a whole, if there is a discriminator.
-    pub(crate) fn whole_realness(&self, drawn: &Drawn) -> Result<Option<Vec<f32>>> {
-        let Some(discriminator) = &self.discriminator else { return Ok(None) };
-        let rows = Sequences::from_samples(&drawn.tokens, &drawn.ended, drawn.labels.as_deref())?;
-        Ok(Some(discriminator.scores(&rows)?))
-    }
-
-    /// The whole score and the score of every prefix, a row each.
-    fn realness(
-        &self,
-        discriminator: &dyn Discriminator,
-        drawn: &Drawn,
-    ) -> Result<Vec<(f32, Vec<f32>)>> {
-        let rows = Sequences::from_samples(&drawn.tokens, &drawn.ended, drawn.labels.as_deref())?;
-        let scores = discriminator.realness(
-            &Tokens::Hard(rows.targets()),
-            rows.lengths(),
-            rows.labels(),
-            Mode::Evaluate,
-        )?;
-        let whole: Vec<f32> = whole(&scores, rows.lengths())?.to_vec1()?;
-        let each: Vec<Vec<f32>> = scores.to_vec2()?;
-        Ok(whole
-            .into_iter()
-            .zip(each.into_iter().zip(rows.lengths()))
-            .map(|(whole, (each, &length))| (whole, each[..length].to_vec()))
-            .collect())
     }
 
     /// A noise matrix on the device of the model, `[rows, noise]`.

@@ -13,8 +13,9 @@ pub struct Options {
     pub count: usize,
     /// Seed of the noise and of the picks. Unset: in an experiment, the experiment's; else 0.
     pub seed: Option<u64>,
-    /// Divides the logits before a token is picked; below 1 is more cautious, above 1 more daring.
-    pub temperature: f32,
+    /// Divides the logits before a token is picked; below 1 is more cautious, above 1 more daring. Unset: in an
+    /// experiment, the one that its evaluation chose; else 1.
+    pub temperature: Option<f32>,
     /// Pick among so many most probable tokens. Unset: among all.
     pub top_k: Option<usize>,
     /// Pick among the most probable tokens that together have at least this probability (Holtzman
@@ -48,7 +49,7 @@ impl Default for Options {
         Self {
             count: 16,
             seed: None,
-            temperature: 1.0,
+            temperature: None,
             top_k: None,
             top_p: None,
             min_p: None,
@@ -97,10 +98,18 @@ impl Options {
         }
     }
 
+    /// The temperature that is in force.
+    pub fn heat(&self) -> f32 {
+        match self.greedy {
+            true => 0.0,
+            false => self.temperature.unwrap_or(1.0),
+        }
+    }
+
     /// What the sampler has to know.
     pub(crate) fn sampling(&self) -> SamplingOptions {
         SamplingOptions {
-            temperature: self.temperature,
+            temperature: self.temperature.unwrap_or(1.0),
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,

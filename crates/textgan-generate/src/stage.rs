@@ -7,7 +7,7 @@ use textgan_artifact::Progress;
 use textgan_artifact::table::ShardedWriter;
 use textgan_random::Key;
 
-use crate::{Error, Model, Options, Result};
+use crate::{Error, Labels, Model, Options, Result};
 
 const ROWS_PER_SHARD: u64 = 1 << 18;
 
@@ -26,7 +26,7 @@ pub struct Summary {
 /// `samples-*.parquet` ([`Sample`](textgan_artifact::table::Sample)s) and `samples.txt`, one text a
 /// line (a line break inside a text is written `\n`).
 ///
-/// Memory holds one batch. `key` names the random streams unless the options have a seed.
+/// Memory holds one batch. `labels` are those of the texts unless the options name one; `key` names the random streams unless the options have a seed.
 ///
 /// # Errors
 /// [`Error::Option`] for options that cannot work with this model, [`Error::Interrupted`] when
@@ -34,6 +34,7 @@ pub struct Summary {
 pub fn generate(
     model: &Model,
     options: &Options,
+    labels: Labels<'_>,
     key: &Key,
     out: &Path,
     progress: &dyn Progress,
@@ -44,8 +45,12 @@ pub fn generate(
     let mut rows = ShardedWriter::create(out, "samples", ROWS_PER_SHARD)?;
     let mut summary = Summary { samples: 0, tokens: 0, cut: 0 };
 
+    let labels = match options.label {
+        Some(_) => model.chosen_labels(options)?,
+        None => labels,
+    };
     progress.begin("generating", Some(options.count as u64));
-    model.generate_batches(options, &options.key(Some(key)), progress, |batch| {
+    model.generate_batches(options, labels, &options.key(Some(key)), progress, |batch| {
         for sample in &batch {
             writeln!(lines, "{}", sample.text.replace('\n', "\\n")).map_err(failed)?;
             summary.samples += 1;

@@ -34,7 +34,7 @@ fn a_text_depends_on_seed_and_number_alone() {
 fn a_row_says_what_it_was_made_from() {
     let (folder, model) = load(&[]);
     let model = model.with_discriminator(folder.path().join("discriminator")).unwrap();
-    let options = Options { count: 10, temperature: 0.7, ..Options::default() };
+    let options = Options { count: 10, temperature: Some(0.7), ..Options::default() };
     let dimension = model.generator().noise().dimension;
     for (id, sample) in (0..).zip(model.generate(&options).unwrap()) {
         assert_eq!((sample.id, sample.temperature, sample.label), (id, 0.7, None));
@@ -134,7 +134,7 @@ fn a_folder_of_samples_reads_back() {
     let out = tempfile::tempdir().unwrap();
     let options = Options { count: 9, batch_size: 4, ..Options::default() };
     let key = Key::root(1);
-    let summary = generate(&model, &options, &key, out.path(), &Quiet).unwrap();
+    let summary = generate(&model, &options, Labels::None, &key, out.path(), &Quiet).unwrap();
     let rows: Vec<Sample> = read_split(out.path(), "samples").unwrap();
     assert_eq!(rows.len(), 9);
     assert_eq!(summary.samples, 9);
@@ -144,7 +144,7 @@ fn a_folder_of_samples_reads_back() {
 
     let seeded = Options { seed: Some(0), ..options };
     let again = tempfile::tempdir().unwrap();
-    generate(&model, &seeded, &key, again.path(), &Quiet).unwrap();
+    generate(&model, &seeded, Labels::None, &key, again.path(), &Quiet).unwrap();
     let rows: Vec<Sample> = read_split(again.path(), "samples").unwrap();
     assert_eq!(
         rows,
@@ -157,8 +157,8 @@ fn a_folder_of_samples_reads_back() {
 fn what_cannot_work_is_refused() {
     let (folder, model) = load(&[]);
     for bad in [
-        Options { temperature: 0.0, ..Options::default() },
-        Options { temperature: f32::NAN, ..Options::default() },
+        Options { temperature: Some(0.0), ..Options::default() },
+        Options { temperature: Some(f32::NAN), ..Options::default() },
         Options { top_k: Some(0), ..Options::default() },
         Options { top_p: Some(1.5), ..Options::default() },
         Options { batch_size: 0, ..Options::default() },
@@ -180,4 +180,56 @@ fn what_cannot_work_is_refused() {
     std::fs::remove_file(&tokenizer).unwrap();
     let message = Model::load(folder.path().join("model")).err().unwrap().to_string();
     assert!(message.contains("tokenizer.json"), "{message}");
+}
+
+/// Beside itself a generator looks undecided everywhere, whoever wrote the text.
+#[test]
+fn a_language_model_judges_by_its_likelihood_over_the_generators() {
+    let (folder, model) = load(&["x", "y"]);
+    let other = model_folder(&["x", "y"]);
+    let model = model.with_language_model(folder.path().join("model")).unwrap();
+    assert_eq!(model.critic_kind(), Some("language-model"));
+    for sample in model.generate(&Options { count: 8, ..Options::default() }).unwrap() {
+        assert_eq!(sample.token_realness.len(), sample.token_log_probs.len());
+        let most = sample.token_realness.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        assert!(most < 1e-4, "{:?}", sample.token_realness);
+        let judged = model.judge(&sample.text, Some("y")).unwrap().unwrap();
+        assert_eq!(judged.tokens.len() + 1, judged.token_realness.len());
+        assert!(judged.realness.abs() < 1e-4);
+    }
+    // The weights of a checkpoint take the place of the folder's.
+    let weights = other.path().join("weights.safetensors");
+    model.generator().parameters().save(&weights).unwrap();
+    assert!(Model::load(folder.path().join("model")).unwrap().with_weights(&weights).is_ok());
+    let missing = Model::load(folder.path().join("model")).unwrap().with_weights("nowhere");
+    assert!(missing.err().unwrap().to_string().contains("nowhere"));
+}
+
+#[test]
+fn what_follows_is_what_is_drawn() {
+    let (_folder, model) = load(&["x", "y"]);
+    let dimension = model.generator().noise().dimension;
+    let noise = model.generator().noise().draw(&Key::root(3), 0, 1);
+    let options = Options { greedy: true, label: Some("y".to_owned()), ..Options::default() };
+    let sample =
+        model.generate_from(noise.clone(), 1, &options, &Key::root(0)).unwrap().pop().unwrap();
+    // Greedy step by step is greedy at once.
+    let mut text = Vec::new();
+    while text.len() < sample.tokens.len() {
+        let next = model.next(&noise, &text, &options).unwrap();
+        let token = next.chosen.iter().position(|chance| *chance == 1.0).unwrap();
+        let given = next.given[token].ln();
+        assert!((given - sample.token_log_probs[text.len()]).abs() < 1e-3);
+        text.push(token as u32);
+    }
+    assert_eq!(text, sample.tokens);
+    assert_eq!(model.pieces(&text).unwrap().concat(), sample.text);
+    for (noise, text, what) in [
+        (vec![0.0; dimension + 1], vec![], "vectors"),
+        (vec![f32::NAN; dimension], vec![], "finite"),
+        (vec![0.0; dimension], vec![5; 1000], "at most"),
+    ] {
+        let refused = model.next(&noise, &text, &options).unwrap_err().to_string();
+        assert!(refused.contains(what), "{refused}");
+    }
 }

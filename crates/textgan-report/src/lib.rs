@@ -26,6 +26,7 @@
 //! ```
 
 mod chart;
+mod compare;
 mod error;
 mod html;
 mod page;
@@ -36,11 +37,12 @@ mod sources;
 // What signatures here speak of, in the versions that they mean.
 pub use textgan_artifact;
 
+pub use compare::compare;
 pub use error::Error;
 pub use sources::Sources;
 
-use record::{Evaluation, Line, Sample};
-use section::{config, data, memorisation, samples, scores, training};
+use record::{Evaluation, Line, LogLine, Sample, Training};
+use section::{config, curves, data, memorisation, run, samples, scores, texts, training};
 use std::path::{Path, PathBuf};
 use textgan_artifact::{Manifest, RunDir, write_atomic};
 
@@ -64,27 +66,40 @@ pub fn report(run: &RunDir, out: &Path) -> Result<PathBuf, Error> {
 /// A file that is there but cannot be read or understood.
 pub fn render(sources: &Sources) -> Result<String, Error> {
     let lines: Vec<Line> = sources::lines(&sources.metrics, sources.unfinished)?;
-    let texts: Vec<Sample> = sources::lines(&sources.samples, sources.unfinished)?;
-    let summary = sources::json(&sources.training)?;
+    let by_step: Vec<Sample> = sources::lines(&sources.samples, sources.unfinished)?;
+    let summary: Option<Training> = sources::json(&sources.training)?;
+    // The last line may be being written by whoever makes this page.
+    let log: Vec<LogLine> = sources::lines(&sources.log, true)?;
+    let written = sources::texts(&sources.texts)?;
     let evaluation: Option<Evaluation> = sources::json(&sources.evaluation)?;
     let ingest = sources::json(&sources.ingest)?;
     let tokenize = sources::json(&sources.tokenize)?;
     let resolved = sources::text(&sources.config)?;
+    let keys = resolved.as_deref().and_then(|text| text.parse::<toml::Table>().ok());
     let mut manifests = Vec::new();
     for stage in &sources.stages {
         if stage.join(textgan_artifact::MANIFEST).is_file() {
             manifests.push(Manifest::read(stage)?);
         }
     }
+    let facts = run::Facts {
+        config: keys.as_ref(),
+        training: summary.as_ref(),
+        evaluation: evaluation.as_ref(),
+        log: &log,
+    };
     let sections = [
+        run::section(&facts),
+        texts::section(evaluation.as_ref(), &written),
         scores::section(evaluation.as_ref()),
+        curves::section(evaluation.as_ref()),
         training::section(&lines, summary.as_ref(), sources.unfinished && !lines.is_empty()),
-        samples::section(&texts, &lines),
+        samples::section(&by_step, &lines),
         memorisation::section(evaluation.as_ref()),
         data::section(ingest.as_ref(), tokenize.as_ref()),
         config::section(resolved.as_deref(), &manifests),
     ];
-    Ok(page::page(&sources.name, &sections))
+    Ok(page::page(&sources.name, &sections, sources.live))
 }
 
 /// The blocks of the README, which are tested with the documentation.

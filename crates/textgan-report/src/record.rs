@@ -51,6 +51,7 @@ pub(crate) struct Training {
 #[serde(default)]
 pub(crate) struct Phase {
     pub kind: String,
+    pub control: Option<String>,
     pub steps: u64,
     pub ended: String,
     pub updates: BTreeMap<String, u64>,
@@ -97,11 +98,50 @@ pub(crate) struct Evaluation {
     #[serde(default)]
     pub changes: Vec<Change>,
     #[serde(default)]
+    pub texts: Vec<ShownText>,
+    #[serde(default)]
+    pub controls: Vec<ControlScores>,
+    #[serde(default)]
     pub judgement: Option<Judgement>,
     #[serde(default)]
     pub training_text: Vec<Measure>,
     #[serde(default)]
     pub held_out: Option<Memorisation>,
+}
+
+/// A text, and what stands beside it.
+#[derive(Deserialize)]
+pub(crate) struct ShownText {
+    #[serde(default)]
+    pub label: Option<String>,
+    pub model: String,
+    #[serde(default)]
+    pub baseline: Option<String>,
+    #[serde(default)]
+    pub real: Option<String>,
+}
+
+/// The curve of a control.
+#[derive(Deserialize)]
+pub(crate) struct ControlScores {
+    pub name: String,
+    pub sweep: Sweep,
+}
+
+/// A line of `log.jsonl`.
+#[derive(Deserialize)]
+pub(crate) struct LogLine {
+    pub time: u64,
+    #[serde(default)]
+    pub stage: String,
+    #[serde(default)]
+    pub seconds: Option<f64>,
+    #[serde(default)]
+    pub threads: usize,
+    #[serde(default)]
+    pub instruction_set: String,
+    #[serde(default)]
+    pub machine: String,
 }
 
 /// The verdict on the game.
@@ -130,7 +170,7 @@ pub(crate) struct Finding {
     pub rivals: Vec<Rival>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 pub(crate) struct Pair {
     pub quality: String,
     pub diversity: String,
@@ -208,6 +248,9 @@ pub(crate) struct Swept {
     #[serde(default)]
     pub protocol: String,
     pub values: Vec<Option<f64>>,
+    /// Of disjoint batches, `[temperature][batch]`.
+    #[serde(default)]
+    pub batches: Vec<Vec<f64>>,
 }
 
 impl Sweep {

@@ -3,6 +3,7 @@ use serde::de::DeserializeOwned;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use textgan_artifact::RunDir;
+use textgan_artifact::table::{Sample, SplitReader};
 
 /// The files a report is made of. Each may be absent: its section then says so.
 #[derive(Clone, Debug, Default)]
@@ -23,10 +24,16 @@ pub struct Sources {
     pub training: PathBuf,
     /// `evaluation.json`.
     pub evaluation: PathBuf,
+    /// The folder of generated texts, `samples-*.parquet`.
+    pub texts: PathBuf,
+    /// `log.jsonl` of the run: when, where, how long.
+    pub log: PathBuf,
     /// Folders of stages, whose manifests say what decided them.
     pub stages: Vec<PathBuf>,
     /// Training is still going on (or was interrupted): its last line may be half written.
     pub unfinished: bool,
+    /// The page is served while it changes: it loads the script `live.js` of its server, and nothing else.
+    pub live: bool,
 }
 
 impl Sources {
@@ -41,7 +48,7 @@ impl Sources {
             train = run.partial_dir("train")?;
         }
         let path = run.path().canonicalize().unwrap_or_else(|_| run.path().to_owned());
-        let stages = ["ingest", "tokenize", "train", "generate", "evaluate"];
+        let stages = ["ingest", "tokenize", "train", "evaluate", "generate"];
         Ok(Self {
             name: path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
             config: run.join("config.toml")?,
@@ -51,9 +58,25 @@ impl Sources {
             samples: train.join("samples.jsonl"),
             training: train.join("summary.json"),
             evaluation: run.stage_dir("evaluate")?.join("evaluation.json"),
+            texts: run.stage_dir("generate")?,
+            log: run.join("log.jsonl")?,
             stages: stages.iter().map(|stage| run.stage_dir(stage)).collect::<Result<_, _>>()?,
             unfinished,
+            live: false,
         })
+    }
+
+    /// What the files are now, by size and time: when this changes, the page has.
+    pub fn version(&self) -> String {
+        let files = [&self.config, &self.ingest, &self.tokenize, &self.metrics, &self.samples];
+        let files = files.into_iter().chain([&self.training, &self.evaluation]);
+        let state = |path: &PathBuf| {
+            let found = std::fs::metadata(path).ok();
+            let changed = found.as_ref().and_then(|found| found.modified().ok());
+            let changed = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+            (found.map(|found| found.len()), changed.map(|since| since.as_millis()))
+        };
+        format!("{:?}", files.map(state).collect::<Vec<_>>())
     }
 }
 
@@ -67,6 +90,15 @@ pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Read { path: path.to_owned(), source }),
     }
+}
+
+/// The first generated texts; none where there is no such folder.
+pub(crate) fn texts(folder: &Path) -> Result<Vec<Sample>, Error> {
+    if folder.as_os_str().is_empty() || !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut batches = SplitReader::open(folder, "samples")?;
+    Ok(batches.next().transpose()?.unwrap_or_default())
 }
 
 /// A JSON file, or `None` when there is no such file.

@@ -76,7 +76,7 @@ fn a_whole_run_is_on_the_page_and_its_text_stays_text() {
         "collapse: report",
         "&lt;own&gt;.txt",
         "Lengths of the train split",
-        "Over temperatures",
+        "What was trained on what?",
         "Quality against diversity, exactly",
         "Distance from real text",
         "Fréchet distance",
@@ -239,8 +239,8 @@ fn the_audit_marks_what_was_copied_and_stands_beside_held_out_text() {
     );
     fs::write(&evaluation, text).unwrap();
     let page = render(&Sources { evaluation, ..Sources::default() }).unwrap();
-    assert!(page.contains("<b>50.00 %</b> of the samples"));
-    assert!(page.contains("of the held-out real texts <b>25.00 %</b> do"));
+    assert!(page.contains("Yes, more than real text does: <b>50.00 %</b> of its texts"));
+    assert!(page.contains("of real texts that it never saw, <b>25.00 %</b> do"));
     assert!(page.contains("a <mark>red &lt;b&gt; bird</mark>"));
     assert!(page.contains("<mark>red &lt;b&gt; bird</mark> sings"));
     assert!(page.contains("[+0.1000, +0.4000] worse"));

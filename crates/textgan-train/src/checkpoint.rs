@@ -213,6 +213,40 @@ impl Checkpoints {
     }
 }
 
+/// The generator as it was after a step, in a checkpoint that training left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedStep {
+    /// Steps made over all phases.
+    pub step: u64,
+    /// Its weights: those that were evaluated, where a moving average is.
+    pub weights: PathBuf,
+}
+
+/// The generators that the train stage in `out` kept, by step: of the best evaluations, of the beginnings of
+/// phases, of the last steps.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn saved_steps(out: &Path) -> Result<Vec<SavedStep>> {
+    let folder = out.join("checkpoints");
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(io("read", &folder))? {
+        paths.push(entry.map_err(io("read", &folder))?.path());
+    }
+    paths.sort();
+    let mut steps = BTreeMap::new();
+    for path in paths {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let number = NAMES.iter().find_map(|begin| name.strip_prefix(begin)?.parse().ok());
+        let files = ["generator-average.safetensors", "generator.safetensors"];
+        let weights = files.into_iter().map(|file| path.join(file)).find(|file| file.is_file());
+        if let (Some(step), Some(weights)) = (number, weights) {
+            steps.insert(step, SavedStep { step, weights });
+        }
+    }
+    Ok(steps.into_values().collect())
+}
+
 /// Whether `name` is one that this program gives to checkpoints.
 fn is_a_name(name: &str) -> bool {
     let plain = |character: char| character.is_ascii_alphanumeric() || character == '-';

@@ -112,6 +112,7 @@ pub use algorithms::{
     BuiltIn, Cot, Ddo, Dense, Distillation, Extended, LanguageModel, Later, LikelihoodRatio,
     Maligan, PgBleu, Rankgan, Selfgan, Spin, Tailr, Textgail, Textgan, Unlikelihood,
 };
+pub use checkpoint::{SavedStep, saved_steps};
 pub use config::{
     Adversarial, AlarmAction, Alarms, Baseline, BlindAlarm, CollapseAlarm, Control, ConvergeConfig,
     Damage, Decay, DiscriminatorLearning, DiscriminatorOnly, Estimator, EvaluationConfig,

@@ -7,17 +7,22 @@ pub(super) mod finished;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use std::io::{Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use textgan_artifact::{RunDir, write_atomic};
 use textgan_evaluate::Sweep;
 use textgan_evaluate::verdict::{
     Duel, Judgement, Matched, Outcome, Pairing, Place, Sampled, Verdict, compare, judge,
     judge_training,
 };
 
+use textgan_report::Sources;
+
 use self::finished::Finished;
 use crate::args::Compare;
+use crate::overview;
 
 pub fn run(args: Compare) -> Result<()> {
+    let all: Vec<PathBuf> = args.runs.iter().chain(&args.baseline).cloned().collect();
     let runs = read(args.runs)?;
     let baselines = read(args.baseline)?;
     agree::check(&runs.iter().chain(&baselines).collect::<Vec<_>>())?;
@@ -29,6 +34,7 @@ pub fn run(args: Compare) -> Result<()> {
             second.name()
         );
     }
+    let mut said = Vec::new();
     for experiment in experiments(runs)? {
         let comparison = match baselines.first() {
             Some(baseline) => experiment.against(baseline)?,
@@ -39,7 +45,27 @@ pub fn run(args: Compare) -> Result<()> {
             true => writeln!(out, "{}", serde_json::to_string(&comparison)?)?,
             false => comparison.print(&mut out)?,
         }
+        let named = comparison.runs.join(" + ");
+        said.push(comparison.sentence);
+        said.extend(
+            comparison.judgement.map(|judgement| format!("{named}: {}", judgement.sentence)),
+        );
     }
+    match args.html {
+        Some(path) => page(&all, &said, &path),
+        None => Ok(()),
+    }
+}
+
+/// Writes the page of all runs, named as they were given.
+fn page(runs: &[PathBuf], said: &[String], path: &Path) -> Result<()> {
+    let sources = |given: &PathBuf| {
+        let run = RunDir::open(overview::path(given.clone()))?;
+        Ok(Sources { name: given.display().to_string(), ..Sources::of_run(&run)? })
+    };
+    let sources = runs.iter().map(sources).collect::<Result<Vec<_>>>()?;
+    write_atomic(path, textgan_report::compare(&sources, said)?.as_bytes())?;
+    println!("the page: {}", path.display());
     Ok(())
 }
 

@@ -2,27 +2,22 @@
 
 use anyhow::Result;
 use std::io::{BufWriter, IsTerminal, Write, stdout};
-use std::path::PathBuf;
 use textgan_artifact::table::{Sample, TableWriter};
-use textgan_artifact::{HashCache, Manifest, RunDir};
 use textgan_generate::{Model, Options};
-use textgan_random::Key;
 
 use crate::args::Generate;
-use crate::config;
 use crate::exit::Refusal;
+use crate::stages::Drawing;
 use crate::terminal::{Terminal, one_line};
+use crate::trained::Trained;
 
 /// Texts of an interpolation, both ends included, where no count is given.
 const STEPS: usize = 9;
 
 pub fn run(args: Generate, terminal: &Terminal) -> Result<()> {
-    let source = Source::of(&args)?;
-    let mut model = Model::load(&source.model)?;
-    if let Some(folder) = &source.discriminator {
-        model = model.with_discriminator(folder)?;
-    }
-    let options = options(&args, source.options);
+    let (model, drawing) = source(&args)?;
+    let configured = drawing.as_ref().map(|drawing| drawing.options.clone()).unwrap_or_default();
+    let options = options(&args, Options { count: Options::default().count, ..configured });
     options.validate().map_err(Refusal::new)?;
     if options.count == 0 {
         return Err(Refusal::new("--count 0 asks for nothing: give at least 1").into());
@@ -37,7 +32,11 @@ pub fn run(args: Generate, terminal: &Terminal) -> Result<()> {
         };
         return Err(Refusal::new(message).into());
     }
-    let key = options.key(source.key.as_ref());
+    let labels = match &drawing {
+        Some(drawing) if options.label.is_none() => drawing.labels(&model),
+        _ => model.chosen_labels(&options)?,
+    };
+    let key = options.key(drawing.as_ref().map(|drawing| &drawing.key));
     let mut table = args.parquet.as_ref().map(TableWriter::<Sample>::create).transpose()?;
     let mut output = BufWriter::new(stdout().lock());
 
@@ -69,7 +68,7 @@ pub fn run(args: Generate, terminal: &Terminal) -> Result<()> {
         let steps = args.count.unwrap_or(STEPS);
         print(model.interpolate(*from, *to, steps, &options, &key)?)?;
     } else {
-        let made = model.generate_batches(&options, &key, terminal, |batch| {
+        let made = model.generate_batches(&options, labels, &key, terminal, |batch| {
             print(batch).map_err(|error| {
                 failure = Some(error);
                 textgan_generate::Error::Interrupted
@@ -89,48 +88,35 @@ pub fn run(args: Generate, terminal: &Terminal) -> Result<()> {
     Ok(())
 }
 
-/// Where the model comes from, and what its run says of generating.
-struct Source {
-    model: PathBuf,
-    discriminator: Option<PathBuf>,
-    options: Options,
-    key: Option<Key>,
-}
-
-impl Source {
-    fn of(args: &Generate) -> Result<Self> {
-        let discriminator = args.discriminator.clone();
-        if let Some(model) = args.model.clone() {
-            return Ok(Self { model, discriminator, options: Options::default(), key: None });
+/// The model that is asked for, and how its run draws texts.
+fn source(args: &Generate) -> Result<(Model, Option<Drawing>)> {
+    let own = |model: Model| -> Result<Model> {
+        match &args.discriminator {
+            Some(folder) => Ok(model.with_discriminator(folder)?),
+            None => Ok(model),
         }
-        let run = RunDir::open(&args.run)?;
-        let train = run.stage_dir("train")?;
-        let own = Some(train.join("discriminator")).filter(|folder| folder.is_dir());
-        let trained = Manifest::read(&train)?;
-        trained.verify_cached(&train, &mut HashCache::load(run.join("hashes.json")?))?;
-        // What the run itself generated with says most, if it is of this model.
-        let generated = Manifest::read(&run.stage_dir("generate")?).ok().filter(|generated| {
-            let file = "model/model.safetensors";
-            let read = generated.inputs.get(&format!("train/{file}"));
-            read == trained.files.get(file).map(|entry| &entry.hash)
-        });
-        let config =
-            config::of_stage::<serde_json::Value>(&run, generated.as_ref().unwrap_or(&trained))?
-                .config;
-        Ok(Self {
-            model: train.join("model"),
-            discriminator: discriminator.or(own),
-            options: Options { count: Options::default().count, ..config.generate },
-            key: Some(Key::root(config.seed).child("generate")),
-        })
+    };
+    if let Some(folder) = &args.model {
+        return Ok((own(Model::load(folder)?)?, None));
     }
+    let trained = Trained::of(&args.run)?;
+    let mut model = Model::load(trained.model())?;
+    if let Some(step) = args.step {
+        model = model.with_weights(trained.step(step)?)?;
+    }
+    let model = match args.discriminator {
+        Some(_) => own(model)?,
+        None => trained.judged(model)?,
+    };
+    let drawing = trained.drawing(&model)?;
+    Ok((model, Some(drawing)))
 }
 
 fn options(args: &Generate, base: Options) -> Options {
     Options {
         count: args.count.unwrap_or(base.count),
         seed: args.seed.or(base.seed),
-        temperature: args.temperature.unwrap_or(base.temperature),
+        temperature: args.temperature.or(base.temperature),
         top_k: args.top_k.or(base.top_k),
         top_p: args.top_p.or(base.top_p),
         min_p: args.min_p.or(base.min_p),

@@ -9,12 +9,16 @@ mod generate;
 mod list;
 mod new;
 mod pipeline;
+#[cfg(feature = "play")]
+mod play;
 mod reproduce;
 mod score;
 mod show;
 mod stage;
 mod sweep;
 mod test;
+#[cfg(feature = "play")]
+mod watch;
 
 use anyhow::{Context, Result};
 
@@ -50,6 +54,10 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
         Command::Evaluate(args) => stage::run::<O>(stages::EVALUATE, args, &terminal),
         Command::Report(args) => stage::run::<O>(stages::REPORT, args, &terminal),
         Command::Generate(args) => generate::run(*args, &terminal),
+        #[cfg(feature = "play")]
+        Command::Play(args) => play::run(args, &terminal),
+        #[cfg(feature = "play")]
+        Command::Watch(args) => watch::run(args, &terminal),
         Command::Score(args) => score::run(args, &terminal),
         Command::Compare(args) => compare::run(args),
         Command::List(args) => list::run(args),
@@ -68,4 +76,21 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
         }
         (result, _) => result,
     }
+}
+
+/// Serves a site until it is asked to stop, which is how it ends well.
+#[cfg(feature = "play")]
+fn serve(
+    site: textgan_play::Site,
+    at: &crate::args::Address,
+    what: &str,
+    terminal: &Terminal,
+) -> Result<()> {
+    use textgan_artifact::Progress;
+    let mut settings = textgan_play::Settings::at((at.address, at.port).into());
+    settings.token = at.token.clone();
+    let server = textgan_play::Server::bind(site, &settings)?;
+    println!("{what}: open {} (Ctrl-C ends it)", server.url());
+    server.run(|| terminal.stop_requested())?;
+    Ok(())
 }

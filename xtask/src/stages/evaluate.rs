@@ -34,7 +34,7 @@ impl<O: PhaseKind> Stage for Evaluate<'_, O> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(EVALUATE, 7)
+        Fingerprint::new(EVALUATE, 8)
             .field("seed", &self.config.seed)
             .field("truth", &source(self.config))
             .field("rules", &self.config.rules)

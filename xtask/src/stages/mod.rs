@@ -1,5 +1,6 @@
 //! The stages of a run, in order. Each binds a function of a library crate to the run's config.
 
+mod drawing;
 mod evaluate;
 mod generate;
 mod ingest;
@@ -8,17 +9,20 @@ mod tokenize;
 mod train;
 mod truth;
 
+pub(crate) use drawing::{Drawing, evaluation};
 pub(crate) use evaluate::converged;
 pub(crate) use truth::source;
 
+use anyhow::Result;
 use std::path::Path;
+use textgan_generate::Model;
 use textgan_random::Key;
 
 use crate::config::{Loaded, PhaseKind, RootConfig};
 use crate::stage::Stage;
 
 /// The names of the stages, in order.
-pub const NAMES: [&str; 6] = [INGEST, TOKENIZE, TRAIN, GENERATE, EVALUATE, REPORT];
+pub const NAMES: [&str; 6] = [INGEST, TOKENIZE, TRAIN, EVALUATE, GENERATE, REPORT];
 
 pub(crate) const INGEST: &str = "ingest";
 pub(crate) const TOKENIZE: &str = "tokenize";
@@ -34,8 +38,8 @@ pub fn all<O: PhaseKind>(experiment: &Loaded<O>) -> Vec<Box<dyn Stage + '_>> {
         Box::new(ingest::Ingest { config }),
         Box::new(tokenize::Tokenize { config }),
         Box::new(train::Train { config }),
-        Box::new(generate::Generate { config }),
         Box::new(evaluate::Evaluate { config }),
+        Box::new(generate::Generate { config }),
         Box::new(report::Report { title: &experiment.name }),
     ]
 }
@@ -46,8 +50,17 @@ fn key<O>(config: &RootConfig<O>, stage: &str) -> Key {
 }
 
 /// The trained generator in the folder of the train stage.
-fn model(train: &Path) -> std::path::PathBuf {
+pub(crate) fn model(train: &Path) -> std::path::PathBuf {
     train.join("model")
+}
+
+/// The model with whoever judged it in training: the discriminator, or the language model in its place.
+pub(crate) fn judged(train: &Path, model: Model) -> Result<Model> {
+    Ok(match (optional(train, "discriminator"), optional(train, "language-model")) {
+        (Some(folder), _) => model.with_discriminator(folder)?,
+        (None, Some(folder)) => model.with_language_model(folder)?,
+        (None, None) => model,
+    })
 }
 
 /// A folder of the train stage, if this training made it.

@@ -4,4 +4,4 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use textgan_corpus_fuzz::ingest;
 
-fuzz_target!(|bytes: &[u8]| ingest("csv", bytes, json!({ "text": "text", "label": "label" })));
+fuzz_target!(|bytes: &[u8]| ingest("csv", bytes, json!({ "text": "text", "label": { "column": "label" } })));

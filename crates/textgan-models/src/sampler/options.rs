@@ -1,6 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::pick;
 use crate::{Error, Result};
 
 /// How a token is chosen from the distribution that the generator gives.
@@ -46,6 +47,16 @@ impl SamplingOptions {
     /// The most likely token at every step.
     pub fn greedy() -> Self {
         Self { greedy: true, ..Self::default() }
+    }
+
+    /// The chance of every token to be chosen after `logits: [vocab]`: what is cut has none.
+    ///
+    /// # Errors
+    /// When a value is outside its range, or the logits are not finite.
+    pub fn distribution(&self, logits: &[f32]) -> Result<Vec<f32>> {
+        self.validate()?;
+        pick::distribution(logits, self)
+            .ok_or_else(|| Error::argument("logits", "they are not finite numbers".to_owned()))
     }
 
     /// # Errors

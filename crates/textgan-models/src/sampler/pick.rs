@@ -51,18 +51,55 @@ pub(super) fn choose(
     stream: &mut Stream,
     room: &mut Room,
 ) -> Option<Choice> {
-    let Room { weights, order } = room;
-    let refused: &[u32] = if options.forbid_unknown { &[PAD, UNK, BOS] } else { &[PAD, BOS] };
-    // Shifted by the largest logit that may be chosen, so that neither a cold temperature nor a
-    // likely refused token can make every weight vanish.
-    let max = (0..SPECIALS)
+    if options.greedy {
+        return Some(Choice::forced(likeliest(logits, options)?));
+    }
+    let (sum, log_sum) = leave(logits, options, room)?;
+    let token = kernels::pick(&room.weights, stream.uniform() * sum) as u32;
+    // Infinite where what is refused is so likely that only a sum shifted by it can tell.
+    Some(Choice { token, log_sum: log_sum.filter(|sum| sum.is_finite()) })
+}
+
+/// The chance of every token to be chosen; `None` when the logits are not finite.
+pub(super) fn distribution(logits: &[f32], options: &SamplingOptions) -> Option<Vec<f32>> {
+    let mut room = Room::new(logits.len());
+    if options.greedy {
+        room.weights[likeliest(logits, options)? as usize] = 1.0;
+        return Some(room.weights);
+    }
+    let (sum, _) = leave(logits, options, &mut room)?;
+    room.weights.iter_mut().for_each(|weight| *weight /= sum);
+    Some(room.weights)
+}
+
+/// The tokens that are never chosen.
+fn refused(options: &SamplingOptions) -> &'static [u32] {
+    if options.forbid_unknown { &[PAD, UNK, BOS] } else { &[PAD, BOS] }
+}
+
+/// The largest logit of those that may be chosen.
+fn largest(logits: &[f32], refused: &[u32]) -> f32 {
+    (0..SPECIALS)
         .filter(|id| !refused.contains(id))
         .map(|id| logits[id as usize])
-        .fold(row_max(&logits[SPECIALS as usize..]), f32::max);
-    if options.greedy {
-        let token = (0..).zip(logits).position(|(id, &l)| l == max && !refused.contains(&id))?;
-        return Some(Choice::forced(token as u32));
-    }
+        .fold(row_max(&logits[SPECIALS as usize..]), f32::max)
+}
+
+fn likeliest(logits: &[f32], options: &SamplingOptions) -> Option<u32> {
+    let refused = refused(options);
+    let max = largest(logits, refused);
+    let token = (0..).zip(logits).position(|(id, &l)| l == max && !refused.contains(&id))?;
+    Some(token as u32)
+}
+
+/// Leaves the weights of what may be chosen in `room`, and returns their sum and, where the temperature is 1,
+/// the logarithm of the sum of `exp(logit)` over the whole vocabulary.
+fn leave(logits: &[f32], options: &SamplingOptions, room: &mut Room) -> Option<(f32, Option<f32>)> {
+    let Room { weights, order } = room;
+    let refused = refused(options);
+    // Shifted by the largest logit that may be chosen, so that neither a cold temperature nor a
+    // likely refused token can make every weight vanish.
+    let max = largest(logits, refused);
     let sum = weigh(logits, max, 1.0 / options.temperature, refused, weights);
     if !sum.is_finite() {
         return None;
@@ -73,9 +110,7 @@ pub(super) fn choose(
     });
     let sum = truncate(weights, options, order).unwrap_or(sum);
     let sum = options.min_p.map_or(sum, |share| leave_likely(weights, share));
-    let token = kernels::pick(weights, stream.uniform() * sum) as u32;
-    // Infinite where what is refused is so likely that only a sum shifted by it can tell.
-    Some(Choice { token, log_sum: log_sum.filter(|sum| sum.is_finite()) })
+    Some((sum, log_sum))
 }
 
 /// Writes `exp(scale (logit - max))`, 0 for what is refused, and returns the sum.
@@ -206,6 +241,26 @@ mod tests {
         );
         check(SamplingOptions::greedy(), [0., 0., 0., 1., 0., 0., 0., 0.]);
         check(SamplingOptions { temperature: 1e-3, ..all() }, [0., 0., 0., 1., 0., 0., 0., 0.]);
+    }
+
+    #[test]
+    fn what_is_chosen_follows_the_distribution_that_is_told() {
+        let logits = [9.0, 0.5, 9.0, -1.0, 2.0, 1.0, 0.0, -3.0];
+        for options in [
+            SamplingOptions::default(),
+            SamplingOptions::greedy(),
+            SamplingOptions { temperature: 0.5, forbid_unknown: true, ..Default::default() },
+            SamplingOptions { top_k: Some(3), ..Default::default() },
+            SamplingOptions { top_p: Some(0.8), min_p: Some(0.2), ..Default::default() },
+        ] {
+            let told = options.distribution(&logits).unwrap();
+            assert!((told.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            for (told, seen) in told.iter().zip(frequencies(&logits, &options)) {
+                assert!((f64::from(*told) - seen).abs() < 0.01, "{options:?}: {told} {seen}");
+            }
+        }
+        let broken = [f32::NAN; 8];
+        assert!(SamplingOptions::default().distribution(&broken).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Curves over training steps, with the phases side by side.
 
 use super::scale::Scale;
-use super::{BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, grid, open};
+use super::{BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, axis_titles, grid, open};
 use crate::html::{Text, value};
 use std::fmt::Write;
 
@@ -74,6 +74,7 @@ impl Chart<'_> {
         );
         let mut svg = open(self.title, &description);
         grid(&mut svg, y);
+        axis_titles(&mut svg, "step", self.unit);
         self.frame(&mut svg, &strips);
         if let Some((level, text)) = self.level.filter(|(level, _)| (low..=high).contains(level)) {
             let at = y.at(level);

@@ -14,13 +14,13 @@ pub(crate) use scatter::{Dot, scatter};
 /// Width of a chart's coordinate system; the page scales it.
 const WIDTH: f64 = 640.0;
 /// Height of a chart's coordinate system.
-const HEIGHT: f64 = 270.0;
+const HEIGHT: f64 = 286.0;
 /// Room for the tick texts on the left.
-const LEFT: f64 = 52.0;
+const LEFT: f64 = 68.0;
 /// Room on the right.
 const RIGHT: f64 = 14.0;
 /// Room for the axis below.
-const BOTTOM: f64 = 34.0;
+const BOTTOM: f64 = 48.0;
 
 /// Opens an SVG of the usual size with its accessible name and description.
 fn open(title: &str, description: &str) -> String {
@@ -43,4 +43,16 @@ fn grid(svg: &mut String, y: scale::Scale) {
             at + 4.0
         ));
     }
+}
+
+/// What the axes show: below the horizontal one, beside the vertical one.
+fn axis_titles(svg: &mut String, right: &str, up: &str) {
+    use crate::html::Text;
+    let (middle_x, middle_y) = ((LEFT + WIDTH - RIGHT) / 2.0, (HEIGHT - BOTTOM) / 2.0);
+    svg.push_str(&format!(
+        "<text class=\"axis-title middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">{}</text><text class=\"axis-title middle\" x=\"0\" y=\"0\" transform=\"translate(13 {middle_y:.1}) rotate(-90)\">{}</text>",
+        HEIGHT - 8.0,
+        Text(right),
+        Text(up)
+    ));
 }

@@ -1,9 +1,10 @@
 //! What samples have of the training text, beside held-out text.
 
+use super::run::copies;
 use super::scores::{judge, said};
 use super::{Section, table};
 use crate::chart::{Dot, scatter};
-use crate::html::{Text, changes, count, percent, title, value};
+use crate::html::{Text, changes, count, title, value};
 use crate::record::{Audit, CopiedRun, Evaluation, Memorisation};
 
 pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
@@ -14,7 +15,7 @@ pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
             let baseline =
                 evaluation.baseline.as_ref().and_then(|scores| scores.memorisation.as_ref());
             let held_out = evaluation.held_out.as_ref();
-            lead(audit, held_out)
+            lead(Some(evaluation))
                 + &measures(audit, baseline, held_out)
                 + &runs(audit, baseline, held_out)
                 + &shown(&audit.samples)
@@ -23,16 +24,10 @@ pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
     Section { id: "memorisation", title: "Memorisation", body }
 }
 
-fn lead(audit: &Audit, held_out: Option<&Memorisation>) -> String {
-    let copies = |of: &Memorisation| of.get("exact-copies").and_then(|measure| measure.value);
-    let Some(samples) = copies(&audit.samples) else { return String::new() };
-    let beside = held_out.and_then(copies).map_or(String::new(), |real| {
-        format!("; of the held-out real texts <b>{}</b> do", percent(real))
-    });
+fn lead(evaluation: Option<&Evaluation>) -> String {
     format!(
-        "<p class=\"lead\"><b>{}</b> of the samples stand in the training text word for word{beside}.</p>\
-         <p>Real texts that were never trained on share runs of words with the training text too. Only what goes beyond them was memorised.</p>",
-        percent(samples)
+        "<p class=\"lead\">{}</p><p>Real texts that were never trained on share runs of words with the training text too. Only what goes beyond them was memorised.</p>",
+        copies(evaluation)
     )
 }
 
@@ -80,14 +75,15 @@ fn runs(audit: &Audit, baseline: Option<&Audit>, held_out: Option<&Memorisation>
         let dots = of.runs.iter().enumerate().map(|(length, texts)| {
             let share = left as f64 / of.texts.max(1) as f64;
             left = left.saturating_sub(*texts);
-            Dot { x: length as f64, y: share, text: String::new(), chosen: false }
+            Dot::at(length as f64, share)
         });
         Some((name, dots.collect::<Vec<_>>()))
     };
     let groups: Vec<(&str, Vec<Dot>)> = sides.into_iter().filter_map(group).collect();
     let plot = scatter(
         "Copied runs",
-        "share of texts (up) whose longest run of tokens in common with a training sentence has at least so many tokens (right)",
+        "of the longest run of tokens that a text has in common with a training sentence",
+        ["tokens of the run, at least", "share of texts"],
         &groups,
     );
     format!("<div class=\"plots\">{}</div>", plot.unwrap_or_default())

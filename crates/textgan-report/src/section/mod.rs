@@ -1,10 +1,14 @@
 //! The parts of the page, each from its own artifacts to HTML.
 
 pub(crate) mod config;
+pub(crate) mod curves;
 pub(crate) mod data;
+mod meaning;
 pub(crate) mod memorisation;
+pub(crate) mod run;
 pub(crate) mod samples;
 pub(crate) mod scores;
+pub(crate) mod texts;
 pub(crate) mod training;
 
 /// A part of the page.
@@ -20,7 +24,7 @@ pub(crate) struct Section {
 pub(crate) fn table(head: &[&str], numbers: usize, rows: &[Vec<String>]) -> String {
     let class = |i: usize| if i >= numbers { " class=\"n\"" } else { "" };
     let mut out = String::from(
-        "<div class=\"scroll\" role=\"region\" aria-label=\"Table\" tabindex=\"0\"><table><thead><tr>",
+        "<div class=\"scroll\" role=\"group\" aria-label=\"Table\" tabindex=\"0\"><table><thead><tr>",
     );
     for (i, cell) in head.iter().enumerate() {
         out += &format!("<th scope=\"col\"{}>{cell}</th>", class(i));
@@ -32,7 +36,9 @@ pub(crate) fn table(head: &[&str], numbers: usize, rows: &[Vec<String>]) -> Stri
             out += &if i == 0 {
                 format!("<th scope=\"row\">{cell}</th>")
             } else {
-                format!("<td{}>{cell}</td>", class(i))
+                // Text may be of any language; numbers are not.
+                let direction = if i >= numbers { "" } else { " dir=\"auto\"" };
+                format!("<td{}{direction}>{cell}</td>", class(i))
             };
         }
         out += "</tr>";

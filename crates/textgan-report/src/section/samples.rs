@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Steps shown in full.
 const MOST_STEPS: usize = 12;
 /// Noise vectors whose texts are followed through the steps.
-const FOLLOWED: usize = 4;
+const FOLLOWED: usize = 10;
 
 pub(crate) fn section(samples: &[Sample], lines: &[Line]) -> Section {
     let body = if samples.is_empty() {
@@ -60,18 +60,16 @@ fn followed(samples: &[Sample], lines: &[Line]) -> String {
         .collect();
     let texts: BTreeMap<(usize, u64, usize), &Sample> =
         samples.iter().map(|s| ((s.phase, s.step, s.index), s)).collect();
-    let mut head = vec!["Step".to_owned()];
-    for vector in &vectors {
-        let label = samples.iter().find(|s| s.index == *vector).and_then(|s| s.label.as_ref());
-        let label = label.map_or(String::new(), |label| format!(", {}", Text(label)));
-        head.push(format!("Noise {vector}{label}"));
-    }
+    let mut head = vec!["Noise".to_owned()];
+    head.extend(steps.iter().map(|&(phase, step)| format!("Step {}", place(phase, step, lines))));
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    let rows: Vec<Vec<String>> = steps
+    let rows: Vec<Vec<String>> = vectors
         .iter()
-        .map(|&(phase, step)| {
-            let mut row = vec![place(phase, step, lines)];
-            row.extend(vectors.iter().map(|&vector| {
+        .map(|&vector| {
+            let label = samples.iter().find(|s| s.index == vector).and_then(|s| s.label.as_ref());
+            let label = label.map_or(String::new(), |label| format!(", {}", Text(label)));
+            let mut row = vec![format!("{vector}{label}")];
+            row.extend(steps.iter().map(|&(phase, step)| {
                 let sample = texts.get(&(phase, step, vector));
                 words(sample.and_then(|s| s.greedy.as_ref().or(s.sampled.as_ref())))
             }));
@@ -84,9 +82,9 @@ fn followed(samples: &[Sample], lines: &[Line]) -> String {
         String::new()
     };
     format!(
-        "<p>The most likely text of {} fixed noise vectors as training goes on.{more}</p>{}",
+        "<p>A film strip: the most likely text of {} fixed noise vectors as training goes on, a row each.{more}</p>{}",
         vectors.len(),
-        table(&head, usize::MAX, &rows).replace("<table>", "<table class=\"texts\">")
+        table(&head, usize::MAX, &rows).replace("<table>", "<table class=\"texts strip\">")
     )
 }
 

@@ -1,11 +1,11 @@
 //! What the evaluation measured, beside the maximum-likelihood checkpoint of the same run.
 
+use super::meaning::meaning;
 use super::{Section, table};
 use crate::chart::{Dot, interval, scatter};
 use crate::html::{Text, changes, title, value};
 use crate::record::{
-    Advantage, Better, Change, Evaluation, Finding, Judgement, Measure, Point, PublishedCurve,
-    Rival, Scores, Sweep, Verdict,
+    Advantage, Better, Change, Evaluation, Finding, Judgement, Measure, Rival, Scores,
 };
 
 /// Measures shown large, if they are there.
@@ -30,7 +30,6 @@ pub(crate) fn section(evaluation: Option<&Evaluation>) -> Section {
                 + &headlines(evaluation)
                 + &measures(evaluation)
                 + &temperatures(evaluation)
-                + &curves(evaluation)
         })
         .ok_or("No evaluation.json: the evaluate stage writes it.");
     Section { id: "scores", title: "Scores", body }
@@ -52,15 +51,9 @@ pub(super) fn said(word: &'static str) -> &'static str {
     if word == "open" { "not separated" } else { word }
 }
 
-/// The verdict on the game, and what it is made of.
+/// What the verdict on the game is made of.
 fn game(judgement: &Judgement) -> String {
-    let class = match judgement.outcome {
-        Verdict::Better => "better",
-        Verdict::Worse => "worse",
-        Verdict::Open => "open",
-    };
-    let mut out =
-        format!("<p class=\"lead\"><b class=\"{class}\">{}</b></p>", Text(&judgement.sentence));
+    let mut out = String::new();
     for Finding { pair, rivals } in &judgement.findings {
         out += &format!(
             "<h3>{} at equal {}</h3><p class=\"small muted\">Averaged over the range that both curves \
@@ -94,8 +87,9 @@ fn verdict(evaluation: &Evaluation) -> String {
     let count = |word| evaluation.changes.iter().filter(|change| judge(change) == word).count();
     let (better, worse, open) = (count("better"), count("worse"), count("open"));
     format!(
-        "<p class=\"lead\">Against the maximum-likelihood checkpoint of the same run, training made <b class=\"better\">{better} measure{} better</b> and <b class=\"worse\">{worse} worse</b>; {open} {} not separated from no change. Each interval is of 95 %; what is called better or worse holds for all {} together (Holm, 1979). What decides is the verdict, chosen beforehand.</p>",
+        "<p class=\"lead\">Against the maximum-likelihood checkpoint of the same run, training made <b class=\"better\">{better} measure{} better</b> and <b class=\"{}\">{worse} worse</b>; {open} {} not separated from no change. Each interval is of 95 %; what is called better or worse holds for all {} together (Holm, 1979). What decides is the verdict, chosen beforehand.</p>",
         if better == 1 { "" } else { "s" },
+        if worse == 0 { "open" } else { "worse" },
         if open == 1 { "is" } else { "are" },
         evaluation.changes.len(),
     )
@@ -149,7 +143,8 @@ fn same<'a>(scores: &'a Scores, measure: &Measure) -> Option<&'a Measure> {
 
 fn measures(evaluation: &Evaluation) -> String {
     let copying = !evaluation.training_text.is_empty();
-    let mut head = vec!["Measure", "Model", "Maximum likelihood", "Change [95 % interval]", ""];
+    let mut head =
+        vec!["Measure", "Model", "Maximum likelihood", "Change [95 % interval]", "Beside none"];
     if copying {
         head.push("Training text");
     }
@@ -229,17 +224,18 @@ fn protocols(evaluation: &Evaluation) -> String {
         });
         rows.push(vec![
             Text(&title(&measure.name)).to_string(),
+            meaning(&measure.name).to_owned(),
             format!("{}{note}", Text(&measure.protocol)),
         ]);
     }
     format!(
-        "<details><summary>How each number was measured</summary><p>One token is one {}.</p>{}</details>",
+        "<details><summary>What each number says, and how it was measured</summary><p>One token is one {}.</p>{}</details>",
         Text(if evaluation.tokens.is_empty() {
             "token of the run's tokenizer"
         } else {
             &evaluation.tokens
         }),
-        table(&["Measure", "Protocol"], 2, &rows)
+        table(&["Measure", "What it says", "Protocol"], usize::MAX, &rows)
     )
 }
 
@@ -256,10 +252,9 @@ fn temperatures(evaluation: &Evaluation) -> String {
             Text(&choice.rule)
         );
         let dots = choice.candidates.iter().map(|c| Dot {
-            x: c.self_bleu_4,
-            y: c.bleu_4,
             text: c.temperature.to_string(),
             chosen: (c.temperature - choice.temperature).abs() < 1e-6,
+            ..Dot::at(c.self_bleu_4, c.bleu_4)
         });
         groups.push((name, dots.collect()));
     }
@@ -268,128 +263,12 @@ fn temperatures(evaluation: &Evaluation) -> String {
     }
     let plot = scatter(
         "Quality against diversity",
-        "BLEU-4 on the validation split (up) over Self-BLEU-4 (right; less is more varied), by temperature",
+        "on the validation split, by temperature; less Self-BLEU is more varied",
+        ["Self-BLEU-4", "BLEU-4"],
         &groups,
     );
     format!(
         "<h3>Temperature</h3><ul>{words}</ul><div class=\"plots\">{}</div>",
         plot.unwrap_or_default()
     )
-}
-
-/// What a chart of a sweep shows.
-struct Curve {
-    title: &'static str,
-    /// Upward; a measure.
-    up: &'static str,
-    /// To the right; a measure, or the temperature itself.
-    right: Right,
-    /// What a reader should know.
-    note: &'static str,
-}
-
-#[derive(Clone, Copy)]
-enum Right {
-    Measure(&'static str),
-    Temperature,
-}
-
-const CURVES: [Curve; 4] = [
-    Curve {
-        title: "Quality against diversity",
-        up: "bleu-4",
-        right: Right::Measure("self-bleu-4"),
-        note: "more is better up, less is better to the right",
-    },
-    Curve {
-        title: "Fluency against coverage",
-        up: "reverse-lm-score",
-        right: Right::Measure("lm-score"),
-        note: "nats per token of two language models, less is better in both",
-    },
-    Curve {
-        title: "Quality against diversity, exactly",
-        up: "nll-test",
-        right: Right::Measure("nll-oracle"),
-        note: "less is better in both",
-    },
-    Curve {
-        title: "Distance from real text",
-        up: "frechet",
-        right: Right::Temperature,
-        note: "less is better",
-    },
-];
-
-/// The measures of a sweep against each other, for the model, its baseline and what was published.
-fn curves(evaluation: &Evaluation) -> String {
-    let Some(sweep) = &evaluation.model.sweep else { return String::new() };
-    let baseline = evaluation.baseline.as_ref().and_then(|scores| scores.sweep.as_ref());
-    let sides = [("Model", Some(sweep)), ("Maximum likelihood", baseline)];
-    let (mut plots, mut notes) = (String::new(), String::new());
-    for curve in &CURVES {
-        let mut groups: Vec<(&str, Vec<Dot>)> =
-            sides.iter().filter_map(|&(name, sweep)| Some((name, dots(sweep?, curve)))).collect();
-        let published: Vec<&PublishedCurve> =
-            sweep.published.iter().filter(|theirs| curve.has(theirs)).collect();
-        let names: Vec<String> =
-            published.iter().map(|theirs| format!("Published: {}", theirs.name)).collect();
-        for (name, theirs) in names.iter().zip(&published) {
-            groups.push((name, theirs.points.iter().map(|point| curve.published(point)).collect()));
-            notes +=
-                &format!("<li>Published {}: {}.</li>", Text(&theirs.name), Text(&theirs.source));
-        }
-        let unit = match curve.right {
-            Right::Measure(right) => format!(
-                "{} (up) over {} (right), by temperature; {}",
-                title(curve.up),
-                title(right),
-                curve.note
-            ),
-            Right::Temperature => {
-                format!("{} (up) by temperature; {}", title(curve.up), curve.note)
-            }
-        };
-        let Some(plot) = scatter(curve.title, &unit, &groups) else { continue };
-        plots += &plot;
-        for measure in curve.measures().filter_map(|name| sweep.get(name)) {
-            notes += &format!("<li class=\"small muted\">{}</li>", Text(&measure.protocol));
-        }
-    }
-    format!("<h3>Over temperatures</h3><div class=\"plots\">{plots}</div><ul>{notes}</ul>")
-}
-
-impl Curve {
-    fn measures(&self) -> impl Iterator<Item = &'static str> {
-        let right = match self.right {
-            Right::Measure(name) => Some(name),
-            Right::Temperature => None,
-        };
-        std::iter::once(self.up).chain(right)
-    }
-
-    fn has(&self, theirs: &PublishedCurve) -> bool {
-        let pair = [&*theirs.quality, &*theirs.diversity];
-        matches!(self.right, Right::Measure(right) if pair == [right, self.up])
-    }
-
-    fn published(&self, point: &Point) -> Dot {
-        dot(point.quality, point.diversity, point.temperature)
-    }
-}
-
-fn dots(sweep: &Sweep, curve: &Curve) -> Vec<Dot> {
-    let values = |name| sweep.get(name).map_or(&[][..], |measure| &measure.values);
-    let up = values(curve.up).iter();
-    let temperatures = sweep.temperatures.iter().copied();
-    let right: Vec<Option<f64>> = match curve.right {
-        Right::Measure(name) => values(name).to_vec(),
-        Right::Temperature => temperatures.clone().map(Some).collect(),
-    };
-    let places = right.into_iter().zip(up).zip(temperatures);
-    places.filter_map(|((x, &y), temperature)| Some(dot(x?, y?, temperature))).collect()
-}
-
-fn dot(x: f64, y: f64, temperature: f64) -> Dot {
-    Dot { x, y, text: temperature.to_string(), chosen: false }
 }

@@ -1,0 +1,98 @@
+//! Every measure in one sentence.
+
+/// What a measure says, for somebody who has not met it.
+pub(crate) fn meaning(name: &str) -> &'static str {
+    match name {
+        "test-nll" | "validation-nll" | "nll-test" => {
+            "How surprised the generator is by real text it never saw, nats a token (of the oracle: a text); less is better, and leaving out a kind of sentence is punished."
+        }
+        "test-perplexity" | "validation-perplexity" => {
+            "The same as a number of words: as unsure as if it chose among so many equally likely ones."
+        }
+        "test-nll-ratio" | "validation-nll-ratio" => {
+            "Its surprise at unseen text over that of the grammar itself, which nothing can beat: 1 is perfect."
+        }
+        "nll-oracle" => {
+            "How surprised the true distribution is by what the generator writes: quality alone, blind to missing variety."
+        }
+        "grammar-nll" => {
+            "How surprised the grammar is by its grammatical texts, nats; beside the grammar's own entropy."
+        }
+        "grammatical" => "The share of its texts that the grammar can produce.",
+        "grammatical-at-equal-length" | "well-formed-at-equal-length" => {
+            "The same if its texts had the lengths of real ones, so that writing shorter earns nothing."
+        }
+        "grammatical-for-label" => "The share that is grammatical and of the asked category.",
+        "grammatical-greedy" => {
+            "The share of its most probable texts, one a noise vector, that is grammatical."
+        }
+        "well-formed" => "The share of its texts that the rules of the language accept.",
+        "coverage-mass" => "How much of the grammar's probability its texts reach.",
+        "coverage-words" => "The share of the grammar's words that it uses.",
+        "coverage-choices" => "The share of the grammar's choices that it makes at least once.",
+        "choice-divergence" => {
+            "How far the frequencies of its choices are from the grammar's, nats; 0 is the same."
+        }
+        "distinct-greedy" => {
+            "Of many noise vectors, the share whose most probable texts differ: near 0, the noise says nothing."
+        }
+        "interpolation-change" => {
+            "The share of words that change in one step of ten from one noise vector to another: little is smooth, none is deaf."
+        }
+        "unknown-tokens" => "The share of its tokens that stand for unknown words.",
+        "exact-copies" => "The share of its texts that stand in the training text word for word.",
+        "copied-run" => {
+            "The longest run of tokens that a text has in common with one training sentence, on average."
+        }
+        "copied-share" => "That run as a share of the text.",
+        "distance-to-training" => {
+            "The share of a text's tokens to change to get its nearest training sentence: 0 is a copy."
+        }
+        "mean-length" => "Tokens a text, on average.",
+        "frechet" => {
+            "How far its texts are from real ones as clouds of points of their meaning: 0 is the same mean and spread."
+        }
+        "precision" => "The share of its texts that lie among real ones.",
+        "recall" => "The share of real texts that lie among its own.",
+        "density" => "How thickly real texts lie around its own; about 1 is as among themselves.",
+        "coverage" => "The share of real texts that have one of its own nearby.",
+        "mauve" => {
+            "How well its texts and real ones overlap, from 0 to 1: both nonsense and lost variety lower it."
+        }
+        "lm-score" => {
+            "How surprised a language model trained on real text is by its texts: quality."
+        }
+        "reverse-lm-score" => {
+            "How surprised a language model trained on its texts is by real ones: quality and variety together."
+        }
+        "ms-jaccard" => {
+            "How alike the frequencies of word sequences are in its texts and in real ones, from 0 to 1."
+        }
+        _ if name.starts_with("self-bleu") => {
+            "How much its texts resemble each other in runs of words: less is more varied."
+        }
+        _ if name.starts_with("bleu") => {
+            "How much of its runs of words occur in real texts: local quality, blind to variety."
+        }
+        _ if name.starts_with("distinct") => {
+            "Different runs of so many words over all such runs: more is more varied."
+        }
+        _ if name.starts_with("two-sample") => {
+            "How well a fresh classifier tells its texts from real ones: one half is guessing, which is the best."
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::meaning;
+
+    #[test]
+    fn measures_are_explained_by_their_own_name_or_their_family() {
+        assert!(meaning("bleu-5").contains("runs of words"));
+        assert!(meaning("self-bleu-2").contains("resemble each other"));
+        assert!(meaning("test-nll-ratio").contains("1 is perfect"));
+        assert_eq!(meaning("my-own"), "");
+    }
+}

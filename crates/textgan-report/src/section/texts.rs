@@ -1,0 +1,132 @@
+//! What the generator writes, beside its baseline at the same noise and real text; and how real each word looked.
+
+use super::{Section, table};
+use crate::html::Text;
+use crate::record::{Evaluation, ShownText};
+use textgan_artifact::table::Sample;
+
+/// Texts whose words are tinted.
+const TINTED: usize = 12;
+
+pub(crate) fn section(evaluation: Option<&Evaluation>, samples: &[Sample]) -> Section {
+    let shown = evaluation.map_or(&[][..], |evaluation| &evaluation.texts);
+    let body = match (shown.is_empty(), samples.is_empty()) {
+        (true, true) => Err("No texts: the evaluate and generate stages write them."),
+        _ => Ok(beside(shown) + &tinted(samples)),
+    };
+    Section { id: "texts", title: "What it writes", body }
+}
+
+fn beside(shown: &[ShownText]) -> String {
+    if shown.is_empty() {
+        return String::new();
+    }
+    let (labelled, baseline) = (
+        shown.iter().any(|text| text.label.is_some()),
+        shown.iter().any(|text| text.baseline.is_some()),
+    );
+    let mut head = vec!["Noise"];
+    head.extend(labelled.then_some("Label"));
+    head.push("Trained model");
+    head.extend(baseline.then_some("Maximum likelihood, same noise"));
+    head.push("Real text");
+    let cell = |text: Option<&String>| text.map_or(String::new(), |text| Text(text).to_string());
+    let row = |(number, text): (usize, &ShownText)| {
+        let mut row = vec![number.to_string()];
+        row.extend(labelled.then(|| cell(text.label.as_ref())));
+        row.push(cell(Some(&text.model)));
+        row.extend(baseline.then(|| cell(text.baseline.as_ref())));
+        row.push(cell(text.real.as_ref()));
+        row
+    };
+    let rows: Vec<Vec<String>> = shown.iter().enumerate().map(row).collect();
+    format!(
+        "<p>The first texts of those that were scored, none picked{}. The real texts are of the test split and belong to no noise.</p>{}",
+        if baseline {
+            "; both generators had the same noise and the same random stream, so what differs is what the game changed"
+        } else {
+            ""
+        },
+        table(&head, usize::MAX, &rows).replace("<table>", "<table class=\"texts\">")
+    )
+}
+
+/// How many nats a word must add to be tinted more strongly.
+const STEPS: [f32; 3] = [0.25, 1.0, 2.5];
+
+/// The published texts, each word tinted by what it adds to the logit of realness.
+fn tinted(samples: &[Sample]) -> String {
+    let rows: Vec<Vec<String>> = samples
+        .iter()
+        .take(TINTED)
+        .filter_map(|sample| Some(vec![realness(sample)?, words(sample)?]))
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<h3>How real each word looked</h3><p>What each word adds to the logit of whoever judges, in nats: \
+         <span class=\"r3\">much more real</span> <span class=\"r1\">a little</span> \
+         <span class=\"f1\">a little less</span> <span class=\"f3\">much less</span>. The number is the logit of the whole: \
+         0 is undecided, above it looks real. Point at a word for its number.</p>{}",
+        table(&["Logit", "Text"], usize::MAX, &rows)
+            .replace("<table>", "<table class=\"texts tinted\">")
+    )
+}
+
+fn realness(sample: &Sample) -> Option<String> {
+    sample.realness.map(|logit| format!("{logit:+.2}").replace('-', "\u{2212}"))
+}
+
+/// The words in their tints, where a token is a word and each prefix has a logit of its own.
+fn words(sample: &Sample) -> Option<String> {
+    let words: Vec<&str> = sample.text.split_whitespace().collect();
+    let logits = &sample.token_realness;
+    let told = logits.windows(2).any(|pair| pair[0] != pair[1]);
+    if words.len() != sample.tokens.len() || logits.len() < words.len() || !told {
+        return None;
+    }
+    let before = [0.0].into_iter().chain(logits.iter().copied());
+    let added = logits.iter().zip(before).map(|(after, before)| after - before);
+    let tint = |(word, added): (&&str, f32)| {
+        let strength = STEPS.iter().filter(|step| added.abs() >= **step).count();
+        let class = match strength {
+            0 => return format!("<span title=\"{added:+.2}\">{}</span>", Text(word)),
+            _ if added > 0.0 => 'r',
+            _ => 'f',
+        };
+        format!("<span class=\"{class}{strength}\" title=\"{added:+.2}\">{}</span>", Text(word))
+    };
+    Some(words.iter().zip(added).map(tint).collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_tinted_by_what_they_add() {
+        let sample = Sample {
+            id: 0,
+            text: "a <b> c".to_owned(),
+            tokens: vec![4, 5, 6],
+            label: None,
+            noise: Vec::new(),
+            log_prob: 0.0,
+            token_log_probs: Vec::new(),
+            realness: Some(-1.5),
+            token_realness: vec![0.1, 3.1, 1.9, -1.5],
+            temperature: 1.0,
+        };
+        let told = words(&sample).unwrap();
+        assert_eq!(
+            told,
+            "<span title=\"+0.10\">a</span> <span class=\"r3\" title=\"+3.00\">&lt;b&gt;</span> \
+             <span class=\"f2\" title=\"-1.20\">c</span>"
+        );
+        assert_eq!(realness(&sample).unwrap(), "\u{2212}1.50");
+        // Whole texts alone, or tokens that are no words.
+        assert!(words(&Sample { token_realness: vec![1.0; 4], ..sample.clone() }).is_none());
+        assert!(words(&Sample { tokens: vec![4], ..sample }).is_none());
+    }
+}

@@ -1,0 +1,65 @@
+//! How the texts of a run are drawn: the same for whoever draws them.
+
+use anyhow::{Context, Result};
+use textgan_artifact::RunDir;
+use textgan_artifact::table::{TokenRow, read_split};
+use textgan_evaluate::{Evaluation, samples_key};
+use textgan_generate::{Labels, Model, Options};
+use textgan_random::Key;
+
+use super::{EVALUATE, TOKENIZE, key};
+use crate::config::RootConfig;
+
+/// What decides the texts of a run: text `i` of its generate stage is text `i` that its evaluation scored, unless
+/// `[generate]` asks for another way of decoding.
+pub struct Drawing {
+    /// The `[generate]` table, with the temperature that the evaluation chose where it leaves it open.
+    pub options: Options,
+    /// The root of the random streams.
+    pub key: Key,
+    labels: Option<Vec<u32>>,
+}
+
+impl Drawing {
+    /// Reads what the run has: the labels of its training text, and what its evaluation chose.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
+    pub fn of<O>(run: &RunDir, config: &RootConfig<O>, model: &Model) -> Result<Self> {
+        let mut options = config.generate.clone();
+        if options.temperature.is_none() {
+            options.temperature = evaluation(run)?.map(|found| found.model.temperature.temperature);
+        }
+        let tokens = run.stage_dir(TOKENIZE)?;
+        let labels = match model.labels() {
+            [] => None,
+            _ if !tokens.is_dir() => None,
+            _ => {
+                let rows: Vec<TokenRow> = read_split(&tokens, "train")?;
+                Some(rows.iter().filter_map(|row| row.label).collect())
+            }
+        };
+        let key = options.key(Some(&samples_key(&key(config, EVALUATE))));
+        Ok(Self { options, key, labels: labels.filter(|labels: &Vec<u32>| !labels.is_empty()) })
+    }
+
+    /// The mixture of labels of the training text, or what the model itself would take.
+    pub fn labels(&self, model: &Model) -> Labels<'_> {
+        match &self.labels {
+            Some(labels) => Labels::Rows(labels),
+            None if model.labels().is_empty() => Labels::None,
+            None => Labels::Uniform,
+        }
+    }
+}
+
+/// The evaluation of a run, if it has been evaluated.
+pub fn evaluation(run: &RunDir) -> Result<Option<Evaluation>> {
+    let path = run.stage_dir(EVALUATE)?.join("evaluation.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let read = || format!("cannot read {}", path.display());
+    let bytes = std::fs::read(&path).with_context(read)?;
+    serde_json::from_slice(&bytes).map(Some).with_context(read)
+}
