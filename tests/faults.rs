@@ -652,3 +652,25 @@ fn a_config_is_made_for_what_is_piped_in() {
     assert!(said.code == Some(2) && said.error().contains("standard input"), "{}", said.stderr);
     assert!(!program.path("other.txt").exists() && !program.path("other.toml").exists());
 }
+
+/// Kind 25: a book of three lines has sentences enough for every split.
+#[test]
+fn a_few_long_documents_are_held_out_by_the_sentence() {
+    let program = Program::new();
+    let chapter = |chapter: usize| -> String {
+        let sentence = |i: usize| format!("Guest {chapter} of house {i} met {} dogs. ", i % 7);
+        (0..120).map(sentence).collect::<String>() + "\n"
+    };
+    program.write("book.txt", &(0..3).map(chapter).collect::<String>());
+    let said = program.succeeds(&["new", "book.toml", "--from", "book.txt"]).stderr;
+    assert!(said.contains("cut into sentences") && said.contains("360 sentences"), "{said}");
+    let config = fs::read_to_string(program.path("book.toml")).unwrap();
+    assert!(config.contains("by = \"sentence\""), "{config}");
+    program.succeeds(&["pipeline", "--config", "book.toml", "--run", "run", "--until", "tokenize"]);
+    for split in ["train", "valid", "test"] {
+        assert!(
+            program.path(&format!("run/tokenize/{split}-00000-of-00001.parquet")).is_file(),
+            "{split}"
+        );
+    }
+}

@@ -5,6 +5,7 @@ mod compare;
 mod configs;
 mod faults;
 mod golden;
+mod guides;
 mod house;
 mod input;
 mod interruption;

@@ -58,12 +58,16 @@ pub enum Command {
     Score(Score),
     /// Say whether finished runs are better than their maximum-likelihood checkpoints, or than another run.
     Compare(Compare),
+    /// Write a run's metrics as CSV and its texts as a dataset with a card, for other tools.
+    Export(Export),
     /// List the runs in a folder.
     List(List),
     /// Show one run: stages, files, sizes, headline numbers.
     Show(Show),
     /// Show the config with every knob explained, or its JSON Schema.
     Config(ShowConfig),
+    /// Print a shell's completions, or write manual pages.
+    Completions(Completions),
     /// Run all tests of the workspace.
     Test(Forwarded),
     /// Check format, lints, documentation and dependencies.
@@ -115,8 +119,32 @@ pub struct Watch {
     /// The run's folder, or its name under `runs/`.
     #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
     pub run: PathBuf,
+    /// In the terminal, without a server.
+    #[cfg(feature = "tui")]
+    #[arg(long)]
+    pub terminal: bool,
     #[command(flatten)]
     pub at: Address,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The run's folder, or its name under `runs/`.
+    #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
+    pub run: PathBuf,
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    #[arg(required_unless_present = "man", value_name = "SHELL")]
+    pub shell: Option<clap_complete::Shell>,
+    /// Write manual pages into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub man: Option<PathBuf>,
 }
 
 /// Which experiment.

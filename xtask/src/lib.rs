@@ -36,3 +36,18 @@ pub fn main() -> ExitCode {
 pub fn main_with<O: config::PhaseKind>() -> ExitCode {
     exit::report(commands::run::<O>(args::Cli::parse()))
 }
+
+/// The guides, whose programs are tested with the documentation.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../guides/own-text.md")]
+    struct OwnText;
+    #[doc = include_str!("../guides/write-an-objective.md")]
+    struct WriteAnObjective;
+    #[doc = include_str!("../guides/reproduce-a-paper.md")]
+    struct ReproduceAPaper;
+    #[doc = include_str!("../guides/read-the-curves.md")]
+    struct ReadTheCurves;
+    #[doc = include_str!("../guides/what-noise-does.md")]
+    struct WhatNoiseDoes;
+}

@@ -3,7 +3,7 @@ use crate::read::{self, Reading, Record, Rules, Watch};
 use crate::split::Draw;
 use crate::stats::{ReadStats, StepStats};
 use crate::write::{Tables, clear};
-use crate::{Clean, CorpusConfig, Error, SharedAction, Source, Split, Stats, Step};
+use crate::{Clean, CorpusConfig, Error, SharedAction, Source, Split, SplitBy, Stats, Step};
 use rayon::prelude::*;
 use std::ops::ControlFlow::Continue;
 use std::path::Path;
@@ -239,6 +239,8 @@ struct Cleaning<'a> {
     pipelines: Vec<Pipeline>,
     registry: Option<Registry>,
     draw: Draw,
+    /// Whether sentences are drawn, once they are cut.
+    by_sentence: bool,
     /// Documents read, by stream.
     documents: Vec<u64>,
     text_bytes: u64,
@@ -261,6 +263,7 @@ impl<'a> Cleaning<'a> {
             pipelines: streams.iter().map(pipeline).collect(),
             registry: registry(&config.steps, draws),
             draw: Draw::new(held_out, &key.child("split")),
+            by_sentence: held_out.by == SplitBy::Sentence,
             documents: vec![0; streams.len()],
             text_bytes: 0,
             replaced: 0,
@@ -277,7 +280,14 @@ impl<'a> Cleaning<'a> {
         self.documents[index] += records.len() as u64;
         let records: Vec<(Record, Split)> = records
             .into_iter()
-            .map(|record| (record, stream.own.map_or_else(|| self.draw.next(), |(split, _)| split)))
+            .map(|record| {
+                let split = match stream.own {
+                    Some((split, _)) => split,
+                    None if self.by_sentence => Split::Train,
+                    None => self.draw.next(),
+                };
+                (record, split)
+            })
             .collect();
         let decoded: Vec<Result<Vec<Row>, Error>> = records
             .into_par_iter()
@@ -293,11 +303,13 @@ impl<'a> Cleaning<'a> {
             rows.iter().map(|row| row.text.matches('\u{FFFD}').count() as u64).sum::<u64>();
         let pipeline = &mut self.pipelines[index];
         if !matches!(stream.own, Some((_, Clean::AsIs))) {
-            return Ok(pipeline.run(rows, self.registry.as_mut()));
+            let draws = self.by_sentence && stream.own.is_none();
+            let draw = draws.then_some(&mut self.draw);
+            return Ok(pipeline.run(rows, self.registry.as_mut(), draw));
         }
         if let Some(registry) = &mut self.registry {
             // Other rows are compared with what the steps would have made of these.
-            pipeline.run(rows.clone(), Some(registry));
+            pipeline.run(rows.clone(), Some(registry), None);
         }
         Ok(rows)
     }
@@ -355,7 +367,7 @@ fn check(
             Split::Test => config.test.is_none(),
         })
         .collect();
-    if documents < drawn.len() as u64 {
+    if config.split.by == SplitBy::Document && documents < drawn.len() as u64 {
         let names: Vec<&str> = drawn.iter().map(|split| split.name()).collect();
         return Err(Error::CannotSplit { documents, splits: names.join(", ") });
     }
@@ -368,7 +380,8 @@ fn check(
         let fix = match (stats.dropped, own) {
             (0, true) => "check its sources",
             (0, false) => {
-                "there are too few documents for its part: add documents, or raise it in corpus.split"
+                "there are too few documents for its part: add documents, raise it in corpus.split, or draw \
+                 sentences with corpus.split.by = \"sentence\""
             }
             _ => "loosen the step, see corpus.steps",
         };

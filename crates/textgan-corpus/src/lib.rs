@@ -49,7 +49,8 @@ pub use clean::{Cleaner, Rejected};
 pub use config::{
     Clean, Compression, CorpusConfig, CrossSplit, Encoding, Files, Format, Fractions, Label,
     Language, Length, Limits, NearDuplicates, OracleSource, Oversized, OwnSplit, Sentences,
-    SharedAction, Shingle, Source, Step, StopWords, Synthetic, UnicodeForm, Unit, Whitespace,
+    SharedAction, Shingle, Source, SplitBy, Step, StopWords, Synthetic, UnicodeForm, Unit,
+    Whitespace,
 };
 pub use error::{Error, Place};
 pub use ingest::ingest;

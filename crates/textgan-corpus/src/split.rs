@@ -95,7 +95,8 @@ mod tests {
     use super::*;
 
     fn count(valid: f64, test: f64, documents: u64, seed: u64) -> [u64; 3] {
-        let mut draw = Draw::new(Fractions { valid, test }, &Key::root(seed));
+        let mut draw =
+            Draw::new(Fractions { valid, test, ..Fractions::default() }, &Key::root(seed));
         let mut counts = [0; 3];
         for _ in 0..documents {
             counts[draw.next() as usize] += 1;

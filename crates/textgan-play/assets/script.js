@@ -377,8 +377,7 @@ const written = () => draft.tokens.map((one) => one.text).join("");
 // The text only grows once the server has answered: after an error the page still shows what was.
 const showNext = latest(async (tokens = draft.tokens) => {
   const full = tokens.length >= info.max_length;
-  const [ids, texts] = [tokens.map((one) => one.id), tokens.map((one) => one.text)];
-  const asked = { ...common(), noise: noise() ?? [], ids, tokens: texts };
+  const asked = { ...common(), noise: noise() ?? [], ids: tokens.map((one) => one.id) };
   const answer = full ? { candidates: [], left: 0, end: 1 } : await ask("next", asked);
   const grown = tokens !== draft.tokens;
   Object.assign(draft, { tokens, full, answer, ended: full || (draft.ended && !grown) });

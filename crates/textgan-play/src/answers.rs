@@ -1,9 +1,10 @@
 //! Requests of the page to answers: plain functions, without a network.
 
 use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use textgan_generate::textgan_artifact::table::Sample;
-use textgan_generate::textgan_models::EOS;
+use textgan_generate::textgan_models::{BOS, EOS, PAD};
 use textgan_generate::textgan_random::Key;
 use textgan_generate::{Error, Model, Options};
 
@@ -35,7 +36,36 @@ impl From<Error> for Refused {
             Error::Option { .. } | Error::Model(_) => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self(status, error.to_string())
+        let message = match error {
+            // It is a request, and no table of a config, that the key is of.
+            Error::Option { key, message } => format!("{key}: {message}"),
+            other => other.to_string(),
+        };
+        Self(status, message)
+    }
+}
+
+/// A request's body: one with a key that it does not have is refused, as a misspelt one would be passed over.
+pub(crate) trait Asked: DeserializeOwned {
+    /// Its keys, but for those of decoding.
+    const KEYS: &'static [&'static str];
+    /// Whether it says how tokens are picked.
+    const DECODES: bool = false;
+
+    /// Reads it.
+    fn read(body: serde_json::Value) -> Answer<Self> {
+        let unprocessable = |message: String| Refused(StatusCode::UNPROCESSABLE_ENTITY, message);
+        let known = |key: &&String| {
+            Self::KEYS.contains(&key.as_str())
+                || Self::DECODES && Decoding::KEYS.contains(&key.as_str())
+        };
+        let mut keys = body.as_object().into_iter().flat_map(|body| body.keys());
+        if let Some(key) = keys.find(|key| !known(key)) {
+            let decoding = if Self::DECODES { Decoding::KEYS } else { &[] };
+            let all = [Self::KEYS, decoding].concat().join(", ");
+            return Err(unprocessable(format!("{key}: there is no such key; there are {all}")));
+        }
+        serde_json::from_value(body).map_err(|error| unprocessable(error.to_string()))
     }
 }
 
@@ -88,6 +118,9 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
+    const KEYS: &'static [&'static str] =
+        &["temperature", "greedy", "top_k", "top_p", "min_p", "label"];
+
     fn options(self, of: &Options) -> Options {
         let Self { temperature, greedy, top_k, top_p, min_p, label } = self;
         Options {
@@ -114,6 +147,11 @@ pub(crate) struct Generate {
     prompt: Option<String>,
     #[serde(flatten)]
     decoding: Decoding,
+}
+
+impl Asked for Generate {
+    const KEYS: &'static [&'static str] = &["model", "texts", "seed", "noise", "prompt"];
+    const DECODES: bool = true;
 }
 
 #[derive(Serialize)]
@@ -152,6 +190,11 @@ pub(crate) struct Follow {
     decoding: Decoding,
 }
 
+impl Asked for Follow {
+    const KEYS: &'static [&'static str] = &["model", "noise", "ids"];
+    const DECODES: bool = true;
+}
+
 #[derive(Serialize)]
 pub(crate) struct Candidates {
     candidates: Vec<Candidate>,
@@ -175,6 +218,10 @@ pub(crate) struct Judge {
     label: Option<String>,
 }
 
+impl Asked for Judge {
+    const KEYS: &'static [&'static str] = &["model", "text", "label"];
+}
+
 #[derive(Serialize)]
 pub(crate) struct Judgement {
     realness: f32,
@@ -194,6 +241,10 @@ pub(crate) struct Duel {
     model: String,
     seed: u64,
     choice: Option<usize>,
+}
+
+impl Asked for Duel {
+    const KEYS: &'static [&'static str] = &["model", "seed", "choice"];
 }
 
 #[derive(Serialize)]
@@ -261,7 +312,15 @@ impl Playground {
             Some(rows) if rows.len() != count => {
                 return Err(bad(format!("noise: {} rows for {count} texts", rows.len())));
             }
-            Some(rows) => model.generate_from(rows.concat(), count, &options, &key)?,
+            Some(rows) => {
+                let dimension = model.generator().noise().dimension;
+                if let Some(row) = rows.iter().find(|row| row.len() != dimension) {
+                    let message =
+                        format!("noise: a row has {} numbers, not {dimension}", row.len());
+                    return Err(bad(message));
+                }
+                model.generate_from(rows.concat(), count, &options, &key)?
+            }
             None => model.generate(&Options { seed: Some(asked.seed), ..options })?,
         };
         let texts =
@@ -273,8 +332,9 @@ impl Playground {
         let model = self.named(&asked.model)?;
         let options = asked.decoding.options(&self.options);
         let vocab = model.generator().sizes().vocab as u32;
-        if let Some(id) = asked.ids.iter().find(|id| **id >= vocab) {
-            return Err(bad(format!("ids: {id} is outside the vocabulary of {vocab}")));
+        if let Some(id) = asked.ids.iter().find(|id| **id >= vocab || [PAD, BOS, EOS].contains(*id))
+        {
+            return Err(bad(format!("ids: {id} is no word of the vocabulary of {vocab}")));
         }
         let next = model.next(&asked.noise, &asked.ids, &options)?;
         let end = next.end();

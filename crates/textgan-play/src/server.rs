@@ -13,12 +13,15 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::answers::Refused;
 use crate::{Error, Site};
 
 /// How long the head of a request may take to arrive.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long a part of an answer may take to be taken.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The most connections at once.
 const MOST_CONNECTIONS: usize = 1024;
 
@@ -117,11 +120,14 @@ impl Server {
                 // One too many is closed at once, which costs nothing.
                 let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
                 let service = TowerToHyperService::new(router.clone());
+                // Who does not read what was asked for gives the place back too.
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(PATIENCE));
                 tokio::spawn(async move {
                     let mut http = http1::Builder::new();
                     http.timer(TokioTimer::new()).header_read_timeout(HEAD);
                     // What goes wrong on the way to a visitor is the visitor's.
-                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                    let _ = http.serve_connection(TokioIo::new(Box::pin(stream)), service).await;
                     drop(permit);
                 });
             }

@@ -8,11 +8,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use crate::Playground;
-use crate::answers::{Duel, Judge, Refused};
+use crate::answers::{Asked, Duel, Judge, Refused};
 
 /// The most bytes of a request.
 const MOST_BYTES: usize = 64 * 1024;
@@ -165,7 +164,7 @@ async fn answer<A, T>(
     how: impl FnOnce(&Playground, A) -> Result<T, Refused> + Send + 'static,
 ) -> Response
 where
-    A: Send + 'static,
+    A: Asked + Send + 'static,
     T: Serialize,
 {
     work(shared, |playground| how(playground, asked).map(|answer| serde_json::json!(answer))).await
@@ -197,12 +196,12 @@ impl IntoResponse for Refused {
 /// JSON, or one sentence on what is wrong with it.
 struct Body<A>(A);
 
-impl<S: Send + Sync, A: DeserializeOwned> FromRequest<S> for Body<A> {
+impl<S: Send + Sync, A: Asked> FromRequest<S> for Body<A> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
         match Json::from_request(request, state).await {
-            Ok(Json(asked)) => Ok(Self(asked)),
+            Ok(Json(body)) => A::read(body).map(Self),
             Err(rejection) => {
                 let rejection: JsonRejection = rejection;
                 Err(Refused(rejection.status(), rejection.body_text()))

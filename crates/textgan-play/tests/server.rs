@@ -194,6 +194,34 @@ fn what_is_wrong_is_refused_in_a_sentence() {
 }
 
 #[test]
+fn requests_that_nearly_make_sense_are_refused_too() {
+    let (_folder, playground) = playground(&[]);
+    let server = Running::of(Site::playground(playground), &Settings::default());
+    let ragged = json!([vec![0.0; 33], vec![0.0; 31]]);
+    for (path, body, expected, what) in [
+        (
+            "/api/generate",
+            json!({ "model": "model", "texts": 2, "noise": ragged }),
+            400,
+            "a row has",
+        ),
+        (
+            "/api/generate",
+            json!({ "model": "model", "texts": 1, "temprature": 1 }),
+            422,
+            "temprature",
+        ),
+        ("/api/next", json!({ "model": "model", "noise": [], "ids": [2] }), 400, "no word"),
+        ("/api/duel", json!({ "model": "model", "seed": 1, "greedy": true }), 422, "greedy"),
+        ("/api/duel", json!([1]), 422, "invalid type"),
+    ] {
+        let (status, answer) = server.post(path, &body);
+        let said = answer["error"].as_str().unwrap_or_default();
+        assert!(status == expected && said.contains(what), "{path} {body}: {status} {answer}");
+    }
+}
+
+#[test]
 fn beyond_loopback_a_token_is_needed() {
     let (_folder, playground) = playground(&[]);
     let mut settings = Settings::at(([0, 0, 0, 0], 0).into());

@@ -13,7 +13,9 @@ pub(crate) fn page(name: &str, sections: &[Section], live: bool) -> String {
     let name = if name.is_empty() { "run" } else { name };
     let mut nav = String::new();
     let mut main = String::new();
-    for Section { id, title, body } in sections {
+    // A page that grows has what there is; what is absent is told when the run has ended.
+    let there = sections.iter().filter(|section| !live || section.body.is_ok());
+    for Section { id, title, body } in there {
         nav += &format!("<li><a href=\"#{id}\">{title}</a></li>");
         let body = match body {
             Ok(html) => html.clone(),

@@ -1,7 +1,7 @@
 //! TensorBoard's event files: records of protocol-buffer messages with checksums.
 //!
 //! A record is its length (`u64`), a checksum of that, the message, a checksum of the message, all
-//! little-endian. Only what a scalar needs is written here. The time of an event is its step, so
+//! little-endian. Only what scalars and texts need is written here. The time of an event is its step, so
 //! that the bytes do not depend on the clock.
 
 /// The first record of a file, which names the format.
@@ -24,6 +24,35 @@ pub(crate) fn scalars<'a>(step: u64, values: impl Iterator<Item = (&'a str, f64)
     let mut event = time(step);
     bytes_field(&mut event, 5, &summary);
     record(&event)
+}
+
+/// One record with a text, as TensorBoard's plugin for texts reads it: a tensor of one string.
+pub(crate) fn text(step: u64, tag: &str, text: &str) -> Vec<u8> {
+    /// `DT_STRING`.
+    const STRING: u64 = 7;
+    let (mut plugin, mut metadata) = (Vec::new(), Vec::new());
+    bytes_field(&mut plugin, 1, b"text");
+    bytes_field(&mut metadata, 1, &plugin);
+    let (mut dimension, mut shape) = (Vec::new(), Vec::new());
+    varint_field(&mut dimension, 1, 1);
+    bytes_field(&mut shape, 2, &dimension);
+    let mut tensor = Vec::new();
+    varint_field(&mut tensor, 1, STRING);
+    bytes_field(&mut tensor, 2, &shape);
+    bytes_field(&mut tensor, 8, text.as_bytes());
+    let (mut value, mut summary) = (Vec::new(), Vec::new());
+    bytes_field(&mut value, 1, tag.as_bytes());
+    bytes_field(&mut value, 8, &tensor);
+    bytes_field(&mut value, 9, &metadata);
+    bytes_field(&mut summary, 1, &value);
+    let mut event = time(step);
+    bytes_field(&mut event, 5, &summary);
+    record(&event)
+}
+
+fn varint_field(out: &mut Vec<u8>, field: u8, value: u64) {
+    out.push(field << 3 | VARINT);
+    varint(out, value);
 }
 
 /// Wire types of the protocol-buffer encoding.

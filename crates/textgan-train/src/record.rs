@@ -97,9 +97,12 @@ impl Record {
         self.events.write(&events::scalars(line.step, values))
     }
 
-    /// Appends a sample.
+    /// Appends a sample, and its texts to TensorBoard's file under `samples/index`.
     pub fn sample(&mut self, line: &SampleLine<'_>) -> Result<()> {
-        self.samples.json(line)
+        self.samples.json(line)?;
+        // The page shows Markdown: a blank line keeps the two apart.
+        let text = format!("{}\n\n{}", line.greedy, line.sampled);
+        self.events.write(&events::text(line.step, &format!("samples/{}", line.index), &text))
     }
 
     /// Forces everything to the disk; what a checkpoint may then rely on.

@@ -7,8 +7,8 @@ use crate::exit::Failed;
 
 const CHECKS: [(&str, &str); 4] = [
     ("format", "fmt --all --check"),
-    ("lints", "clippy --workspace --all-targets --features xtask/hub -- --deny warnings"),
-    ("documentation", "doc --workspace --no-deps --features xtask/hub"),
+    ("lints", "clippy --workspace --all-targets --features xtask/hub,xtask/tui -- --deny warnings"),
+    ("documentation", "doc --workspace --no-deps --features xtask/hub,xtask/tui"),
     ("dependencies", "deny check bans licenses sources"),
 ];
 

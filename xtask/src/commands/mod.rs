@@ -3,7 +3,11 @@
 mod bench;
 mod ci;
 mod compare;
+mod completions;
 mod config;
+#[cfg(feature = "tui")]
+mod dashboard;
+mod export;
 mod fuzz;
 mod generate;
 mod list;
@@ -60,6 +64,8 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
         Command::Watch(args) => watch::run(args, &terminal),
         Command::Score(args) => score::run(args, &terminal),
         Command::Compare(args) => compare::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Completions(args) => completions::run(args),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Config(args) => config::run::<O>(args),

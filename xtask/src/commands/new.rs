@@ -25,8 +25,10 @@ pub fn run(args: New, terminal: &Terminal) -> Result<()> {
     let piped = if args.from == Path::new("-") { Some(Piped::keep(&args)?) } else { None };
     let from = piped.as_ref().map_or(&*args.from, |piped| &piped.file);
     let looked = Looked::at(from)?;
-    let documents = read(&looked, terminal)?;
-    let suited = Suited::to(&documents, looked.is_running_text());
+    let (documents, whole) = read(&looked, terminal)?;
+    // Of a few long documents none could be held out whole.
+    let by_sentence = looked.is_running_text() && whole < FEW_DOCUMENTS;
+    let suited = Suited::to(&documents, looked.is_running_text(), by_sentence);
     let text = suited.config(&looked, from, folder_of(&args.file))?;
     // What is written must be a config; else nothing is.
     let draft = tempfile_beside(&args.file)?;
@@ -90,26 +92,32 @@ impl Drop for Piped {
     }
 }
 
+/// Fewer documents than this are held out by the sentence.
+const FEW_DOCUMENTS: u64 = 100;
 /// Most documents that are looked at.
 const LOOKED_AT: u64 = 200_000;
 
-/// The documents as ingestion reads them, cut into sentences where that is what will be learned.
-fn read(looked: &Looked, terminal: &Terminal) -> Result<Vec<textgan_artifact::table::Document>> {
+/// The documents as ingestion reads them, cut into sentences where that is what will be learned; and how many
+/// there were before.
+fn read(
+    looked: &Looked,
+    terminal: &Terminal,
+) -> Result<(Vec<textgan_artifact::table::Document>, u64)> {
     let mut source = looked.source.clone();
     source.limit = Some(LOOKED_AT);
     let short: CorpusConfig =
         serde_json::from_value(serde_json::json!({ "steps": looked.steps() }))?;
     let corpus = CorpusConfig {
         sources: vec![textgan_corpus::Source::Files(source)],
-        split: textgan_corpus::Fractions { valid: 0.0, test: 0.0 },
+        split: textgan_corpus::Fractions { valid: 0.0, test: 0.0, ..Default::default() },
         encoding: looked.encoding,
         ..short
     };
     let out = tempfile::tempdir().context("cannot make a folder for a look at the text")?;
     let key = textgan_random::Key::root(0);
     let quiet = Stopping(terminal);
-    textgan_corpus::ingest(&corpus, &key, out.path(), &quiet)?;
-    Ok(textgan_artifact::table::read_split(out.path(), "train")?)
+    let stats = textgan_corpus::ingest(&corpus, &key, out.path(), &quiet)?;
+    Ok((textgan_artifact::table::read_split(out.path(), "train")?, stats.read.documents))
 }
 
 /// Says nothing, but stops when asked to.

@@ -14,6 +14,10 @@ use crate::terminal::Terminal;
 pub fn run(args: Watch, terminal: &Terminal) -> Result<()> {
     let path = overview::path(args.run);
     RunDir::open(&path).context("there is no run to watch yet")?;
+    #[cfg(feature = "tui")]
+    if args.terminal {
+        return super::dashboard::run(&path, terminal);
+    }
     serve(Site::live(Page { run: path }), &args.at, "watch", terminal)
 }
 

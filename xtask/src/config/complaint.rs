@@ -51,7 +51,7 @@ fn suggestion(name: &str, known: &[String]) -> String {
     if known.is_empty() {
         text += "; no keys belong here";
     } else {
-        text += &format!(" Known: {}", known.join(", "));
+        text += &format!("; known are {}", known.join(", "));
     }
     text
 }
@@ -122,7 +122,10 @@ mod tests {
                 "\n[inner]\nwidht = 3",
                 &["c.toml:3: unknown key `inner.widht`; did you mean `width`?"],
             ),
-            ("[inner]\n\nzebra = 3", &["c.toml:3: unknown key `inner.zebra` Known: width, colour"]),
+            (
+                "[inner]\n\nzebra = 3",
+                &["c.toml:3: unknown key `inner.zebra`; known are width, colour"],
+            ),
             ("[inner]\nwidth = 'x'", &["c.toml:2: `inner.width`: ", "expected usize"]),
             ("[inner]\nwidth = -1", &["c.toml:2: `inner.width`: ", "-1"]),
             (

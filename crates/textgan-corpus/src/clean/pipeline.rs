@@ -5,6 +5,7 @@ use super::distinct::{DistinctSet, TextHash};
 use super::local::{Local, Verdict};
 use super::minhash::{Index, MinHash};
 use super::{Fate, Row};
+use crate::split::Draw;
 use crate::stats::{MemoryStats, StepStats};
 use crate::{SharedAction, Step};
 use rayon::prelude::*;
@@ -64,18 +65,25 @@ impl Pipeline {
         Self { steps: steps.iter().map(running).collect(), extent, own }
     }
 
-    /// Applies the steps. Rows come out in the order of those they came from, dropped ones included.
+    /// Applies the steps; `draw` gives every sentence its split when it has been cut. Rows come out in the order of those they came from, dropped ones included.
     pub(crate) fn run(
         &mut self,
         mut rows: Vec<Row>,
         mut registry: Option<&mut Registry>,
+        mut draw: Option<&mut Draw>,
     ) -> Vec<Row> {
         let (extent, own) = (self.extent, self.own);
         for step in &mut self.steps {
             let (name, stats) = (step.name, &mut step.stats);
             match &mut step.kind {
                 Kind::Skipped => {}
-                Kind::Local(local) if local.splits() => rows = split(local, name, rows, stats),
+                Kind::Local(local) if local.splits() => {
+                    rows = split(local, name, rows, stats);
+                    if let Some(draw) = &mut draw {
+                        let kept = rows.iter_mut().filter(|row| row.is_kept());
+                        kept.for_each(|row| row.split = draw.next());
+                    }
+                }
                 Kind::Local(local) => rewrite(local, name, &mut rows, stats),
                 Kind::Exact(seen) => {
                     let hashes = each_kept(&rows, |row| TextHash::of(&row.text));

@@ -122,8 +122,7 @@ pub enum Clean {
 /// The parts of `sources` that are held out, drawn by the seed.
 ///
 /// Held-out documents are drawn evenly along the corpus, one from each stretch of
-/// `1 / (valid + test)` documents, so that small corpora get the counts they asked for. Whole
-/// documents are drawn, before any step: sentences of one document stay together.
+/// `1 / (valid + test)` documents, so that small corpora get the counts they asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fractions {
@@ -133,11 +132,32 @@ pub struct Fractions {
     /// Part of `sources` for testing, in `0..1`; 0 makes no test split. Unused when `corpus.test`
     /// is given.
     pub test: f64,
+    /// What is drawn: whole documents, so that sentences of one stay together, or sentences.
+    #[serde(skip_serializing_if = "SplitBy::is_document")]
+    pub by: SplitBy,
+}
+
+/// What the held-out splits are drawn of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitBy {
+    /// `document`: before any step, so that no sentence is held out whose neighbours are trained on.
+    #[default]
+    Document,
+    /// `sentence`: what the step `sentences` makes of documents, for a corpus of a few long ones. Then held-out
+    /// sentences may stand beside trained ones, and are easier than those of a document that was never seen.
+    Sentence,
+}
+
+impl SplitBy {
+    fn is_document(&self) -> bool {
+        *self == Self::Document
+    }
 }
 
 impl Default for Fractions {
     fn default() -> Self {
-        Self { valid: 0.05, test: 0.05 }
+        Self { valid: 0.05, test: 0.05, by: SplitBy::Document }
     }
 }
 
@@ -295,6 +315,13 @@ impl CorpusConfig {
                 "max_document_bytes and max_expansion must be at least 1",
             ));
         }
+        let cuts = self.steps.iter().any(|step| matches!(step, Step::Sentences(_)));
+        if self.split.by == SplitBy::Sentence && !cuts {
+            return Err(Error::config(
+                "corpus.split.by",
+                "is \"sentence\", which needs the step \"sentences\" in corpus.steps; add it, or take \"document\"",
+            ));
+        }
         validate_steps(&self.steps)
     }
 
@@ -334,6 +361,7 @@ impl CorpusConfig {
         Fractions {
             valid: if self.valid.is_some() { 0.0 } else { self.split.valid },
             test: if self.test.is_some() { 0.0 } else { self.split.test },
+            by: self.split.by,
         }
     }
 

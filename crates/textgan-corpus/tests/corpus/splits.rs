@@ -35,6 +35,31 @@ fn sentences_of_a_document_stay_in_its_split() {
     }
 }
 
+/// A few long documents have enough sentences for every split, and their order, seed and parts decide as ever.
+#[test]
+fn sentences_of_a_few_documents_can_be_drawn() {
+    let text: String = (0..3)
+        .map(|document| {
+            (0..100).map(|i| format!("This is {document} of {i}. ")).collect::<String>() + "\n"
+        })
+        .collect();
+    let folder = Folder::with(&text);
+    let config = |by: &str, steps: serde_json::Value| json!({ "sources": "a.txt", "steps": steps, "split": { "valid": 0.1, "test": 0.1, "by": by } });
+    let refused =
+        folder.ingest(config("document", json!(["sentences"]))).err().unwrap().to_string();
+    assert!(refused.contains("split"), "{refused}");
+    let outcome = folder.ingest(config("sentence", json!(["whitespace", "sentences"]))).unwrap();
+    let counts: Vec<u64> = outcome.stats.splits.values().map(|split| split.rows).collect();
+    assert_eq!(counts, [240, 30, 30]);
+    for document in ["0", "1", "2"] {
+        let of = |text: &String| text.contains(&format!("is {document} of"));
+        assert!(outcome.texts(Split::Test).iter().any(of), "evenly along the corpus");
+    }
+    let refused =
+        folder.ingest(config("sentence", json!(["whitespace"]))).err().unwrap().to_string();
+    assert!(refused.contains("corpus.split.by") && refused.contains("sentences"), "{refused}");
+}
+
 #[test]
 fn a_split_with_its_own_file_is_not_touched() {
     let folder = Folder::with("shared  text\nonly train\nonly train\nSHARED text\n");

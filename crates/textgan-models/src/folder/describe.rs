@@ -124,6 +124,7 @@ pub(super) fn readme(generator: &dyn Generator, card: &ModelCard) -> String {
     let (library, usage) = match kind.get("kind").and_then(Value::as_str) {
         Some("transformer") if noise.code.is_some() => ("textgan", CODED_USAGE.to_owned()),
         Some("transformer") => ("transformers", llama_usage(dimension, labels, noise.placement)),
+        Some("lstm") if noise.code.is_none() => ("textgan", lstm_usage(&kind, generator)),
         Some("lstm" | "relational-memory") => ("textgan", RECURRENT_USAGE.to_owned()),
         _ => ("textgan", OUTSIDE_USAGE.to_owned()),
     };
@@ -167,6 +168,51 @@ const OUTSIDE_USAGE: &str = "
 This generator's network is of another crate: `textgan_models::load_generator_with(folder, build)` in
 Rust, where `build` makes the network.
 ";
+
+/// How PyTorch's own LSTM reads the weights.
+fn lstm_usage(architecture: &Value, generator: &dyn Generator) -> String {
+    let number = |key: &str| architecture.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let (embedding, hidden, layers) = (number("embedding"), number("hidden"), number("layers"));
+    let noise = generator.noise();
+    let mut usage = format!(
+        "
+## Loading it
+
+In Rust `textgan_models::load_generator(folder)`. In PyTorch the weights have the names and the order of gates of `torch.nn.LSTM`:
+
+```python
+import torch
+from safetensors.torch import load_file
+
+w = load_file(f\"{{folder}}/model.safetensors\")
+lstm = torch.nn.LSTM({embedding}, {hidden}, {layers}, batch_first=True)
+lstm.load_state_dict({{name[5:]: weight for name, weight in w.items() if name.startswith(\"lstm.\")}})
+tokens = torch.tensor([[2]])  # <s>, and what was written so far
+x = w[\"embedding.weight\"][tokens]
+vector = torch.zeros(1, 1)
+"
+    );
+    if noise.dimension > 0 {
+        usage += &format!(
+            "vector = vector + torch.randn(1, {}) @ w[\"noise_projection.weight\"].T\n",
+            noise.dimension
+        );
+    }
+    if generator.sizes().labels > 0 {
+        usage += "vector = vector + w[\"label_embedding.weight\"][torch.tensor([0])]\n";
+    }
+    usage += &match noise.placement {
+        Placement::Every => "states, _ = lstm(x + vector[:, None])\n".to_owned(),
+        Placement::Begin => format!(
+            "h = vector.expand(1, {0}).reshape(1, {layers}, {hidden}).transpose(0, 1).contiguous()\n\
+             states, _ = lstm(x, (h, torch.zeros_like(h)))\n",
+            layers * hidden
+        ),
+    };
+    usage
+        + "head = w.get(\"head.weight\", w[\"embedding.weight\"])  # shared where it is absent\n\
+             logits = states @ head.T  # of the next token\n```\n"
+}
 
 /// How the noise of a trained Llama is given to `transformers`.
 fn llama_usage(noise: usize, labels: usize, placement: Placement) -> String {

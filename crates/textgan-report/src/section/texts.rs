@@ -21,20 +21,14 @@ fn beside(shown: &[ShownText]) -> String {
     if shown.is_empty() {
         return String::new();
     }
-    let (labelled, baseline) = (
-        shown.iter().any(|text| text.label.is_some()),
-        shown.iter().any(|text| text.baseline.is_some()),
-    );
-    let mut head = vec!["Noise"];
-    head.extend(labelled.then_some("Label"));
-    head.push("Trained model");
+    let baseline = shown.iter().any(|text| text.baseline.is_some());
+    let mut head = vec!["Noise", "Trained model"];
     head.extend(baseline.then_some("Maximum likelihood, same noise"));
     head.push("Real text");
     let cell = |text: Option<&String>| text.map_or(String::new(), |text| Text(text).to_string());
     let row = |(number, text): (usize, &ShownText)| {
-        let mut row = vec![number.to_string()];
-        row.extend(labelled.then(|| cell(text.label.as_ref())));
-        row.push(cell(Some(&text.model)));
+        let label = text.label.as_ref().map_or(String::new(), |label| format!(", {}", Text(label)));
+        let mut row = vec![format!("{number}{label}"), cell(Some(&text.model))];
         row.extend(baseline.then(|| cell(text.baseline.as_ref())));
         row.push(cell(text.real.as_ref()));
         row

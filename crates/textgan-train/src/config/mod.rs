@@ -78,7 +78,7 @@ impl Default for TrainConfig {
             checkpoint_every: 200,
             keep_checkpoints: 1,
             sample_every: 200,
-            fixed_samples: 8,
+            fixed_samples: 10,
             samples_shown: 3,
             validation_noise: 8,
             validation_sentences: 1000,

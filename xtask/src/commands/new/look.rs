@@ -21,6 +21,8 @@ const REPEATED: usize = 4;
 pub struct Looked {
     pub source: Files,
     pub encoding: Encoding,
+    /// Whether documents hold many sentences each.
+    running: bool,
     /// What was found, as lines to read.
     found: Vec<String>,
 }
@@ -36,8 +38,12 @@ impl Looked {
         let name = first.to_string_lossy().to_ascii_lowercase();
         let packed =
             [".gz", ".zst", ".tgz", ".tar", ".parquet"].iter().any(|end| name.ends_with(end));
-        let mut looked =
-            Self { source: source.clone(), encoding: Encoding::Strict, found: Vec::new() };
+        let mut looked = Self {
+            source: source.clone(),
+            encoding: Encoding::Strict,
+            running: false,
+            found: Vec::new(),
+        };
         if packed {
             return Ok(looked);
         }
@@ -66,12 +72,19 @@ impl Looked {
                 looked.found.push(format!("labels: the column `{label}`"));
                 source.label = Some(Label::Column(label));
             }
+            looked.running = are_long(columns.of_name(&column));
             source.text = column;
         } else if is_wrapped(&text) {
             looked.found.push(
                 "a document is a paragraph: lines are wrapped, and blank lines part them".into(),
             );
             source.unit = Unit::Paragraph;
+            looked.running = true;
+        } else {
+            looked.running = are_long(text.lines());
+        }
+        if looked.running {
+            looked.found.push("documents are long: they are cut into sentences".to_owned());
         }
         looked.source = source;
         Ok(looked)
@@ -79,7 +92,7 @@ impl Looked {
 
     /// Whether documents are to be cut into sentences.
     pub fn is_running_text(&self) -> bool {
-        self.source.unit != Unit::Line
+        self.running
     }
 
     /// The cleaning that every text gets.
@@ -234,6 +247,12 @@ impl Columns {
         self.values.iter().map(|(name, _)| name.clone()).collect()
     }
 
+    /// The values of a column.
+    fn of_name(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.values.iter().filter(move |(known, _)| known == name);
+        values.flat_map(|(_, values)| values.iter().map(String::as_str))
+    }
+
     /// The column with the longest values that are no addresses.
     fn text(&self) -> Option<String> {
         let mean = |values: &[String]| {
@@ -265,6 +284,16 @@ impl Columns {
         let all: Vec<&String> = labels.by_ref().map(|(name, _)| name).collect();
         all.iter().find(|name| named(&name.to_lowercase())).copied().cloned()
     }
+}
+
+/// Characters of a document that is more than a sentence or two.
+const LONG: usize = 400;
+
+/// Whether most documents are long.
+fn are_long<'a>(documents: impl Iterator<Item = &'a str>) -> bool {
+    let filled: Vec<&str> = documents.filter(|text| !text.trim().is_empty()).collect();
+    let long = filled.iter().filter(|text| text.chars().count() > LONG).count();
+    long * 2 > filled.len()
 }
 
 /// Whether lines are those of a page, and paragraphs lie between blank lines.

@@ -24,6 +24,7 @@ pub struct Suited {
     /// Part of the text for each of the held-out splits.
     held_out: f64,
     sentences: bool,
+    by_sentence: bool,
     labels: usize,
 }
 
@@ -40,7 +41,7 @@ const TOKENS_A_SECOND: f64 = 150_000.0;
 const PATIENCE: f64 = 240.0;
 
 impl Suited {
-    pub fn to(documents: &[Document], sentences: bool) -> Self {
+    pub fn to(documents: &[Document], sentences: bool, by_sentence: bool) -> Self {
         let count = documents.len();
         let texts = || documents.iter().map(|document| document.text.as_str());
         let unique: HashSet<&str> = texts().collect();
@@ -94,6 +95,7 @@ impl Suited {
             // A few hundred where there are enough, and some of everything.
             held_out: (500.0 / count.max(1) as f64).clamp(0.02, 0.12),
             sentences,
+            by_sentence,
             labels: labels.len(),
         }
     }
@@ -162,6 +164,7 @@ impl Suited {
         let batches = if samples < 500 { 5 } else { 10 };
         let model = width * 2;
         let steps = steps.join(", ");
+        let by = if self.by_sentence { ", by = \"sentence\"" } else { "" };
         Ok(format!(
             r#"# Made by `cargo xtask new` from {from}. `cargo xtask config --show` explains every knob.
 #
@@ -173,7 +176,7 @@ seed = 1
 [corpus]
 sources = {{ {source} }}
 {encoding}steps = [{steps}]
-split = {{ valid = {held_out:.3}, test = {held_out:.3} }}
+split = {{ valid = {held_out:.3}, test = {held_out:.3}{by} }}
 
 [tokenizer]
 {tokenizer}
