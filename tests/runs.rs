@@ -69,6 +69,32 @@ fn a_run_is_made_once_and_then_only_what_changed() {
     let texts = program.succeeds(&["generate", "--run", "run", "-n", "3"]).stdout;
     let stage = fs::read_to_string(program.path("run/generate/samples.txt")).unwrap();
     assert_eq!(texts.lines().collect::<Vec<_>>(), stage.lines().take(3).collect::<Vec<_>>());
+    // They are the texts that were scored, and that the report shows.
+    let evaluation = fs::read(program.path("run/evaluate/evaluation.json")).unwrap();
+    let evaluation: serde_json::Value = serde_json::from_slice(&evaluation).unwrap();
+    let shown: Vec<&str> = evaluation["texts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text["model"].as_str().unwrap())
+        .collect();
+    let published: Vec<&str> = stage.lines().collect();
+    let both = shown.len().min(published.len());
+    assert!(both >= 3 && shown[..both] == published[..both], "{shown:?} {published:?}");
+    // An earlier state of the generator writes too.
+    let wrong = program.run(&["generate", "--run", "run", "--step", "77777"]);
+    assert_eq!(wrong.code, Some(2));
+    let steps = wrong
+        .error()
+        .split("there are ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .trim_end_matches(',')
+        .to_owned();
+    program.succeeds(&["generate", "--run", "run", "--step", &steps, "-n", "2"]);
     let walk = ["generate", "--model", "run/train/model", "--interpolate", "0", "1", "--json"];
     assert_eq!(program.succeeds(&walk).stdout.lines().count(), 9);
 

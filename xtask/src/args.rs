@@ -272,7 +272,7 @@ pub struct Generate {
     /// The run whose model writes.
     #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
     pub run: PathBuf,
-    /// The run's generator as it was after this step, of those whose checkpoints were kept.
+    /// The run's generator as it was after this step, of those that training left (`train.first_snapshot`).
     #[arg(long, value_name = "N", conflicts_with = "model")]
     pub step: Option<u64>,
     /// How many texts.

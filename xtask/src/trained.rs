@@ -65,7 +65,7 @@ impl Trained {
             None => {
                 let known: Vec<String> = steps.iter().map(|saved| saved.step.to_string()).collect();
                 let message = format!(
-                    "--step {step}: no checkpoint of it was kept; there are {} (`train.keep_checkpoints` keeps more)",
+                    "--step {step}: training left no snapshot of it; there are {} (`train.first_snapshot` says which)",
                     known.join(", ")
                 );
                 Err(Refusal::new(message).into())

@@ -14,9 +14,9 @@ use crate::{Drawn, Error, Model, Result};
 pub(crate) enum Critic {
     /// A discriminator.
     Discriminator(Box<dyn Discriminator>),
-    /// A language model `M` beside the generator `G`: the logit of a prefix is
-    /// `ln M(prefix) - ln G(prefix)`, which is the optimal discriminator's where `M` is the distribution of
-    /// real text (Goodfellow et al., 2014).
+    /// A language model `M` beside the generator `G`: the logit of a prefix is `ln M(prefix) - ln G(prefix)`. Without
+    /// noise, or on average over it, it is the optimal discriminator's where `M` is the distribution of real text
+    /// (Goodfellow et al., 2014); of a sample it is taken given the sample's noise, as the game takes it.
     LanguageModel(Box<dyn Generator>),
 }
 
@@ -79,8 +79,10 @@ impl Model {
     }
 
     /// How real `text` looks; `None` without a [discriminator](Self::with_discriminator) or
-    /// [language model](Self::with_language_model), which average over noise vectors from the prior where they
-    /// read noise.
+    /// [language model](Self::with_language_model). A text that is only given has no noise: where a language model and
+    /// the generator read noise, each prefix has the likelihood that it has on average over noise from the prior.
+    /// So this is another number than the realness of a sample, which is judged given its own noise. Of a text
+    /// without a label, in a model with labels, it is the mean over labels: of logits, or of likelihoods.
     ///
     /// # Errors
     /// [`Error::Option`] for a label that there is not, and for a text that is longer than the model's.
@@ -92,21 +94,27 @@ impl Model {
             let message = format!("{} tokens, and texts have at most {limit}", tokens.len());
             return Err(Error::Option { key: "text", message });
         }
-        // A text is of the first label where none is named: only labelled models ask.
-        let labels = match (self.labels(), label) {
-            ([], None) => None,
-            (_, None) => Some(0),
-            (_, Some(name)) => Some(self.label_named(name)?),
+        let labels: Vec<Option<u32>> = match (self.labels(), label) {
+            ([], None) => vec![None],
+            (all, None) => (0..all.len() as u32).map(Some).collect(),
+            (_, Some(name)) => vec![Some(self.label_named(name)?)],
         };
-        let token_realness = match critic {
+        let token_realness: Vec<f32> = match critic {
             Critic::Discriminator(network) => {
-                let labels = labels.map(|label| vec![label]);
-                let rows = Sequences::from_samples(&[&tokens], &[true], labels.as_deref())?;
-                prefixes(&**network, &rows)?.remove(0).1
+                let texts = vec![&tokens; labels.len()];
+                let each: Option<Vec<u32>> = labels.iter().copied().collect();
+                let rows =
+                    Sequences::from_samples(&texts, &vec![true; texts.len()], each.as_deref())?;
+                let found = prefixes(&**network, &rows)?;
+                let mean = |at: usize| {
+                    found.iter().map(|(_, each): &(f32, Vec<f32>)| each[at]).sum::<f32>()
+                        / found.len() as f32
+                };
+                (0..rows.time()).map(mean).collect()
             }
             Critic::LanguageModel(network) => {
-                let ours = marginal(&**network, &tokens, labels)?;
-                let theirs = marginal(self.generator(), &tokens, labels)?;
+                let ours = marginal(&**network, &tokens, &labels)?;
+                let theirs = marginal(self.generator(), &tokens, &labels)?;
                 ours.iter().zip(theirs).map(|(m, g)| m - g).collect()
             }
         };
@@ -174,13 +182,14 @@ fn prefixes(network: &dyn Discriminator, rows: &Sequences) -> Result<Vec<(f32, V
 }
 
 /// The log-probability (nats) of each prefix of a text that ends, the end included: `ln 1/K sum_k p(prefix | z_k)`
-/// over [`VECTORS`] noise vectors, or one where there is no noise.
-fn marginal(network: &dyn Generator, text: &[u32], label: Option<u32>) -> Result<Vec<f32>> {
+/// over [`VECTORS`] noise vectors, or one where there is no noise, of each of the labels.
+fn marginal(network: &dyn Generator, text: &[u32], labels: &[Option<u32>]) -> Result<Vec<f32>> {
     let noise = network.noise();
-    let vectors = if noise.dimension == 0 { 1 } else { VECTORS };
+    let vectors = labels.len() * if noise.dimension == 0 { 1 } else { VECTORS };
     let drawn = noise.draw(&Key::root(0).child("judge"), 0, vectors);
     let drawn = Tensor::from_vec(drawn, (vectors, noise.dimension), &Device::Cpu)?;
-    let labels = label.filter(|_| network.sizes().labels > 0).map(|label| vec![label; vectors]);
+    let cycled: Option<Vec<u32>> = labels.iter().copied().cycle().take(vectors).collect();
+    let labels = cycled.filter(|_| network.sizes().labels > 0);
     let rows =
         Sequences::from_samples(&vec![text; vectors], &vec![true; vectors], labels.as_deref())?;
     let context = Context { noise: &drawn, labels: labels.as_deref() };

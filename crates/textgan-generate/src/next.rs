@@ -60,7 +60,10 @@ impl Model {
         (1..=tokens.len())
             .map(|end| {
                 let text = self.tokenizer().decode(&tokens[..end])?;
-                // A token of part of a character changes what was there; the last one of it adds it.
+                // Of a character that is cut over several tokens the last one adds it.
+                if text.ends_with('\u{FFFD}') && end < tokens.len() {
+                    return Ok(String::new());
+                }
                 let piece = text.strip_prefix(before.as_str()).unwrap_or_default().to_owned();
                 before = text;
                 Ok(piece)

@@ -10,7 +10,7 @@ async function version() {
 
 async function redraw() {
   const response = await fetch("./" + query);
-  if (!response.ok) return;
+  if (!response.ok) throw new Error(response.statusText);
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const name = (details) => (details.closest("section")?.id ?? "") + details.querySelector("summary").textContent;
   const open = new Map([...document.querySelectorAll("details")].map((d) => [name(d), d.open]));

@@ -458,14 +458,16 @@ const judgeText = latest(async () => {
 
 let taken = 0;
 const take = latest(async () => {
-  const { texts: [{ text }] } = await generate({ seed: seed() + taken++ });
+  const { texts: [{ text, label }] } = await generate({ seed: seed() + taken++ });
   $("judged").value = text;
+  // A text is judged as of the label that it was written for.
+  if (label) $("label").value = label;
   await judgeText();
 });
 
 const leads = {
   discriminator: "The discriminator learned to tell real texts from generated ones: write a text, or take one, and see which tokens give it away.",
-  "language-model": "The language model judges by comparison: a token looks real where it finds that token likelier than the generator does.",
+  "language-model": "The language model judges by comparison: a token looks real where it finds that token likelier than the generator does. A text from here has no noise of its own, so both are averaged over noise.",
 };
 
 function startDetector() {

@@ -20,6 +20,9 @@ const MOST_CANDIDATES: usize = 16;
 /// Texts of a duel; one of them is real.
 const DUELLISTS: u64 = 5;
 
+/// A text of a duel, and its label if it has one.
+type Contender = (String, Option<String>);
+
 /// A request that cannot be answered: the status and one sentence.
 #[derive(Debug)]
 pub(crate) struct Refused(pub StatusCode, pub String);
@@ -373,7 +376,7 @@ impl Playground {
     }
 
     /// The texts of a round, and which one is real.
-    fn round(&self, asked: &Duel) -> Answer<(std::sync::Arc<Model>, Vec<String>, usize)> {
+    fn round(&self, asked: &Duel) -> Answer<(std::sync::Arc<Model>, Vec<Contender>, usize)> {
         let model = self.named(&asked.model)?;
         if self.real_texts.is_empty() {
             return Err(bad("there are no real texts to play with"));
@@ -392,13 +395,16 @@ impl Playground {
             forbid_unknown,
             ..Options::default()
         })?;
-        let mut texts: Vec<String> = samples.into_iter().map(|sample| sample.text).collect();
+        let label = |id: Option<u32>| model.labels().get(id? as usize).cloned();
+        let mut texts: Vec<Contender> =
+            samples.into_iter().map(|sample| (sample.text, label(sample.label))).collect();
         texts.insert(place, self.real_texts[real].clone());
         Ok((model, texts, place))
     }
 
     pub(crate) fn duel(&self, asked: &Duel) -> Answer<Round> {
-        Ok(Round { texts: self.round(asked)?.1 })
+        let texts = self.round(asked)?.1;
+        Ok(Round { texts: texts.into_iter().map(|(text, _)| text).collect() })
     }
 
     pub(crate) fn outcome(&self, asked: &Duel) -> Answer<Outcome> {
@@ -406,7 +412,9 @@ impl Playground {
             return Err(bad(format!("choice: give one of 0 to {}", DUELLISTS - 1)));
         };
         let (model, texts, real) = self.round(asked)?;
-        let judged = |text: &String| Ok(model.judge(text, None)?.map(|judged| judged.realness));
+        let judged = |(text, label): &Contender| {
+            Ok(model.judge(text, label.as_deref())?.map(|judged| judged.realness))
+        };
         let realness: Option<Vec<f32>> =
             texts.iter().map(judged).collect::<Answer<Vec<_>>>()?.into_iter().collect();
         let detector = realness.as_ref().and_then(|realness| {

@@ -15,7 +15,7 @@ pub enum Error {
     /// The server cannot be started.
     #[error("cannot start the server: {0}")]
     Start(#[from] std::io::Error),
-    /// The system gives no random numbers for a token.
-    #[error("the system gives no random numbers for a token; choose one: {0}")]
+    /// A token that cannot be used, or none that the system could draw.
+    #[error("token: {0}")]
     Token(String),
 }

@@ -17,7 +17,7 @@ pub struct Playground {
     pub(crate) verdict: Option<String>,
     pub(crate) choices: Vec<Choice>,
     pub(crate) options: Options,
-    pub(crate) real_texts: Vec<String>,
+    pub(crate) real_texts: Vec<(String, Option<String>)>,
     load: Box<Load>,
     /// The models that were asked for last, the newest at the end.
     loaded: Mutex<Vec<(String, Arc<Model>)>>,
@@ -67,9 +67,9 @@ impl Playground {
         Self { options, ..self }
     }
 
-    /// Real texts that the generator has not seen; with none there is no duel.
+    /// Real texts that the generator has not seen, each with its label if it has one; with none there is no duel.
     #[must_use]
-    pub fn with_real_texts(self, real_texts: Vec<String>) -> Self {
+    pub fn with_real_texts(self, real_texts: Vec<(String, Option<String>)>) -> Self {
         Self { real_texts, ..self }
     }
 

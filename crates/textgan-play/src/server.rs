@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +24,11 @@ const HEAD: Duration = Duration::from_secs(10);
 /// How long a part of an answer may take to be taken.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The most connections at once.
-const MOST_CONNECTIONS: usize = 1024;
+const MOST_CONNECTIONS: usize = 256;
+/// The most bytes of a request's head.
+const MOST_HEAD: usize = 32 * 1024;
+/// How long a server that gets no connection from the system waits to ask again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a server listens, and to whom.
 #[derive(Clone, Debug)]
@@ -31,8 +36,8 @@ const MOST_CONNECTIONS: usize = 1024;
 pub struct Settings {
     /// The address; port 0 is any that is free.
     pub address: SocketAddr,
-    /// What requests must carry, as `?token=` or in the header `X-Token`. Unset: nothing on loopback, which
-    /// nobody else reaches, and 16 random bytes elsewhere.
+    /// What requests must carry, as `?token=` or in the header `X-Token`: letters, digits, `-` and `_`. Unset: nothing
+    /// on loopback, which no other machine reaches, and 16 random bytes elsewhere.
     pub token: Option<String>,
 }
 
@@ -69,13 +74,17 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(settings.address)).map_err(failed)?;
         let address = listener.local_addr()?;
         let token = match &settings.token {
-            Some(token) => Some(token.clone()),
+            Some(token) if is_a_token(token) => Some(token.clone()),
+            Some(_) => {
+                let message = "it must be of letters, digits, `-` and `_`, at least one".to_owned();
+                return Err(Error::Token(message));
+            }
             None if address.ip().is_loopback() => None,
             None => Some(random_token()?),
         };
-        let (known, loopback) = (token.clone(), address.ip().is_loopback());
+        let (known, own) = (token.clone(), address.ip());
         let router = site.router.layer(from_fn(move |request: Request, next: Next| {
-            let refused = refused(&request, known.as_deref(), loopback);
+            let refused = refused(&request, known.as_deref(), own);
             async move {
                 match refused {
                     Some(refused) => refused.into_response(),
@@ -113,8 +122,11 @@ impl Server {
                     _ = tick.tick() => continue,
                     accepted = listener.accept() => match accepted {
                         Ok((stream, _)) => stream,
-                        // Of one connection, or of too many: those that there are go on.
-                        Err(_) => continue,
+                        // Of one connection, or of too many files: those that there are go on.
+                        Err(_) => {
+                            tokio::time::sleep(PAUSE).await;
+                            continue;
+                        }
                     },
                 };
                 // One too many is closed at once, which costs nothing.
@@ -125,7 +137,7 @@ impl Server {
                 stream.set_write_timeout(Some(PATIENCE));
                 tokio::spawn(async move {
                     let mut http = http1::Builder::new();
-                    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+                    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MOST_HEAD);
                     // What goes wrong on the way to a visitor is the visitor's.
                     let _ = http.serve_connection(TokioIo::new(Box::pin(stream)), service).await;
                     drop(permit);
@@ -138,13 +150,11 @@ impl Server {
 }
 
 /// What is wrong with who asks, if anything.
-fn refused(request: &Request, token: Option<&str>, loopback: bool) -> Option<Response> {
+fn refused(request: &Request, token: Option<&str>, own: IpAddr) -> Option<Response> {
     let named = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     // Another site's page may have its own name lead here; its requests carry that name.
-    let host = named(header::HOST.as_str())
-        .map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
-    let local = matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"));
-    if loopback && !local {
+    let host = named(header::HOST.as_str()).and_then(|host| host.parse::<Authority>().ok());
+    if own.is_loopback() && !host.is_some_and(|host| is_local(host.host())) {
         let message = "this server answers under the name of this machine alone".to_owned();
         return Some(Refused(StatusCode::FORBIDDEN, message).into_response());
     }
@@ -160,6 +170,18 @@ fn refused(request: &Request, token: Option<&str>, loopback: bool) -> Option<Res
     Some(Refused(StatusCode::UNAUTHORIZED, message).into_response())
 }
 
+/// Whether a host is this machine: by its usual name, or by a loopback address.
+fn is_local(host: &str) -> bool {
+    let number = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || number.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Whether it can stand in an address as it is.
+fn is_a_token(token: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !token.is_empty() && token.bytes().all(plain)
+}
+
 /// In a time that does not depend on where they differ.
 fn equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
@@ -167,6 +189,8 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
 
 fn random_token() -> Result<String, Error> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Token(error.to_string()))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::Token(format!("the system gives no random numbers, choose one: {error}"))
+    })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
@@ -43,9 +43,10 @@ pub trait Live: Send + Sync + 'static {
 /// What answers need: the playground, and how many of them at once.
 struct Shared {
     playground: Playground,
-    /// As many at once as there are processors: more would only wait for each other.
-    at_work: Semaphore,
-    waiting: Semaphore,
+    /// As many at once as there are processors: more would only wait for each other. Both are given back when the
+    /// work ends, whether or not anybody still wants its answer.
+    at_work: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl Site {
@@ -54,8 +55,8 @@ impl Site {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
             playground,
-            at_work: Semaphore::new(threads),
-            waiting: Semaphore::new(MOST_WAITING),
+            at_work: Arc::new(Semaphore::new(threads)),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
         });
         let router = Router::new()
             .route(
@@ -88,15 +89,12 @@ impl Site {
 
     /// A page that is drawn anew whenever it changes.
     pub fn live(page: impl Live) -> Self {
-        let page = Arc::new(page);
+        let drawn = Arc::new(Drawn { page: Box::new(page), last: Mutex::default() });
         let router = Router::new()
             .route("/", get(live_page))
-            .route(
-                "/version",
-                get(|State(page): State<Arc<dyn Live>>| async move { page.version() }),
-            )
+            .route("/version", get(live_version))
             .route("/live.js", get(|| file("text/javascript", include_str!("../assets/live.js"))))
-            .with_state(page as Arc<dyn Live>);
+            .with_state(drawn);
         // The page brings a policy that names its own style and script by their hashes.
         Self::of(router, "frame-ancestors 'none'")
     }
@@ -143,15 +141,41 @@ async fn in_time(request: Request, next: axum::middleware::Next) -> Response {
     }
 }
 
-async fn live_page(State(page): State<Arc<dyn Live>>) -> Response {
-    let made = tokio::task::spawn_blocking(move || page.page()).await;
-    match made {
+/// A live page, and the last version of it that was drawn.
+struct Drawn {
+    page: Box<dyn Live>,
+    last: Mutex<Option<(String, String)>>,
+}
+
+impl Drawn {
+    /// The page as it is now: drawn by one visitor, and kept for the others until it changes.
+    fn page(&self) -> Result<String, String> {
+        // What a panic left is a whole page, or none.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.page.version();
+        if let Some((known, html)) = &*last
+            && *known == version
+        {
+            return Ok(html.clone());
+        }
+        let html = self.page.page()?;
+        *last = Some((version, html.clone()));
+        Ok(html)
+    }
+}
+
+async fn live_page(State(drawn): State<Arc<Drawn>>) -> Response {
+    match tokio::task::spawn_blocking(move || drawn.page()).await {
         Ok(Ok(html)) => {
             ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
         }
         Ok(Err(message)) => Refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response(),
         Err(error) => Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+async fn live_version(State(drawn): State<Arc<Drawn>>) -> String {
+    tokio::task::spawn_blocking(move || drawn.page.version()).await.unwrap_or_default()
 }
 
 async fn about(State(shared): State<Arc<Shared>>) -> Response {
@@ -176,10 +200,18 @@ async fn work(
     how: impl FnOnce(&Playground) -> Result<serde_json::Value, Refused> + Send + 'static,
 ) -> Response {
     let busy = || Refused(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait".to_owned());
-    let Ok(_waits) = shared.waiting.try_acquire() else { return busy().into_response() };
-    let Ok(_works) = shared.at_work.acquire().await else { return busy().into_response() };
-    let playground = shared.clone();
-    let made = tokio::task::spawn_blocking(move || how(&playground.playground)).await;
+    let Ok(waits) = shared.waiting.clone().try_acquire_owned() else {
+        return busy().into_response();
+    };
+    let Ok(works) = shared.at_work.clone().acquire_owned().await else {
+        return busy().into_response();
+    };
+    let made = tokio::task::spawn_blocking(move || {
+        let answer = how(&shared.playground);
+        drop((works, waits));
+        answer
+    })
+    .await;
     match made {
         Ok(Ok(answer)) => Json(answer).into_response(),
         Ok(Err(refused)) => refused.into_response(),

@@ -74,7 +74,10 @@ pub fn render(sources: &Sources) -> Result<String, Error> {
     let evaluation: Option<Evaluation> = sources::json(&sources.evaluation)?;
     let ingest = sources::json(&sources.ingest)?;
     let tokenize = sources::json(&sources.tokenize)?;
-    let resolved = sources::text(&sources.config)?;
+    let resolved = match &sources.config_text {
+        Some(text) => Some(text.clone()),
+        None => sources::text(&sources.config)?,
+    };
     let keys = resolved.as_deref().and_then(|text| text.parse::<toml::Table>().ok());
     let mut manifests = Vec::new();
     for stage in &sources.stages {
@@ -82,6 +85,16 @@ pub fn render(sources: &Sources) -> Result<String, Error> {
             manifests.push(Manifest::read(stage)?);
         }
     }
+    let chosen = keys
+        .as_ref()
+        .and_then(|keys| keys.get("evaluate")?.get("candidates")?.as_integer())
+        .unwrap_or(1);
+    // Controls are other generators: they have begun from the baseline again.
+    let controls = summary.as_ref().map_or(Vec::new(), Training::controls);
+    let lines: Vec<Line> =
+        lines.into_iter().filter(|line| !controls.contains(&line.phase)).collect();
+    let by_step: Vec<Sample> =
+        by_step.into_iter().filter(|sample| !controls.contains(&sample.phase)).collect();
     let facts = run::Facts {
         config: keys.as_ref(),
         training: summary.as_ref(),
@@ -90,7 +103,7 @@ pub fn render(sources: &Sources) -> Result<String, Error> {
     };
     let sections = [
         run::section(&facts),
-        texts::section(evaluation.as_ref(), &written),
+        texts::section(evaluation.as_ref(), &written, chosen > 1),
         scores::section(evaluation.as_ref()),
         curves::section(evaluation.as_ref()),
         training::section(&lines, summary.as_ref(), sources.unfinished && !lines.is_empty()),

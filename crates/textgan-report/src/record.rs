@@ -47,6 +47,14 @@ pub(crate) struct Training {
     pub phases: Vec<Phase>,
 }
 
+impl Training {
+    /// The numbers of the phases that made controls.
+    pub fn controls(&self) -> Vec<usize> {
+        let phases = self.phases.iter().enumerate();
+        phases.filter(|(_, phase)| phase.control.is_some()).map(|(number, _)| number).collect()
+    }
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct Phase {
@@ -134,6 +142,8 @@ pub(crate) struct LogLine {
     pub time: u64,
     #[serde(default)]
     pub stage: String,
+    #[serde(default)]
+    pub event: String,
     #[serde(default)]
     pub seconds: Option<f64>,
     #[serde(default)]

@@ -12,6 +12,8 @@ pub struct Sources {
     pub name: String,
     /// The resolved config, TOML.
     pub config: PathBuf,
+    /// Its text, where that is known better than from the file.
+    pub config_text: Option<String>,
     /// `stats.json` of ingestion.
     pub ingest: PathBuf,
     /// `stats.json` of tokenization.
@@ -52,6 +54,7 @@ impl Sources {
         Ok(Self {
             name: path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
             config: run.join("config.toml")?,
+            config_text: None,
             ingest: run.stage_dir("ingest")?.join("stats.json"),
             tokenize: run.stage_dir("tokenize")?.join("stats.json"),
             metrics: train.join("metrics.jsonl"),
@@ -66,10 +69,33 @@ impl Sources {
         })
     }
 
+    /// The files of a run that goes on: of a training that is made again, what it has written so far, and nothing of
+    /// what was made of the one before.
+    ///
+    /// # Errors
+    /// A run folder that cannot be read.
+    pub fn of_live_run(run: &RunDir) -> Result<Self, Error> {
+        let sources = Self { live: true, ..Self::of_run(run)? };
+        let train = run.partial_dir("train")?;
+        if !train.is_dir() {
+            return Ok(sources);
+        }
+        Ok(Self {
+            metrics: train.join("metrics.jsonl"),
+            samples: train.join("samples.jsonl"),
+            training: train.join("summary.json"),
+            evaluation: PathBuf::new(),
+            texts: PathBuf::new(),
+            unfinished: true,
+            ..sources
+        })
+    }
+
     /// What the files are now, by size and time: when this changes, the page has.
     pub fn version(&self) -> String {
         let files = [&self.config, &self.ingest, &self.tokenize, &self.metrics, &self.samples];
-        let files = files.into_iter().chain([&self.training, &self.evaluation]);
+        let files =
+            files.into_iter().chain([&self.training, &self.evaluation, &self.texts, &self.log]);
         let state = |path: &PathBuf| {
             let found = std::fs::metadata(path).ok();
             let changed = found.as_ref().and_then(|found| found.modified().ok());

@@ -213,34 +213,33 @@ impl Checkpoints {
     }
 }
 
-/// The generator as it was after a step, in a checkpoint that training left.
+/// The folder of the generators that training leaves on its way.
+pub(crate) const SNAPSHOTS: &str = "snapshots";
+
+/// The generator as it was after a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedStep {
     /// Steps made over all phases.
     pub step: u64,
-    /// Its weights: those that were evaluated, where a moving average is.
+    /// Its weights: their moving average, where there is one.
     pub weights: PathBuf,
 }
 
-/// The generators that the train stage in `out` kept, by step: of the best evaluations, of the beginnings of
-/// phases, of the last steps.
+/// The generators that the train stage in `out` left on its way, by step ([`TrainConfig::first_snapshot`](crate::TrainConfig)).
 ///
 /// # Errors
 /// When the folder cannot be read.
 pub fn saved_steps(out: &Path) -> Result<Vec<SavedStep>> {
-    let folder = out.join("checkpoints");
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(io("read", &folder))? {
-        paths.push(entry.map_err(io("read", &folder))?.path());
-    }
-    paths.sort();
+    let folder = out.join(SNAPSHOTS);
     let mut steps = BTreeMap::new();
-    for path in paths {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let number = NAMES.iter().find_map(|begin| name.strip_prefix(begin)?.parse().ok());
-        let files = ["generator-average.safetensors", "generator.safetensors"];
-        let weights = files.into_iter().map(|file| path.join(file)).find(|file| file.is_file());
-        if let (Some(step), Some(weights)) = (number, weights) {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    for entry in std::fs::read_dir(&folder).map_err(io("read", &folder))? {
+        let weights = entry.map_err(io("read", &folder))?.path();
+        let name = weights.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let number = name.strip_prefix(NAMES[0]).and_then(|name| name.strip_suffix(".safetensors"));
+        if let Some(step) = number.and_then(|number| number.parse().ok()) {
             steps.insert(step, SavedStep { step, weights });
         }
     }

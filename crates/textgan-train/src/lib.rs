@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `model/`, `discriminator/` | the trained networks, as Hugging Face folders |
 //! | `language-model/` | the language model that judges, where there is one |
+//! | `snapshots/` | the generator's weights after 50, 100, 200, .. steps of each of its phases |
 //! | `controls/` | generators that other means made of the baseline |
 //! | `baseline/` | the generator as the first adversarial phase found it |
 //! | `checkpoints/` | everything needed to go on: the best, the last ones, and `latest`, which names one |

@@ -86,6 +86,7 @@ pub fn train<O: Objective + Serialize>(
                 break end;
             }
             run.sample_if_due(&phase)?;
+            run.snapshot_if_due(&phase)?;
             if run.is_at_limit(&phase) {
                 break End::StepLimit;
             }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
-use textgan_artifact::{RunDir, write_atomic};
+use textgan_artifact::{Manifest, RunDir, write_atomic};
 use textgan_evaluate::Sweep;
 use textgan_evaluate::verdict::{
     Duel, Judgement, Matched, Outcome, Pairing, Place, Sampled, Verdict, compare, judge,
@@ -20,6 +20,7 @@ use textgan_report::Sources;
 use self::finished::Finished;
 use crate::args::Compare;
 use crate::overview;
+use crate::stages::EVALUATE;
 
 pub fn run(args: Compare) -> Result<()> {
     let all: Vec<PathBuf> = args.runs.iter().chain(&args.baseline).cloned().collect();
@@ -51,22 +52,25 @@ pub fn run(args: Compare) -> Result<()> {
             comparison.judgement.map(|judgement| format!("{named}: {}", judgement.sentence)),
         );
     }
-    match args.html {
-        Some(path) => page(&all, &said, &path),
-        None => Ok(()),
+    let Some(path) = args.html else { return Ok(()) };
+    page(&all, &said, &path)?;
+    if !args.json {
+        writeln!(stdout(), "the page: {}", path.display())?;
     }
+    Ok(())
 }
 
 /// Writes the page of all runs, named as they were given.
 fn page(runs: &[PathBuf], said: &[String], path: &Path) -> Result<()> {
     let sources = |given: &PathBuf| {
         let run = RunDir::open(overview::path(given.clone()))?;
-        Ok(Sources { name: given.display().to_string(), ..Sources::of_run(&run)? })
+        // What was evaluated is what its manifest says, whatever has become of the file since.
+        let config_text = Manifest::read(&run.stage_dir(EVALUATE)?)?.config;
+        let name = given.display().to_string();
+        Ok(Sources { name, config_text, ..Sources::of_run(&run)? })
     };
     let sources = runs.iter().map(sources).collect::<Result<Vec<_>>>()?;
-    write_atomic(path, textgan_report::compare(&sources, said)?.as_bytes())?;
-    println!("the page: {}", path.display());
-    Ok(())
+    Ok(write_atomic(path, textgan_report::compare(&sources, said)?.as_bytes())?)
 }
 
 /// The verdict over `runs`, training seeds of one experiment that is called `name`, each against its

@@ -3,11 +3,12 @@
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::{Write as _, stdout};
 use std::path::Path;
 use textgan_artifact::table::{Sample, SplitReader, TableWriter};
-use textgan_artifact::{Manifest, RunDir, publish, remove_folder};
+use textgan_artifact::{Manifest, RunDir, publish};
 
 use crate::args::Export;
 use crate::exit::Refusal;
@@ -21,16 +22,15 @@ pub fn run(args: Export) -> Result<()> {
         let message = format!("{} is there already: name a new folder", args.to.display());
         return Err(Refusal::new(message).into());
     }
-    let partial = args.to.with_extension("partial");
-    remove_folder(&partial)?;
-    let written = write(&run, &path, &partial);
-    if written.is_err() {
-        // What went wrong is the error to tell.
-        let _ = remove_folder(&partial);
-    }
-    written?;
-    publish(&partial, &args.to)?;
-    println!("{}: metrics.csv, dataset/", args.to.display());
+    let beside =
+        args.to.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    fs::create_dir_all(beside).with_context(|| format!("cannot make {}", beside.display()))?;
+    let draft = tempfile::Builder::new().prefix(".export-").tempdir_in(beside);
+    let draft = draft.with_context(|| format!("cannot write into {}", beside.display()))?;
+    let folder = draft.path().join("export");
+    write(&run, &path, &folder)?;
+    publish(&folder, &args.to)?;
+    writeln!(stdout(), "{}: metrics.csv, dataset/", args.to.display())?;
     Ok(())
 }
 
@@ -92,11 +92,12 @@ fn csv(path: &Path) -> Result<String> {
 
 /// The card of a folder that `datasets.load_dataset` reads.
 fn card(name: &str, texts: usize, verdict: &str) -> String {
+    // A JSON string is one of YAML too.
+    let title = serde_json::Value::from(format!("Texts of {name}"));
     format!(
-        "---\npretty_name: Texts of {name}\ntask_categories:\n- text-generation\ntags:\n- textgan\n- synthetic\n\
+        "---\npretty_name: {title}\ntask_categories:\n- text-generation\ntags:\n- textgan\n- synthetic\n\
          configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: train.parquet\n---\n\n\
-         # Texts of {name}\n\n{texts} texts that a generator wrote from noise; they are the first of those that its \
-         evaluation scored.\n\n{verdict}\n\n\
+         # Texts of {name}\n\n{texts} texts that a generator wrote from noise, as its run published them.\n\n{verdict}\n\n\
          | column | what |\n|---|---|\n\
          | `id` | number of the text; it names its random stream |\n\
          | `text`, `tokens` | the text, and its tokens |\n\

@@ -96,7 +96,8 @@ fn serve(
     let mut settings = textgan_play::Settings::at((at.address, at.port).into());
     settings.token = at.token.clone();
     let server = textgan_play::Server::bind(site, &settings)?;
-    println!("{what}: open {} (Ctrl-C ends it)", server.url());
+    let message = format!("{what}: open {} (Ctrl-C ends it)\n", server.url());
+    std::io::Write::write_all(&mut std::io::stdout(), message.as_bytes())?;
     server.run(|| terminal.stop_requested())?;
     Ok(())
 }

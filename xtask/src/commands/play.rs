@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-use textgan_artifact::RunDir;
 use textgan_artifact::table::{TokenRow, read_split};
+use textgan_artifact::{Manifest, RunDir};
 use textgan_generate::Model;
 use textgan_play::{LoadError, Playground, Site};
 use textgan_tokenizer::Tokenizer;
@@ -27,8 +27,12 @@ pub fn run(args: Play, terminal: &Terminal) -> Result<()> {
     if baseline.is_dir() {
         models.push(("baseline".to_owned(), "Maximum likelihood".to_owned(), baseline, None));
     }
+    let phases = phases(&trained.train)?;
     for saved in trained.steps()? {
-        let (id, title) = (format!("step-{}", saved.step), format!("Step {}", saved.step));
+        let phase = phases.iter().find(|(last, _)| saved.step <= *last);
+        let phase =
+            phase.map_or(String::new(), |(_, kind)| format!(", {}", kind.replace('-', " ")));
+        let (id, title) = (format!("step-{}", saved.step), format!("Step {}{phase}", saved.step));
         models.push((id, title, trained.model(), Some(saved.weights)));
     }
     let (train, folders) = (trained.train.clone(), models.clone());
@@ -43,6 +47,20 @@ pub fn run(args: Play, terminal: &Terminal) -> Result<()> {
         playground = playground.with_model(id, title);
     }
     serve(Site::playground(playground), &args.at, "play", terminal)
+}
+
+/// The last step of each phase, and its kind.
+fn phases(train: &Path) -> Result<Vec<(u64, String)>> {
+    let path = train.join("summary.json");
+    let read = || format!("cannot read {}", path.display());
+    let bytes = std::fs::read(&path).with_context(read)?;
+    let summary: textgan_train::Summary = serde_json::from_slice(&bytes).with_context(read)?;
+    let mut last = 0;
+    let ends = summary.phases.into_iter().map(|phase| {
+        last += phase.steps;
+        (last, phase.kind)
+    });
+    Ok(ends.collect())
 }
 
 /// An id, a title, the folder of the network, and the weights if they are others.
@@ -63,14 +81,23 @@ fn title(path: &Path) -> String {
     whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Texts of the test split as the model would write them, so that only what they say tells them apart.
-fn real_texts(run: &RunDir) -> Result<Vec<String>> {
+/// Texts of the test split as the model would write them, so that only what they say tells them apart; none where
+/// there is no such split.
+fn real_texts(run: &RunDir) -> Result<Vec<(String, Option<String>)>> {
     let tokens = run.stage_dir(TOKENIZE)?;
     if !tokens.is_dir() {
         return Ok(Vec::new());
     }
+    let manifest = Manifest::read(&tokens)?;
+    if !manifest.files.keys().any(|file| file.starts_with("test-")) {
+        return Ok(Vec::new());
+    }
+    let labels = std::fs::read(tokens.join("labels.json")).ok();
+    let labels: Vec<String> =
+        labels.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let tokenizer = Tokenizer::load(tokens.join("tokenizer.json"))?;
     let rows: Vec<TokenRow> = read_split(&tokens, "test")?;
-    let texts = rows.iter().filter(|row| !row.cut).take(REAL_TEXTS);
-    texts.map(|row| Ok(tokenizer.decode(&row.tokens)?)).collect()
+    let label = |row: &TokenRow| labels.get(row.label? as usize).cloned();
+    let texts = rows.iter().take(REAL_TEXTS);
+    texts.map(|row| Ok((tokenizer.decode(&row.tokens)?, label(row)))).collect()
 }

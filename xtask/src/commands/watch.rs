@@ -27,7 +27,7 @@ struct Page {
 
 impl Page {
     fn sources(&self) -> Result<Sources> {
-        Ok(Sources { live: true, ..Sources::of_run(&RunDir::open(&self.run)?)? })
+        Ok(Sources::of_live_run(&RunDir::open(&self.run)?)?)
     }
 }
 

@@ -9,8 +9,7 @@ use super::{EVALUATE, GENERATE, INGEST, REPORT, TOKENIZE, TRAIN};
 use crate::stage::{Input, Stage};
 
 pub struct Report<'a> {
-    /// What the page is called. Not after the run's folder: two runs of one config give the same
-    /// bytes.
+    /// What the page is called. Not after the run's folder: runs of one config differ in when and where they were made.
     pub title: &'a str,
 }
 

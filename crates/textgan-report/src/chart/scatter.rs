@@ -31,6 +31,8 @@ impl Dot {
 
 /// Groups whose dots have their texts written beside them; those of others are told on pointing.
 const WRITTEN: usize = 2;
+/// Colours of the style sheet.
+const COLOURS: usize = 9;
 
 /// Named groups of dots, each joined by a line in the order given; `axes` are what lies to the right, and up.
 pub(crate) fn scatter(
@@ -65,7 +67,9 @@ pub(crate) fn scatter(
         );
     }
     let mut legend = String::new();
-    for (number, (name, dots)) in groups.iter().enumerate().filter(|(_, (_, d))| !d.is_empty()) {
+    for (place, (name, dots)) in groups.iter().enumerate().filter(|(_, (_, d))| !d.is_empty()) {
+        // More than there are colours begin again.
+        let number = place % COLOURS;
         let places: Vec<String> =
             dots.iter().map(|d| format!("{:.1},{:.1}", x.at(d.x), y.at(d.y))).collect();
         let _ = write!(
@@ -95,7 +99,7 @@ pub(crate) fn scatter(
                 value(dot.x),
                 value(dot.y)
             );
-            if number < WRITTEN && !dot.text.is_empty() {
+            if place < WRITTEN && !dot.text.is_empty() {
                 let _ = write!(
                     svg,
                     "<text class=\"note middle\" x=\"{at_x:.1}\" y=\"{:.1}\">{}</text>",

@@ -137,8 +137,12 @@ fn estimate(values: &[f64]) -> Option<(f64, f64)> {
     Some((mean, quantile(count - 1.0) * (variance / count).sqrt()))
 }
 
-/// The 97.5 % quantile of Student's t, to 1 % from 4 degrees of freedom on (Abramowitz and Stegun, 26.7.5).
+/// The 97.5 % quantile of Student's t at one degree of freedom or more, to 1 % (Abramowitz and Stegun, 26.7.5).
 fn quantile(freedom: f64) -> f64 {
+    // Few degrees of freedom are beyond the expansion.
+    if let Some(exact) = [12.706, 4.303, 3.182].get(freedom as usize - 1) {
+        return *exact;
+    }
     let z = 1.959_964f64;
     let (first, second) =
         ((z.powi(3) + z) / 4.0, (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0);
@@ -187,7 +191,9 @@ mod tests {
 
     #[test]
     fn intervals_are_students() {
-        for (freedom, expected) in [(4.0, 2.776), (9.0, 2.262), (30.0, 2.042)] {
+        for (freedom, expected) in
+            [(1.0, 12.706), (3.0, 3.182), (4.0, 2.776), (9.0, 2.262), (30.0, 2.042)]
+        {
             assert!(
                 (quantile(freedom) / expected - 1.0).abs() < 0.01,
                 "{freedom}: {}",

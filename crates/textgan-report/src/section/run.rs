@@ -4,6 +4,7 @@ use super::Section;
 use super::scores::judge;
 use crate::html::{Text, count, percent};
 use crate::record::{Evaluation, LogLine, Training, Verdict};
+use std::collections::BTreeMap;
 
 /// What the section is made from.
 pub(crate) struct Facts<'a> {
@@ -47,9 +48,15 @@ fn learned(facts: &Facts<'_>) -> String {
     let phases: Vec<String> = training
         .phases
         .iter()
-        .filter(|phase| phase.control.is_none())
+        .filter(|phase| phase.control.is_none() && phase.updates.contains_key("generator"))
         .map(|phase| {
-            format!("{} for {} steps", Text(&phase.kind.replace('-', " ")), count(phase.steps))
+            let kept = match phase.kept_step {
+                Some(0) => " (no step was better than its beginning, which was kept)".to_owned(),
+                Some(step) if step < phase.steps => format!(" (step {} was kept)", count(step)),
+                _ => String::new(),
+            };
+            let kind = phase.kind.replace('-', " ");
+            format!("{} for {} steps{kept}", Text(&kind), count(phase.steps))
         })
         .collect();
     if !phases.is_empty() {
@@ -164,10 +171,7 @@ fn circumstances(facts: &Facts<'_>) -> String {
     }
     if let Some(last) = facts.log.last() {
         row("Made", date(last.time));
-        let ends = facts.log.iter().filter_map(|line| Some((&line.stage, line.seconds?)));
-        // Of a stage that was made again, the last time counts.
-        let took: std::collections::BTreeMap<_, f64> = ends.collect();
-        row("Took", duration(took.values().sum()));
+        row("Took", duration(took(facts.log)));
         let machine = if last.machine.is_empty() { "a machine" } else { &last.machine };
         row(
             "On",
@@ -187,6 +191,23 @@ fn circumstances(facts: &Facts<'_>) -> String {
             .to_owned(),
     );
     format!("<dl class=\"facts\">{}</dl>", rows.concat())
+}
+
+/// How long the stages took that the run has: of one that was stopped and gone on with all its parts, of one that
+/// was made again the last time.
+fn took(log: &[LogLine]) -> f64 {
+    let (mut before, mut whole) = (BTreeMap::<&str, f64>::new(), BTreeMap::<&str, f64>::new());
+    for line in log {
+        let Some(seconds) = line.seconds else { continue };
+        match &*line.event {
+            "stopped" => *before.entry(&line.stage).or_default() += seconds,
+            _ => {
+                let stopped = before.remove(&*line.stage).unwrap_or(0.0);
+                whole.insert(&line.stage, stopped + seconds);
+            }
+        }
+    }
+    whole.values().sum()
 }
 
 fn duration(seconds: f64) -> String {
@@ -226,6 +247,23 @@ mod tests {
         ] {
             assert_eq!(date(seconds), expected);
         }
+        let line = |stage: &str, event: &str, seconds| LogLine {
+            time: 0,
+            stage: stage.to_owned(),
+            event: event.to_owned(),
+            seconds,
+            threads: 1,
+            instruction_set: String::new(),
+            machine: String::new(),
+        };
+        let log = [
+            line("train", "begin", None),
+            line("train", "stopped", Some(100.0)),
+            line("train", "end", Some(20.0)),
+            line("evaluate", "end", Some(7.0)),
+            line("evaluate", "end", Some(5.0)),
+        ];
+        assert_eq!(took(&log), 125.0);
         assert_eq!(duration(3.44), "3.4 s");
         assert_eq!(duration(178.2), "2 min 58 s");
         assert_eq!(duration(7_500.0), "2 h 5 min");

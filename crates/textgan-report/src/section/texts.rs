@@ -2,28 +2,46 @@
 
 use super::{Section, table};
 use crate::html::Text;
-use crate::record::{Evaluation, ShownText};
+use crate::record::{Evaluation, Scores, ShownText};
 use textgan_artifact::table::Sample;
 
 /// Texts whose words are tinted.
 const TINTED: usize = 12;
 
-pub(crate) fn section(evaluation: Option<&Evaluation>, samples: &[Sample]) -> Section {
-    let shown = evaluation.map_or(&[][..], |evaluation| &evaluation.texts);
-    let body = match (shown.is_empty(), samples.is_empty()) {
-        (true, true) => Err("No texts: the evaluate and generate stages write them."),
-        _ => Ok(beside(shown) + &tinted(samples)),
+/// `chosen` says that the model's texts are each the discriminator's choice among several.
+pub(crate) fn section(
+    evaluation: Option<&Evaluation>,
+    samples: &[Sample],
+    chosen: bool,
+) -> Section {
+    let body = match evaluation {
+        Some(evaluation) if !evaluation.texts.is_empty() => {
+            Ok(beside(evaluation, chosen) + &tinted(samples))
+        }
+        _ if samples.is_empty() => Err("No texts: the evaluate and generate stages write them."),
+        _ => Ok(tinted(samples)),
     };
     Section { id: "texts", title: "What it writes", body }
 }
 
-fn beside(shown: &[ShownText]) -> String {
-    if shown.is_empty() {
-        return String::new();
-    }
+fn beside(evaluation: &Evaluation, chosen: bool) -> String {
+    let shown = &evaluation.texts;
+    let temperature =
+        |scores: &Scores| scores.temperature.as_ref().map_or(1.0, |choice| choice.temperature);
+    let ours = temperature(&evaluation.model);
+    let theirs = evaluation.baseline.as_ref().map_or(ours, temperature);
+    let at = |temperature: f64| match ours == theirs {
+        true => String::new(),
+        false => format!(", temperature {temperature}"),
+    };
+    let (ours, theirs) = (format!("Trained model{}", at(ours)), at(theirs));
+    let theirs = match chosen {
+        true => format!("The generator alone{theirs}"),
+        false => format!("Maximum likelihood, same noise{theirs}"),
+    };
     let baseline = shown.iter().any(|text| text.baseline.is_some());
-    let mut head = vec!["Noise", "Trained model"];
-    head.extend(baseline.then_some("Maximum likelihood, same noise"));
+    let mut head = vec!["Noise", &*ours];
+    head.extend(baseline.then_some(&*theirs));
     head.push("Real text");
     let cell = |text: Option<&String>| text.map_or(String::new(), |text| Text(text).to_string());
     let row = |(number, text): (usize, &ShownText)| {
@@ -36,7 +54,9 @@ fn beside(shown: &[ShownText]) -> String {
     let rows: Vec<Vec<String>> = shown.iter().enumerate().map(row).collect();
     format!(
         "<p>The first texts of those that were scored, none picked{}. The real texts are of the test split and belong to no noise.</p>{}",
-        if baseline {
+        if chosen {
+            ""
+        } else if baseline {
             "; both generators had the same noise and the same random stream, so what differs is what the game changed"
         } else {
             ""

@@ -68,7 +68,14 @@ fn overview(training: &Training) -> String {
             let kept =
                 phase.kept_step.map_or("last".to_owned(), |step| format!("step {}", count(step)));
             vec![
-                Text(&title(&phase.kind)).to_string(),
+                match &phase.control {
+                    Some(name) => format!(
+                        "{} <span class=\"muted\">(control {})</span>",
+                        Text(&title(&phase.kind)),
+                        Text(name)
+                    ),
+                    None => Text(&title(&phase.kind)).to_string(),
+                },
                 Text(&phase.ended.replace('-', " ")).to_string(),
                 count(phase.steps),
                 updates(&phase.updates),

@@ -45,6 +45,10 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// How many of those checkpoints stay; the best one and the phase's first stay besides.
     pub keep_checkpoints: usize,
+    /// The generator's weights are kept after so many steps of each of its own phases, and after twice, four times,
+    /// eight times as many, to write and play with later; 0 keeps none.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub first_snapshot: u64,
     /// Steps between two rounds of samples from the fixed noise vectors; 0 writes none.
     pub sample_every: u64,
     /// How many fixed noise vectors are sampled in each round.
@@ -68,6 +72,14 @@ pub struct TrainConfig {
     pub init_discriminator_from: Option<PathBuf>,
 }
 
+/// The step of a phase's first snapshot, where nothing else is asked for.
+const FIRST_SNAPSHOT: u64 = 50;
+
+/// So that runs of before there were any stay what they are.
+fn is_usual(step: &u64) -> bool {
+    *step == FIRST_SNAPSHOT
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -77,6 +89,7 @@ impl Default for TrainConfig {
             log_every: 10,
             checkpoint_every: 200,
             keep_checkpoints: 1,
+            first_snapshot: FIRST_SNAPSHOT,
             sample_every: 200,
             fixed_samples: 10,
             samples_shown: 3,

@@ -4,7 +4,9 @@ use textgan_models::{Conditions, Sampler, SamplingOptions, sample};
 
 use super::{Current, Run};
 use crate::Result;
+use crate::checkpoint::SNAPSHOTS;
 use crate::config::AlarmAction;
+use crate::error::io;
 use crate::evaluation::{EvaluationKeys, evaluate};
 use crate::objective::Role;
 use crate::record::SampleLine;
@@ -131,6 +133,27 @@ impl<'a> Run<'a> {
         })?;
         self.state.best = Some(name);
         Ok(())
+    }
+
+    /// Keeps the generator as it is when it is time, with the weights that would be evaluated. A step that is made
+    /// again after an interruption has the same bits, so what is there already is written over.
+    pub fn snapshot_if_due(&mut self, phase: &Current<'_>) -> Result<()> {
+        let (first, step) = (self.plan.train.first_snapshot, self.state.phase_step);
+        let moves = matches!(phase.planned.objective.role(), Role::Generator | Role::Game);
+        // Which steps does not depend on how long the phase is: one that is extended has left the same.
+        let is_due = first > 0 && step.is_multiple_of(first) && (step / first).is_power_of_two();
+        if !is_due || !moves || phase.planned.control.is_some() {
+            return Ok(());
+        }
+        let folder = self.out.join(SNAPSHOTS);
+        std::fs::create_dir_all(&folder).map_err(io("create", &folder))?;
+        let path = folder.join(format!("step-{:06}.safetensors", self.state.step));
+        let draft = folder.join("draft");
+        phase
+            .course
+            .with_averages(|| Ok(self.networks.generator().parameters().save(&draft)?))?;
+        textgan_artifact::copy_atomic(&draft, &path)?;
+        std::fs::remove_file(&draft).map_err(io("remove", &draft))
     }
 
     /// Samples the fixed noise vectors when it is time, for a reader.
