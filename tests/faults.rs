@@ -661,7 +661,7 @@ fn a_few_long_documents_are_held_out_by_the_sentence() {
         let sentence = |i: usize| format!("Guest {chapter} of house {i} met {} dogs. ", i % 7);
         (0..120).map(sentence).collect::<String>() + "\n"
     };
-    program.write("book.txt", &(0..3).map(chapter).collect::<String>());
+    program.write("book.txt", (0..3).map(chapter).collect::<String>());
     let said = program.succeeds(&["new", "book.toml", "--from", "book.txt"]).stderr;
     assert!(said.contains("cut into sentences") && said.contains("360 sentences"), "{said}");
     let config = fs::read_to_string(program.path("book.toml")).unwrap();

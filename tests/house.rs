@@ -66,7 +66,9 @@ fn every_library_crate_has_a_floor_a_readme_and_an_example() {
     let names = std::fs::read_dir(root().join("crates")).unwrap();
     for entry in names.map(|entry| entry.unwrap()) {
         let (name, path) = (entry.file_name().into_string().unwrap(), entry.path());
-        if !path.join("Cargo.toml").exists() || !name.starts_with("textgan-") {
+        // That of Python is apart from the workspace: maturin builds it.
+        let apart = name == "textgan-python";
+        if !path.join("Cargo.toml").exists() || !name.starts_with("textgan-") || apart {
             continue;
         }
         assert!(FLOORS.iter().any(|(known, _)| *known == name), "{name} has no floor");

@@ -106,7 +106,12 @@ pub fn render(sources: &Sources) -> Result<String, Error> {
         texts::section(evaluation.as_ref(), &written, chosen > 1),
         scores::section(evaluation.as_ref()),
         curves::section(evaluation.as_ref()),
-        training::section(&lines, summary.as_ref(), sources.unfinished && !lines.is_empty()),
+        training::section(
+            &lines,
+            summary.as_ref(),
+            sources.unfinished && !lines.is_empty(),
+            keys.as_ref(),
+        ),
         samples::section(&by_step, &lines),
         memorisation::section(evaluation.as_ref()),
         data::section(ingest.as_ref(), tokenize.as_ref()),

@@ -8,7 +8,7 @@ use textgan_report::{Error, Sources, render, report};
 const METRICS: &str = r#"{"event":"begin","phase":0,"kind":"maximum-likelihood","step":0,"phase_step":0,"values":{}}
 {"event":"train","phase":0,"kind":"maximum-likelihood","step":10,"phase_step":10,"values":{"nll":3.5,"strange_number":1.5},"kinds":{"nll":{"unit":"nats-per-token","group":"likelihood"}}}
 {"event":"train","phase":0,"kind":"maximum-likelihood","step":20,"phase_step":20,"values":{"nll":2.5,"strange_number":null}}
-{"event":"evaluation","phase":0,"kind":"maximum-likelihood","step":20,"phase_step":20,"values":{"validation_loss":2.6,"bleu_4":0.5}}
+{"event":"evaluation","phase":0,"kind":"maximum-likelihood","step":20,"phase_step":20,"values":{"validation_loss":2.6,"bleu_4":0.5,"self_bleu_4":0.25}}
 {"event":"alarm","phase":1,"kind":"adversarial","step":25,"phase_step":5,"note":"collapse: report","values":{"value":0.2}}
 {"event":"train","phase":1,"kind":"adversarial","step":30,"phase_step":10,"values":{"generator_loss":0.7}}
 "#;
@@ -40,7 +40,10 @@ fn run(folder: &Path) -> RunDir {
         fs::create_dir_all(run.path().join(stage)).unwrap();
     }
     let write = |name: &str, text: &str| fs::write(run.path().join(name), text).unwrap();
-    write("config.toml", "# resolved\nseed = 1\n\n[corpus]\nsources = \"<own>.txt\"\n");
+    write(
+        "config.toml",
+        "# resolved\nseed = 1\n\n[corpus]\nsources = \"<own>.txt\"\n\n[evaluate]\nsamples = 5000\n\n[[phase]]\nevaluation = { samples = 500 }\n",
+    );
     write(
         "ingest/stats.json",
         r#"{"read":{"documents":12345},"splits":{"test":{"rows":5},"train":{"rows":10,"words":95,"labels":{"indoors":4}}}}"#,
@@ -77,6 +80,7 @@ fn a_whole_run_is_on_the_page_and_its_text_stays_text() {
         "&lt;own&gt;.txt",
         "Lengths of the train split",
         "What was trained on what?",
+        "of 500 samples, those of the scores of 5,000",
         "Quality against diversity, exactly",
         "Distance from real text",
         "Fréchet distance",

@@ -36,7 +36,12 @@ const PLANS: [Plan; 9] = [
     (Group::Optimizer, Unit::Plain, "Gradient norms and rates", "before clipping", None, None),
 ];
 
-pub(crate) fn section(lines: &[Line], training: Option<&Training>, unfinished: bool) -> Section {
+pub(crate) fn section(
+    lines: &[Line],
+    training: Option<&Training>,
+    unfinished: bool,
+    config: Option<&toml::Table>,
+) -> Section {
     let body = if lines.is_empty() && training.is_none() {
         Err("No metrics.jsonl: the train stage writes it.")
     } else {
@@ -46,9 +51,27 @@ pub(crate) fn section(lines: &[Line], training: Option<&Training>, unfinished: b
         }
         out += &training.map_or(String::new(), overview);
         out += &curves(lines);
+        out += &counts(lines, config).unwrap_or_default();
         Ok(out + &alarms(lines))
     };
     Section { id: "training", title: "Training", body }
+}
+
+/// That measures which depend on how many samples there are do not compare with the scores.
+fn counts(lines: &[Line], config: Option<&toml::Table>) -> Option<String> {
+    lines.iter().find(|line| line.values.contains_key("self_bleu_4"))?;
+    let samples = |value: &toml::Value| value.get("samples")?.as_integer();
+    let scored = samples(config?.get("evaluate")?)?;
+    let phases = config?.get("phase")?.as_array()?.iter();
+    let seen: BTreeSet<i64> =
+        phases.filter_map(|phase| samples(phase.get("evaluation")?)).filter(|n| *n > 0).collect();
+    let seen: Vec<String> = seen.into_iter().map(|number| count(number as u64)).collect();
+    Some(format!(
+        "<p class=\"small muted\">Self-BLEU and distinct n-grams above are of {} samples, those of the scores of {}: \
+         both depend on how many there are, so they do not compare.</p>",
+        seen.join(" or "),
+        count(scored as u64)
+    ))
 }
 
 fn overview(training: &Training) -> String {
