@@ -69,7 +69,11 @@ impl Server {
     /// # Errors
     /// [`Error::Listen`] where it is taken or not this machine's.
     pub fn bind(site: Site, settings: &Settings) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        // As few threads as work at once: each keeps memory of its own for what it has last done.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .max_blocking_threads(threads() + 2)
+            .enable_all()
+            .build()?;
         let failed = |source| Error::Listen { address: settings.address, source };
         let listener = runtime.block_on(TcpListener::bind(settings.address)).map_err(failed)?;
         let address = listener.local_addr()?;
@@ -147,6 +151,11 @@ impl Server {
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(())
     }
+}
+
+/// The processors.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What is wrong with who asks, if anything.

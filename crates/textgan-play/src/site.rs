@@ -7,11 +7,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::Playground;
 use crate::answers::{Asked, Duel, Judge, Refused};
+use crate::server::threads;
 
 /// The most bytes of a request.
 const MOST_BYTES: usize = 64 * 1024;
@@ -52,10 +54,9 @@ struct Shared {
 impl Site {
     /// Noise, words, detector and duel.
     pub fn playground(playground: Playground) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
             playground,
-            at_work: Arc::new(Semaphore::new(threads)),
+            at_work: Arc::new(Semaphore::new(threads())),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
         });
         let router = Router::new()
@@ -233,11 +234,41 @@ impl<S: Send + Sync, A: Asked> FromRequest<S> for Body<A> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
         match Json::from_request(request, state).await {
-            Ok(Json(body)) => A::read(body).map(Self),
+            Ok(Json(Once(body))) => A::read(body).map(Self),
             Err(rejection) => {
                 let rejection: JsonRejection = rejection;
                 Err(Refused(rejection.status(), rejection.body_text()))
             }
         }
+    }
+}
+
+/// A JSON object each of whose keys stands once: of two values one would be passed over.
+struct Once(serde_json::Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+struct Keys;
+
+impl<'de> Visitor<'de> for Keys {
+    type Value = Once;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut pairs: M) -> Result<Once, M::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some((key, value)) = pairs.next_entry::<String, serde_json::Value>()? {
+            if object.contains_key(&key) {
+                return Err(serde::de::Error::custom(format!("{key}: it stands there twice")));
+            }
+            object.insert(key, value);
+        }
+        Ok(Once(object.into()))
     }
 }

@@ -192,6 +192,12 @@ fn what_is_wrong_is_refused_in_a_sentence() {
         let named = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         assert_eq!(server.raw(&named).0, 200, "{host}");
     }
+    let twice = r#"{"model":"model","seed":1,"seed":2}"#;
+    let twice = format!(
+        "POST /api/duel HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{twice}",
+        twice.len()
+    );
+    assert_eq!(server.raw(&twice).0, 422);
     let rebound = "GET / HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n";
     assert_eq!(server.raw(rebound).0, 403);
     assert_eq!(server.raw("nonsense\r\n\r\n").0, 400);
@@ -218,7 +224,7 @@ fn requests_that_nearly_make_sense_are_refused_too() {
         ),
         ("/api/next", json!({ "model": "model", "noise": [], "ids": [2] }), 400, "no word"),
         ("/api/duel", json!({ "model": "model", "seed": 1, "greedy": true }), 422, "greedy"),
-        ("/api/duel", json!([1]), 422, "invalid type"),
+        ("/api/duel", json!([1]), 422, "an object"),
     ] {
         let (status, answer) = server.post(path, &body);
         let said = answer["error"].as_str().unwrap_or_default();

@@ -2,17 +2,18 @@
 //! likelihood on what the discriminator's language model writes.
 
 use crate::algorithms::{Distillation, writes};
+use crate::blind::Blind;
 use crate::config::{Control, PhaseSettings};
 use crate::objective::{Objective, Plan, PlannedPhase, Role};
 
 /// A control as a phase of its own.
-pub(crate) struct ControlPhase {
+pub(crate) struct ControlPhase<'a> {
     name: String,
     settings: PhaseSettings,
-    objective: Box<dyn Objective>,
+    objective: Box<dyn Objective + 'a>,
 }
 
-impl ControlPhase {
+impl ControlPhase<'_> {
     /// What decides it, for a run that goes on.
     pub fn json(&self) -> serde_json::Value {
         let kind = self.objective.kind();
@@ -33,7 +34,7 @@ impl ControlPhase {
 ///
 /// Each makes as many updates of the generator as the first game may (times a factor for some), at the
 /// game's rate and schedule, on the batches that follow those of maximum likelihood.
-pub(crate) fn of(plan: &Plan<'_>) -> Vec<ControlPhase> {
+pub(crate) fn of<'a>(plan: &Plan<'a>) -> Vec<ControlPhase<'a>> {
     let Some(place) = plan.phases.iter().position(|phase| phase.objective.role() == Role::Game)
     else {
         return Vec::new();
@@ -43,7 +44,7 @@ pub(crate) fn of(plan: &Plan<'_>) -> Vec<ControlPhase> {
     let likelihood = || likelihood_again(plan, place, pace.learning_rate);
     let mut controls = Vec::new();
     for control in &plan.train.controls {
-        let (name, factor, objective) = match control {
+        let (name, factor, objective): (_, _, Option<Box<dyn Objective + 'a>>) = match control {
             Control::Likelihood => ("likelihood".to_owned(), 1, likelihood()),
             Control::LongLikelihood => {
                 let factor = plan.train.long_likelihood;
@@ -58,6 +59,15 @@ pub(crate) fn of(plan: &Plan<'_>) -> Vec<ControlPhase> {
                 });
                 ("distillation".to_owned(), 1, objective)
             }
+            Control::Blind => {
+                let Some(objective) = blind(plan, game.objective) else { continue };
+                let evaluation = evaluated_never(game.settings);
+                let keep = crate::Keep::Last;
+                let settings =
+                    PhaseSettings { gate: None, evaluation, keep, ..game.settings.clone() };
+                controls.push(ControlPhase { name: "blind".to_owned(), settings, objective });
+                continue;
+            }
         };
         let Some(objective) = objective else { continue };
         let times = |number: u64| number * pace.updates * factor;
@@ -65,7 +75,7 @@ pub(crate) fn of(plan: &Plan<'_>) -> Vec<ControlPhase> {
             steps: game.settings.steps.map(times),
             epochs: game.settings.epochs.map(times),
             schedule: game.settings.schedule.clone(),
-            evaluation: crate::EvaluationConfig { every: 0, ..game.settings.evaluation.clone() },
+            evaluation: evaluated_never(game.settings),
             keep: crate::Keep::Last,
             cross_fit: game.settings.cross_fit,
             ..PhaseSettings::default()
@@ -73,6 +83,17 @@ pub(crate) fn of(plan: &Plan<'_>) -> Vec<ControlPhase> {
         controls.push(ControlPhase { name, settings, objective });
     }
     controls
+}
+
+fn evaluated_never(settings: &PhaseSettings) -> crate::EvaluationConfig {
+    crate::EvaluationConfig { every: 0, ..settings.evaluation.clone() }
+}
+
+/// The game without what its discriminator knows, of games that have one: a language model that judges has no
+/// other use than what it knows.
+fn blind<'a>(plan: &Plan<'a>, game: &'a dyn Objective) -> Option<Box<dyn Objective + 'a>> {
+    let judged = plan.discriminator.is_some() && !writes(plan);
+    judged.then(|| Box::new(Blind(game)) as Box<dyn Objective + 'a>)
 }
 
 fn likelihood_again(

@@ -73,6 +73,7 @@ mod algorithm;
 mod algorithms;
 mod average;
 mod batches;
+mod blind;
 mod checkpoint;
 mod config;
 mod controls;

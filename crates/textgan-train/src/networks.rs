@@ -128,6 +128,24 @@ impl<'a> Networks<'a> {
         Ok(self.discriminator.insert(judges).clone())
     }
 
+    /// Gives the discriminator, where there is one, weights that have learned nothing.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub(crate) fn forget_discriminator(&self) -> Result<()> {
+        let (Some(judges), Some(config)) = (&self.discriminator, self.plan.discriminator) else {
+            return Ok(());
+        };
+        let key = self.key.child("discriminator").child("blind");
+        let (words, device) = (self.data.words, &Device::Cpu);
+        let fresh = build_discriminator(config, &self.sizes, words, &key, device)?;
+        let ours = judges.learning.parameters().iter();
+        for ((_, variable), (_, other)) in ours.zip(fresh.parameters().iter()) {
+            variable.set(&other.as_detached_tensor())?;
+        }
+        Ok(())
+    }
+
     /// The encoder `q(z | x)` from texts to the noise that may have made them.
     ///
     /// # Errors

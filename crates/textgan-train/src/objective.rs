@@ -55,6 +55,15 @@ pub trait Objective {
     /// # Errors
     /// When a network cannot be built.
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>>;
+
+    /// What becomes of the networks where its phase begins, once they have the weights that it begins with; where
+    /// it goes on, nothing more does.
+    ///
+    /// # Errors
+    /// When a network cannot be built.
+    fn settle(&self, _networks: &Networks<'_>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a phase is for: it decides what is measured, and which weights are the baseline.

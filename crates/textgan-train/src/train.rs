@@ -72,8 +72,8 @@ pub fn train<O: Objective + Serialize>(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Summary> {
+    let controls = controls::of(&recipe.plan());
     let mut plan = recipe.plan();
-    let controls = controls::of(&plan);
     plan.phases.extend(controls.iter().map(ControlPhase::planned));
     let phases = recipe.phases.iter().map(|phase| serde_json::json!(phase));
     let phases = phases.chain(controls.iter().map(ControlPhase::json)).collect();

@@ -256,7 +256,7 @@ impl From<LikelihoodRatio> for BuiltIn {
 }
 
 /// The name of the generator as a learner.
-const GENERATOR: &str = "generator";
+pub(crate) const GENERATOR: &str = "generator";
 /// The name of the discriminator as a learner.
 const DISCRIMINATOR: &str = "discriminator";
 

@@ -114,6 +114,9 @@ pub enum Control {
     /// As many likelihood updates on texts that the discriminator's language model writes: off-policy
     /// distillation.
     Distillation,
+    /// The same game against a discriminator with fresh weights that never learns: what the game gives without
+    /// one. Of games that have a discriminator.
+    Blind,
 }
 
 /// Adam with decoupled weight decay and a bound on the gradient's norm; the learning rate is

@@ -35,6 +35,7 @@ impl<'a> Run<'a> {
             {
                 self.load_networks(&name)?;
             }
+            planned.objective.settle(&self.networks)?;
             self.log("begin", None, &BTreeMap::new())?;
         }
         self.load_companions(&mut phase.course, &self.latest)?;

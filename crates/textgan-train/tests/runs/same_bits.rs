@@ -355,3 +355,48 @@ fn the_ratio_game_and_its_controls_give_the_same_bytes_whatever_happens() {
     }
     assert!(out.path().join("language-model/model.safetensors").exists());
 }
+
+/// The same game without what its discriminator knows changes neither the model nor the discriminator of the run,
+/// begins where the game did and ends elsewhere.
+#[test]
+fn a_game_against_a_discriminator_that_knows_nothing_is_a_control() {
+    const GAME: &str = r#"
+        [[phase]]
+        kind = "maximum-likelihood"
+        steps = 6
+        learning_rate = 1e-2
+        keep = "last"
+
+        [[phase]]
+        kind = "discriminator"
+        steps = 6
+        learning_rate = 1e-2
+
+        [[phase]]
+        kind = "adversarial"
+        steps = 6
+        learning_rate = 1e-2
+        keep = "last"
+    "#;
+    let mut setting = Setting::new(phases(GAME));
+    let plain = tempfile::tempdir().expect("a folder");
+    setting.run(plain.path(), &Quiet).expect("training");
+    setting.train.controls = vec![Control::Blind];
+    let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
+        setting.run(out, progress)
+    };
+    trial::same_bytes_whatever_happens(training, 5).expect("training");
+
+    let out = tempfile::tempdir().expect("a folder");
+    let summary = setting.run(out.path(), &Quiet).expect("training");
+    let last = summary.phases.last().expect("a phase");
+    assert_eq!((last.control.as_deref(), last.steps), (Some("blind"), 6));
+    let weights = |root: &std::path::Path, folder: &str| {
+        std::fs::read(root.join(folder).join("model.safetensors")).expect("weights")
+    };
+    for folder in ["model", "baseline", "discriminator"] {
+        assert_eq!(weights(out.path(), folder), weights(plain.path(), folder), "{folder}");
+    }
+    let blind = weights(out.path(), "controls/blind");
+    assert!(blind != weights(out.path(), "model") && blind != weights(out.path(), "baseline"));
+}
