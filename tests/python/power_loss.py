@@ -260,7 +260,7 @@ def hashes(folder):
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         skipped = name.split("/")[0] in LOOSE or ".partial" in name or name.startswith("aside")
-        if path.is_file() and not skipped and "timing" not in name and name != "report/report.html":
+        if path.is_file() and not skipped and "timing" not in name and not name.startswith("report/"):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
