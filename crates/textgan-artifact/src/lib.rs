@@ -54,7 +54,9 @@ pub use manifest::{FileEntry, Header, MANIFEST, Manifest, instruction_set};
 pub use path::safe_join;
 pub use plain::{open_plain, plain_folder};
 pub use progress::{Progress, Quiet};
-pub use publish::{copy_atomic, publish, recover, remove_folder, write_atomic};
+pub use publish::{
+    copy_atomic, make_folder, publish, recover, remove_folder, replace_file, write_atomic,
+};
 pub use run::{RunDir, RunLock};
 
 /// The blocks of the README, which are tested with the documentation.

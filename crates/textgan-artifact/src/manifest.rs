@@ -1,5 +1,6 @@
 //! The list of a stage's files with their hashes, and what decided them.
 
+use crate::publish::TEMPORARY;
 use crate::{Error, HashCache, Result, hash_file, safe_join, write_atomic};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,13 @@ impl Manifest {
         let mut names = Vec::new();
         list_files(folder, folder, &mut names)?;
         names.retain(|name| name != MANIFEST);
+        // What a power cut left of a file that was never whole is no output.
+        let (left, names): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(|name| name.ends_with(TEMPORARY));
+        for name in left {
+            let path = folder.join(name);
+            fs::remove_file(&path).map_err(|source| Error::io("remove", &path, source))?;
+        }
         let entries = names
             .par_iter()
             .map(|name| {

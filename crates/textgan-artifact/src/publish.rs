@@ -65,7 +65,7 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
 /// [`Error::Io`] or [`Error::DiskFull`]; the temporary file is removed then.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let temporary = with_suffix(path, ".tmp");
+    let temporary = with_suffix(path, TEMPORARY);
     // One that is left over, or a link that somebody put there, is not written to.
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -85,13 +85,46 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     sync_folder(parent(path))
 }
 
+/// How the names of files end that are not whole yet.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
+/// Makes a folder that a power cut leaves there, unless there is one.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn make_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
+    sync_folder(parent(folder))
+}
+
+/// Gives a file to `write` under a temporary name, and puts it into place as [`write_atomic`] does: flushed, renamed,
+/// and the folder flushed. A power cut leaves what was there before or all of it.
+///
+/// # Errors
+/// What `write` says; [`Error::Io`] or [`Error::DiskFull`].
+pub fn replace_file<E: From<Error>>(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let path = path.as_ref();
+    let temporary = with_suffix(path, TEMPORARY);
+    write(&temporary)?;
+    let flushed = File::open(&temporary).and_then(|file| file.sync_all());
+    flushed.map_err(|source| Error::io("write", path, source))?;
+    rename(&temporary, path)?;
+    Ok(sync_folder(parent(path))?)
+}
+
 /// Copies a file whole or not at all, as [`write_atomic`] writes one: a power cut leaves the copy or nothing.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::DiskFull`]; the temporary file is removed then.
 pub fn copy_atomic(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
-    let temporary = with_suffix(to, ".tmp");
+    let temporary = with_suffix(to, TEMPORARY);
     let fresh = || match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => {

@@ -6,7 +6,6 @@ use super::{Current, Run};
 use crate::Result;
 use crate::checkpoint::SNAPSHOTS;
 use crate::config::AlarmAction;
-use crate::error::io;
 use crate::evaluation::{EvaluationKeys, evaluate};
 use crate::objective::Role;
 use crate::record::SampleLine;
@@ -146,14 +145,12 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let folder = self.out.join(SNAPSHOTS);
-        std::fs::create_dir_all(&folder).map_err(io("create", &folder))?;
+        textgan_artifact::make_folder(&folder)?;
         let path = folder.join(format!("step-{:06}.safetensors", self.state.step));
-        let draft = folder.join("draft");
-        phase
-            .course
-            .with_averages(|| Ok(self.networks.generator().parameters().save(&draft)?))?;
-        textgan_artifact::copy_atomic(&draft, &path)?;
-        std::fs::remove_file(&draft).map_err(io("remove", &draft))
+        textgan_artifact::replace_file(&path, |draft| {
+            let generator = self.networks.generator();
+            phase.course.with_averages(|| Ok(generator.parameters().save(draft)?))
+        })
     }
 
     /// Samples the fixed noise vectors when it is time, for a reader.
