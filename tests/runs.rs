@@ -98,6 +98,23 @@ fn a_run_is_made_once_and_then_only_what_changed() {
     let walk = ["generate", "--model", "run/train/model", "--interpolate", "0", "1", "--json"];
     assert_eq!(program.succeeds(&walk).stdout.lines().count(), 9);
 
+    // For other tools: every number of the metrics in a row, and the published texts.
+    program.succeeds(&["export", "--run", "run", "--to", "shared/out"]);
+    let csv = fs::read_to_string(program.path("shared/out/metrics.csv")).unwrap();
+    let metrics = fs::read_to_string(program.path("run/train/metrics.jsonl")).unwrap();
+    let numbers = |line: &str| -> usize {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["values"].as_object().unwrap().len()
+    };
+    assert_eq!(csv.lines().count(), 1 + metrics.lines().map(numbers).sum::<usize>());
+    assert!(csv.lines().skip(1).all(|line| line.split(',').count() == 7), "{csv}");
+    let card = fs::read_to_string(program.path("shared/out/dataset/README.md")).unwrap();
+    assert!(card.contains(&format!("{} texts that a generator wrote", stage.lines().count())));
+    assert!(program.path("shared/out/dataset/train.parquet").is_file());
+    assert_eq!(program.names("shared"), ["out"], "no draft is left");
+    assert_eq!(program.run(&["export", "--run", "run", "--to", "shared/out"]).code, Some(2));
+    assert!(program.succeeds(&["completions", "bash"]).stdout.contains("--interpolate"));
+
     // A manifest whose file was changed.
     fs::write(program.path("run/ingest/stats.json"), "{}").unwrap();
     let changed = program.run(&PIPELINE);
