@@ -1,6 +1,8 @@
 //! Runs: the same bits, and only what changed.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::program::Program;
@@ -115,6 +117,13 @@ fn a_run_is_made_once_and_then_only_what_changed() {
     assert_eq!(program.run(&["export", "--run", "run", "--to", "shared/out"]).code, Some(2));
     assert!(program.succeeds(&["completions", "bash"]).stdout.contains("--interpolate"));
 
+    for (page, address, holds) in
+        [("play", "api/model", "\"step-2\""), ("watch", "", "What was trained on what?")]
+    {
+        let answer = served(&program, page, address);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(holds), "{page}: {answer}");
+    }
+
     // A manifest whose file was changed.
     fs::write(program.path("run/ingest/stats.json"), "{}").unwrap();
     let changed = program.run(&PIPELINE);
@@ -215,4 +224,25 @@ fn an_encoder_measures_a_run() {
     let evaluation = fs::read_to_string(program.path("run/evaluate/evaluation.json")).unwrap();
     assert!(evaluation.contains("bert-16-"), "{evaluation}");
     assert!(!evaluation.contains("hashed-ngram"), "{evaluation}");
+}
+
+/// What a page of the run answers at an address, over the network; the server is ended with it.
+fn served(program: &Program, page: &str, address: &str) -> String {
+    let mut child = program
+        .command(&[page, "--run", "run", "--port", "0"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let place = said.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+    let place = place.unwrap_or_else(|| panic!("{page} names no address: {said}"));
+    let mut stream = TcpStream::connect(place).unwrap();
+    let request = format!("GET /{address} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    answer
 }
