@@ -229,6 +229,20 @@ fn golden_algorithms() {
     let game = last(1);
     let game: Vec<&str> = game.iter().map(String::as_str).collect();
     check("algorithms/relgan", &[&short, &game, &memory, &CNN]);
+    let sizes = [
+        "generator.leak.filters=[[2, 6], [3, 6]]",
+        "phase.1.steps=5",
+        "phase.1.converge.rounds=1",
+        "phase.1.schedule.warmup_steps=2",
+        "phase.2.steps=4",
+        "phase.2.cycle=2",
+        "phase.2.likelihood_share=0.5",
+        "phase.2.rollouts=2",
+        "phase.2.schedule.warmup_steps=1",
+        "phase.2.evaluation={ every = 2, samples = 20 }",
+    ];
+    let taught = ["phase.0.steps=3", "phase.0.schedule.warmup_steps=1"];
+    check("algorithms/leakgan", &[&taught, &sizes, &CNN]);
     let sizes = ["phase.0.steps=6", "phase.0.schedule.warmup_steps=2", "phase.0.hidden=12"];
     let code = ["noise.code.hidden=12", "phase.0.critic_hidden=12", "phase.0.critic_steps=2"];
     check("algorithms/arae", &[&LSTM, &sizes, &code, &["phase.0.evaluation.samples=20"]]);

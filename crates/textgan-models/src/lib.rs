@@ -66,8 +66,9 @@ pub use folder::{
     ModelCard, SavedGenerator, load_card, load_generator, load_generator_with, save_generator,
 };
 pub use generator::{
-    CODE_PARAMETERS, Generator, GeneratorConfig, LstmConfig, RelationalConfig, Sizes,
-    TransformerConfig, build_generator, token_log_probs, token_log_probs_at, unit_rows,
+    CODE_PARAMETERS, Generator, GeneratorConfig, Guidance, LEAK_PARAMETERS, LeakConfig, LstmConfig,
+    RelationalConfig, Sizes, TransformerConfig, build_generator, token_log_probs,
+    token_log_probs_at, unit_rows,
 };
 pub use sampler::{
     Completion, Conditions, Prefix, Reader, Rollouts, Sampler, Samples, SamplingOptions, Start,

@@ -2,11 +2,12 @@
 
 use crate::Result;
 use crate::algorithm::{Algorithm, Learner, Measured};
-use crate::algorithms::GENERATOR;
 use crate::networks::Networks;
 use crate::objective::{Declared, Objective, Pace, Plan, Role};
 use crate::step::Step;
-use textgan_models::Sequences;
+use std::collections::HashSet;
+use std::sync::Arc;
+use textgan_models::{Generator, Sequences};
 use textgan_random::Key;
 
 /// A game whose discriminator has fresh weights and never learns: all that the game gives by itself. What a
@@ -35,7 +36,8 @@ impl Objective for Blind<'_> {
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
-        Ok(Box::new(Blinded(self.0.begin(networks)?)))
+        let generator = networks.generator();
+        Ok(Box::new(Blinded { game: self.0.begin(networks)?, generator }))
     }
 
     fn settle(&self, networks: &Networks<'_>) -> Result<()> {
@@ -44,22 +46,29 @@ impl Objective for Blind<'_> {
 }
 
 /// The game under way. Nobody is told to be right: it has no critic.
-struct Blinded(Box<dyn Algorithm>);
+struct Blinded {
+    game: Box<dyn Algorithm>,
+    generator: Arc<dyn Generator>,
+}
 
 impl Algorithm for Blinded {
     fn learners(&self) -> Vec<Learner> {
-        let still = |learner: Learner| match learner.name == GENERATOR {
-            true => learner,
-            false => Learner { learning_rate: 0.0, ..learner },
+        // Who moves no weight of the generator stands still.
+        let own: HashSet<_> = self.generator.parameters().iter().map(|(_, v)| v.id()).collect();
+        let still = |mut learner: Learner| {
+            if !learner.parameters.iter().any(|(_, v)| own.contains(&v.id())) {
+                learner.learning_rate = 0.0;
+            }
+            learner
         };
-        self.0.learners().into_iter().map(still).collect()
+        self.game.learners().into_iter().map(still).collect()
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
-        self.0.step(step)
+        self.game.step(step)
     }
 
     fn measure(&self, held_out: &[Sequences], key: &Key) -> Result<Measured> {
-        self.0.measure(held_out, key)
+        self.game.measure(held_out, key)
     }
 }

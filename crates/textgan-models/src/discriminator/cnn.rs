@@ -7,6 +7,7 @@ use textgan_nn::{Builder, Init, Mode, Parameters, ops};
 use super::embedding::TokenEmbedding;
 use super::hard::HardReader;
 use super::pieces;
+use super::prefixes::PrefixReader;
 use super::score::Score;
 use super::{
     Discriminator, DiscriminatorConfig, EmbeddingConfig, Tokens, at_least_one, check_dropout,
@@ -65,7 +66,7 @@ impl CnnDiscriminatorConfig {
         Self { filters: widths.into_iter().zip(counts).collect(), ..Self::default() }
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         self.embedding.validate()?;
         at_least_one(&[("representations", self.representations)])?;
         let empty = self.filters.iter().any(|&(width, count)| width == 0 || count == 0);
@@ -93,7 +94,7 @@ impl CnnDiscriminatorConfig {
     }
 }
 
-pub(super) struct CnnDiscriminator {
+pub(crate) struct CnnDiscriminator {
     config: DiscriminatorConfig,
     sizes: Sizes,
     pub(super) parameters: Parameters,
@@ -144,6 +145,18 @@ impl CnnDiscriminator {
             score: Score::new(builder, width, sizes)?,
             dropout: config.dropout,
         })
+    }
+
+    /// What reads prefixes of texts as this network, of one representation and with no layer of `features`, reads whole
+    /// ones, with the weights of now.
+    pub fn prefix_reader(&self) -> Result<PrefixReader> {
+        let highway = self.highway.as_ref().map_or(Vec::new(), Highway::weights);
+        PrefixReader::new(self.embedding.table(), &self.convolution, &highway)
+    }
+
+    /// How many features that finds.
+    pub fn prefix_features(&self) -> usize {
+        self.convolution.output()
     }
 
     /// From what was found, `[batch * representations, width]`, to features of each representation,

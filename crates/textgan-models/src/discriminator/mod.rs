@@ -6,6 +6,7 @@ mod embedding;
 mod folder;
 mod hard;
 mod pieces;
+mod prefixes;
 mod rnn;
 mod score;
 mod size;
@@ -26,7 +27,8 @@ use textgan_random::Key;
 
 use crate::special::SPECIALS;
 use crate::{Error, Result, Sequences, Sizes};
-use cnn::CnnDiscriminator;
+pub(crate) use cnn::CnnDiscriminator;
+pub(crate) use prefixes::{PrefixReader, PrefixScratch};
 use rnn::RnnDiscriminator;
 use transformer::TransformerDiscriminator;
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::ModelCard;
 use crate::generator::TransformerConfig;
 use crate::{
-    BOS, EOS, Generator, GeneratorConfig, LstmConfig, NoiseConfig, PAD, Placement,
+    BOS, EOS, Generator, GeneratorConfig, LeakConfig, LstmConfig, NoiseConfig, PAD, Placement,
     RelationalConfig, Sizes,
 };
 
@@ -29,6 +29,7 @@ pub(super) fn config_json(generator: &dyn Generator) -> Map<String, Value> {
         Ok(GeneratorConfig::Transformer(config)) => llama(&config, sizes),
         Ok(GeneratorConfig::Lstm(config)) => lstm(&config),
         Ok(GeneratorConfig::RelationalMemory(config)) => relational(&config),
+        Ok(GeneratorConfig::Leak(config)) => leak(&config),
         Err(_) => json!({}),
     };
     json["model_type"] = model_type(&architecture, generator.noise()).into();
@@ -88,6 +89,15 @@ fn relational(config: &RelationalConfig) -> Value {
     })
 }
 
+fn leak(config: &LeakConfig) -> Value {
+    json!({
+        "architectures": ["TextganLeakGenerator"],
+        "embedding_size": config.embedding,
+        "hidden_size": config.hidden,
+        "tie_word_embeddings": false,
+    })
+}
+
 /// How `transformers` should sample: as we do, from the whole distribution but for two tokens.
 pub(super) fn generation_json(sizes: &Sizes) -> Value {
     json!({
@@ -125,7 +135,7 @@ pub(super) fn readme(generator: &dyn Generator, card: &ModelCard) -> String {
         Some("transformer") if noise.code.is_some() => ("textgan", CODED_USAGE.to_owned()),
         Some("transformer") => ("transformers", llama_usage(dimension, labels, noise.placement)),
         Some("lstm") if noise.code.is_none() => ("textgan", lstm_usage(&kind, generator)),
-        Some("lstm" | "relational-memory") => ("textgan", RECURRENT_USAGE.to_owned()),
+        Some("lstm" | "relational-memory" | "leak") => ("textgan", RECURRENT_USAGE.to_owned()),
         _ => ("textgan", OUTSIDE_USAGE.to_owned()),
     };
     let conditions = match (dimension, labels) {

@@ -120,7 +120,7 @@ impl CodeNetwork {
     }
 }
 
-/// Added to the mean square of a code before it divides.
+/// Added to the mean square of a code, or of a goal, before it divides.
 pub(crate) const CODE_EPSILON: f32 = 1e-5;
 
 /// The rows of `x: [.., code]` with a root mean square of 1, in which [codes](crate::CodeConfig) are told.

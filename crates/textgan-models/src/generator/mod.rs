@@ -1,12 +1,14 @@
 //! Generators: the differentiable face and what makes one.
 
 mod conditioning;
+mod leak;
 mod lstm;
 mod relational;
 mod score;
 mod size;
 mod transformer;
 
+pub use leak::{LEAK_PARAMETERS, LeakConfig};
 pub use lstm::LstmConfig;
 pub use relational::RelationalConfig;
 pub use score::{token_log_probs, token_log_probs_at};
@@ -27,6 +29,7 @@ pub(crate) use conditioning::{CODE_EPSILON, Conditioning};
 
 /// The first part of the names of the parameters that make a [code](NoiseConfig::code) of noise.
 pub const CODE_PARAMETERS: &str = conditioning::CodeNetwork::PARAMETERS;
+pub(crate) use leak::LeakGenerator;
 pub(crate) use lstm::LstmGenerator;
 pub(crate) use relational::{FORGET_BIAS, NORM_EPSILON, RelationalGenerator};
 pub(crate) use transformer::{Block, Body, TransformerGenerator};
@@ -98,6 +101,21 @@ pub trait Generator: Send + Sync {
         Ok(None)
     }
 
+    /// Whether a variable of this name is not the generator's own to learn: it is told it by another network, whose it
+    /// is ([`LeakConfig`]).
+    fn is_told(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// What guides the writing of some texts, with its graph where there is one; `None` for a generator without a
+    /// manager.
+    ///
+    /// # Errors
+    /// When the sequences do not fit the model.
+    fn guidance(&self, _sequences: &Sequences, _mode: Mode<'_>) -> Result<Option<Guidance>> {
+        Ok(None)
+    }
+
     /// The logits of every position, teacher-forced: `[batch, time, vocab]`. A loss should not
     /// need them: [`ops::head_cross_entropy`] takes [`hidden`](Self::hidden) and
     /// [`head`](Self::head) and never stores them whole.
@@ -112,6 +130,17 @@ pub trait Generator: Send + Sync {
     ) -> Result<Tensor> {
         Ok(ops::linear(&self.hidden(context, sequences, mode)?, self.head(), None)?)
     }
+}
+
+/// What a [manager](LeakConfig) reads of some texts and what it makes of it.
+#[derive(Clone, Debug)]
+pub struct Guidance {
+    /// The discriminator's features of every prefix, the empty one and the whole text among them, without a graph:
+    /// `[batch, time + 1, features]`. Beyond the end of a text those of all of it are repeated.
+    pub features: Tensor,
+    /// Where they should go from each prefix that a word follows, as vectors of length 1:
+    /// `[batch, time, features]`.
+    pub goals: Tensor,
 }
 
 /// The sizes that data decides, not taste.
@@ -136,6 +165,8 @@ pub enum GeneratorConfig {
     Lstm(LstmConfig),
     /// A memory whose slots attend to each other, the generator of RelGAN.
     RelationalMemory(RelationalConfig),
+    /// A worker and a manager that is told the discriminator's features, the generator of LeakGAN.
+    Leak(LeakConfig),
 }
 
 impl Default for GeneratorConfig {
@@ -195,6 +226,9 @@ pub fn build_generator(
         }
         GeneratorConfig::RelationalMemory(config) => {
             Box::new(RelationalGenerator::new(config, noise, sizes, key, device)?)
+        }
+        GeneratorConfig::Leak(config) => {
+            Box::new(LeakGenerator::new(config, noise, sizes, key, device)?)
         }
     })
 }

@@ -1,7 +1,7 @@
 //! How large a generator is, before it is built.
 
-use super::{GeneratorConfig, LstmConfig, RelationalConfig, Sizes, TransformerConfig};
-use crate::{Error, NoiseConfig, Result};
+use super::{GeneratorConfig, LeakConfig, LstmConfig, RelationalConfig, Sizes, TransformerConfig};
+use crate::{DiscriminatorConfig, Error, NoiseConfig, Result};
 
 impl GeneratorConfig {
     /// The number of weights that [`build_generator`](crate::build_generator) would make.
@@ -30,6 +30,10 @@ impl GeneratorConfig {
                 config.validate()?;
                 (relational_parts(config), "generator.head_width")
             }
+            Self::Leak(config) => {
+                config.validate()?;
+                (leak_parts(config, sizes)?, "generator.hidden")
+            }
         };
         let (embedding, head, condition) = match self {
             Self::Transformer(config) => (config.width, config.width, config.width),
@@ -39,11 +43,14 @@ impl GeneratorConfig {
             Self::RelationalMemory(config) => {
                 (config.embedding, config.memory(), config.condition_width(noise.placement))
             }
+            Self::Leak(config) => {
+                (config.embedding, config.read(), config.condition_width(noise.placement))
+            }
         };
         let tied = match self {
             Self::Transformer(TransformerConfig { tied, .. }) => *tied,
             Self::Lstm(LstmConfig { tied, .. }) => *tied,
-            Self::RelationalMemory(_) => false,
+            Self::RelationalMemory(_) | Self::Leak(_) => false,
         };
         let mut products = parts;
         products.push([1, sizes.vocab, embedding]);
@@ -83,6 +90,14 @@ impl GeneratorConfig {
                 .memory()
                 .saturating_mul(40 + 4 * config.layers)
                 .saturating_add(2 * config.embedding),
+            Self::Leak(config) => {
+                let features: usize = config.leak.filters.iter().map(|&(_, count)| count).sum();
+                let states = config.hidden.saturating_add(config.manager).saturating_mul(16);
+                states
+                    .saturating_add(features.saturating_mul(5))
+                    .saturating_add(config.read().saturating_mul(2))
+                    .saturating_add(2 * config.embedding)
+            }
         };
         (per_token as u64).saturating_mul(batch as u64).saturating_mul(time as u64)
     }
@@ -118,6 +133,19 @@ fn relational_parts(config: &RelationalConfig) -> Vec<[usize; 3]> {
     parts
 }
 
+/// Weights of worker, manager and what is leaked.
+fn leak_parts(config: &LeakConfig, sizes: &Sizes) -> Result<Vec<[usize; 3]>> {
+    let features: usize = config.leak.filters.iter().map(|&(_, count)| count).sum();
+    let leaked = DiscriminatorConfig::Cnn(config.leak.clone()).parameter_count(sizes)?;
+    let lstm =
+        |inputs: usize, hidden: usize| [[4, hidden, inputs], [4, hidden, hidden], [8, hidden, 1]];
+    let mut parts = vec![[1, 1, usize::try_from(leaked).unwrap_or(usize::MAX)]];
+    parts.extend(lstm(config.embedding, config.hidden));
+    parts.extend(lstm(features, config.manager));
+    parts.extend([[1, features, config.manager], [1, 1, features], [1, config.goal, features]]);
+    Ok(parts)
+}
+
 fn checked_sum(products: &[[usize; 3]]) -> Option<u64> {
     products.iter().try_fold(0u64, |sum, product| {
         let size = product.iter().try_fold(1u64, |size, &n| size.checked_mul(n as u64))?;
@@ -147,7 +175,9 @@ mod tests {
                 head_width: 7,
                 ..RelationalConfig::default()
             };
+            let leak = LeakConfig { hidden: 9, manager: 7, goal: 5, ..LeakConfig::default() };
             for config in [
+                GeneratorConfig::Leak(leak),
                 GeneratorConfig::RelationalMemory(memory),
                 GeneratorConfig::Transformer(transformer),
                 GeneratorConfig::Lstm(lstm),

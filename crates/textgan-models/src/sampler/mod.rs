@@ -1,6 +1,7 @@
 //! The inference face of a generator: no graph, one token a step for a whole batch.
 
 mod complete;
+mod leak;
 mod lstm;
 mod options;
 mod pick;
@@ -12,6 +13,7 @@ mod tiled;
 mod transformer;
 mod weights;
 
+pub(crate) use leak::LeakWeights;
 pub(crate) use lstm::LstmWeights;
 pub use options::SamplingOptions;
 pub(crate) use relational::RelationalWeights;

@@ -1,9 +1,14 @@
 //! The two faces of a generator are one model.
 
-use textgan_models::{Conditions, Context, Generator, Sequences};
+use candle_core::Device;
+use textgan_models::{
+    Conditions, Context, DiscriminatorConfig, Generator, GeneratorConfig, LEAK_PARAMETERS,
+    Placement, Sequences, Tokens, build_discriminator,
+};
 use textgan_nn::Mode;
+use textgan_random::Key;
 
-use crate::{SIZES, all_generators, draw_noise, largest_difference, sequences};
+use crate::{SIZES, all_generators, draw_noise, generator, largest_difference, leak, sequences};
 
 /// The logits of the sampler, fed with the inputs of `sequences`: `[batch, time, vocab]`.
 fn stepped(
@@ -53,6 +58,39 @@ fn logits_are_equal_at_every_prefix() {
     }
 }
 
+/// What a generator is told of a text so far is what the discriminator makes of those tokens alone.
+#[test]
+fn leaked_features_are_those_of_every_prefix() {
+    for horizon in [1, 3] {
+        let GeneratorConfig::Leak(config) = leak(horizon) else { unreachable!() };
+        let leaking = generator(&leak(horizon), Placement::Begin);
+        let device = Device::Cpu;
+        let discriminator = DiscriminatorConfig::Cnn(config.leak);
+        let discriminator =
+            build_discriminator(&discriminator, &SIZES, None, &Key::root(9), &device).unwrap();
+        for (name, variable) in discriminator.parameters().iter() {
+            let told = leaking.parameters().get(&format!("{LEAK_PARAMETERS}.{name}")).unwrap();
+            told.set(&variable.as_detached_tensor()).unwrap();
+        }
+        let texts = sequences();
+        let guidance = leaking.guidance(&texts, Mode::Evaluate).unwrap().unwrap();
+        let found = guidance.features.to_vec3::<f32>().unwrap();
+        for row in 0..texts.batch() {
+            let tokens = &texts.targets()[row * texts.time()..];
+            for count in 1..=texts.lengths()[row] {
+                let prefix = Tokens::Hard(&tokens[..count]);
+                let features = discriminator.features(&prefix, &[count], Mode::Evaluate).unwrap();
+                let features = features.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let difference = largest_difference(&found[row][count], &features);
+                assert!(difference < 1e-5, "row {row}, {count} tokens: {difference}");
+            }
+            let length = |goal: &Vec<f32>| goal.iter().map(|x| x * x).sum::<f32>();
+            let goals = guidance.goals.to_vec3::<f32>().unwrap();
+            assert!(goals[row].iter().all(|goal| (length(goal) - 1.0).abs() < 1e-3));
+        }
+    }
+}
+
 #[test]
 fn noise_and_label_reach_every_position() {
     let sequences = sequences();
@@ -70,7 +108,7 @@ fn noise_and_label_reach_every_position() {
                 let length = sequences.lengths()[row];
                 for (t, (plain, changed)) in plain.iter().zip(changed).take(length).enumerate() {
                     let difference = largest_difference(plain, changed);
-                    assert!(difference > 1e-5, "{name}, row {row}, position {t}: {difference}");
+                    assert!(difference > 1e-6, "{name}, row {row}, position {t}: {difference}");
                 }
             }
         }

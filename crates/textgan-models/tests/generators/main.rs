@@ -9,8 +9,9 @@ mod sampling;
 
 use candle_core::{Device, Tensor};
 use textgan_models::{
-    CodeConfig, Generator, GeneratorConfig, LstmConfig, NoiseConfig, Placement, RelationalConfig,
-    Sequences, Sizes, TransformerConfig, build_generator,
+    CnnDiscriminatorConfig, CodeConfig, EmbeddingConfig, Generator, GeneratorConfig, LeakConfig,
+    LstmConfig, NoiseConfig, Placement, RelationalConfig, Sequences, Sizes, TransformerConfig,
+    build_generator,
 };
 use textgan_random::Key;
 
@@ -52,6 +53,25 @@ fn relational(slots: usize) -> GeneratorConfig {
     })
 }
 
+fn leak(horizon: usize) -> GeneratorConfig {
+    GeneratorConfig::Leak(LeakConfig {
+        embedding: 12,
+        hidden: 20,
+        manager: 9,
+        goal: 3,
+        horizon,
+        embedding_std: 1.0,
+        leak: CnnDiscriminatorConfig {
+            embedding: EmbeddingConfig::Learned { width: 6, std: 0.5 },
+            // One wider than some texts are long.
+            filters: vec![(1, 5), (2, 4), (5, 3)],
+            highway: horizon > 1,
+            ..CnnDiscriminatorConfig::default()
+        },
+        ..LeakConfig::default()
+    })
+}
+
 fn architectures() -> Vec<GeneratorConfig> {
     vec![
         transformer(true),
@@ -60,6 +80,8 @@ fn architectures() -> Vec<GeneratorConfig> {
         lstm(2, true),
         relational(1),
         relational(3),
+        leak(1),
+        leak(3),
     ]
 }
 

@@ -4,7 +4,7 @@ use textgan_models::{Generator, NoiseEncoder, Sequences, Sizes};
 use textgan_nn::Parameters;
 use textgan_random::Key;
 
-use super::{GENERATOR, optimizer_problem};
+use super::{GENERATOR, generator_parameters, optimizer_problem};
 use crate::algorithm::{Algorithm, Learner, Loss, Measured};
 use crate::config::{LatentConfig, MaximumLikelihood, Problem, positive, require};
 use crate::data::Rows;
@@ -94,8 +94,7 @@ pub(super) struct Writer {
 impl Writer {
     pub fn new(networks: &mut Networks<'_>, latent: Option<&LatentConfig>) -> Result<Self> {
         let generator = networks.generator();
-        let mut parameters = Parameters::new();
-        parameters.share("generator", generator.parameters())?;
+        let mut parameters = generator_parameters(generator.as_ref(), |_| true);
         let latent = match latent {
             Some(latent) if latent.learn => {
                 let encoder = networks.encoder(&latent.encoder)?;

@@ -11,6 +11,7 @@ mod discriminator;
 mod distillation;
 mod jsdgan;
 mod language_model;
+mod leakgan;
 mod likelihood_ratio;
 mod maligan;
 mod maximum_likelihood;
@@ -36,6 +37,7 @@ pub use distillation::Distillation;
 pub(crate) use distillation::writes;
 pub use jsdgan::Jsdgan;
 pub use language_model::LanguageModel;
+pub use leakgan::Leakgan;
 pub use likelihood_ratio::{Later, LikelihoodRatio};
 pub use maligan::Maligan;
 pub use pg_bleu::PgBleu;
@@ -122,6 +124,8 @@ pub enum BuiltIn {
     ScheduledSampling(ScheduledSampling),
     /// SentiGAN: a discriminator of categories, whose penalty the generator minimises.
     Sentigan(Sentigan),
+    /// LeakGAN: a worker, and a manager that is told the discriminator's features.
+    Leakgan(Leakgan),
 }
 
 impl OneOf for BuiltIn {
@@ -153,6 +157,7 @@ impl OneOf for BuiltIn {
             Self::Coldgan(objective) => objective,
             Self::Araml(objective) => objective,
             Self::Arae(objective) => objective,
+            Self::Leakgan(objective) => objective,
         }
     }
 }
@@ -256,7 +261,7 @@ impl From<LikelihoodRatio> for BuiltIn {
 }
 
 /// The name of the generator as a learner.
-pub(crate) const GENERATOR: &str = "generator";
+const GENERATOR: &str = "generator";
 /// The name of the discriminator as a learner.
 const DISCRIMINATOR: &str = "discriminator";
 
@@ -266,10 +271,21 @@ fn generator_learner(
     optimizer: &OptimizerConfig,
     learning_rate: f64,
 ) -> Learner {
-    let mut parameters = Parameters::new();
-    let shared = parameters.share(GENERATOR, generator.parameters());
-    debug_assert!(shared.is_ok(), "invariant: an empty store has no name twice");
+    let parameters = generator_parameters(generator, |_| true);
     Learner::new(GENERATOR, parameters, optimizer, learning_rate, Rows::Generator)
+}
+
+/// The weights that are the generator's to learn, under the names that they have in every phase: of those, such as
+/// are `chosen` by their own.
+fn generator_parameters(generator: &dyn Generator, chosen: impl Fn(&str) -> bool) -> Parameters {
+    let mut parameters = Parameters::new();
+    for (name, variable) in generator.parameters().iter() {
+        if !generator.is_told(name) && chosen(name) {
+            let inserted = parameters.insert(format!("{GENERATOR}.{name}"), variable.clone());
+            debug_assert!(inserted.is_ok(), "invariant: a store has no name twice");
+        }
+    }
+    parameters
 }
 
 /// What a discriminator's logit of whole texts is made of, `[texts, features]`.
@@ -311,7 +327,7 @@ mod tests {
 
     #[test]
     fn an_extended_choice_says_what_is_wrong_with_either_half() {
-        assert_eq!(kinds::<BuiltIn>().len(), 26);
+        assert_eq!(kinds::<BuiltIn>().len(), 27);
         let read = |text| serde_json::from_str::<Extended<Own>>(text);
         let own = read(r#"{"kind": "mine", "weight": 2}"#).unwrap();
         assert_eq!(own, Extended::Own(Own::Mine { weight: 2.0 }));

@@ -80,7 +80,7 @@ pub(crate) fn of_sentences(earned: &[f32], texts: &Sequences) -> Vec<Vec<f32>> {
 
 /// A text that reached the greatest length without an end was cut, which is the generator's doing like
 /// every word: not to end there earns what the text earned.
-fn with_cuts(mut returns: Vec<Vec<f32>>, sequences: &Sequences) -> Vec<Vec<f32>> {
+pub(crate) fn with_cuts(mut returns: Vec<Vec<f32>>, sequences: &Sequences) -> Vec<Vec<f32>> {
     for (row, returns) in returns.iter_mut().enumerate() {
         if is_cut(sequences, row) {
             returns.extend(returns.last().copied());
@@ -217,7 +217,7 @@ pub(super) fn realness(judges: &Judges, sequences: &Sequences) -> Result<Vec<Vec
 
 /// What each word is worth: the mean score of the sentences that the rollout policy makes of the
 /// words up to it, and the score of the sentence itself for the last (SeqGAN, equation 4).
-fn action_values(
+pub(crate) fn action_values(
     players: &Players<'_>,
     fresh: &Generated,
     score: RewardScore,

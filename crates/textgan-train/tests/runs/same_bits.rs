@@ -2,7 +2,8 @@
 
 use textgan_artifact::Quiet;
 use textgan_models::{
-    DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, TransformerDiscriminatorConfig,
+    CnnDiscriminatorConfig, DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, LeakConfig,
+    TransformerDiscriminatorConfig,
 };
 use textgan_train::{Control, Error, extend, trial};
 
@@ -314,6 +315,49 @@ fn the_papers_algorithms_give_the_same_bytes_whatever_happens() {
     let out = tempfile::tempdir().expect("a folder");
     let error = with_noise.run(out.path(), &Quiet).expect_err("a refusal");
     assert!(error.to_string().contains("noise.dimension = 0"), "{error}");
+}
+
+/// LeakGAN's turns, before and after the gate that it passes, and a game that is blind.
+const LEAKGAN: &str = r#"
+    [[phase]]
+    kind = "leakgan"
+    likelihood_share = 1.0
+    steps = 3
+    keep = "last"
+
+    [[phase]]
+    kind = "maximum-likelihood"
+    steps = 3
+    optimizer = { average = 0.5 }
+    keep = "last"
+
+    [[phase]]
+    kind = "leakgan"
+    steps = 5
+    cycle = 2
+    likelihood_share = 0.5
+    rollouts = 2
+    gate = { auc = 0.1 }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+"#;
+
+#[test]
+fn leakgan_gives_the_same_bytes_whatever_happens() {
+    let mut setting = Setting::new(phases(LEAKGAN));
+    let leak = CnnDiscriminatorConfig { filters: vec![(1, 4), (2, 4)], ..Default::default() };
+    setting.generator =
+        GeneratorConfig::Leak(LeakConfig { leak: leak.clone(), ..Default::default() });
+    setting.discriminator = Some(DiscriminatorConfig::Cnn(leak));
+    setting.train.controls = vec![Control::Likelihood, Control::Blind];
+    let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
+        setting.run(out, progress)
+    };
+    trial::same_bytes_whatever_happens(training, 5).expect("training");
+    setting.discriminator = Some(DiscriminatorConfig::default());
+    let out = tempfile::tempdir().expect("a folder");
+    let error = setting.run(out.path(), &Quiet).expect_err("a refusal");
+    assert!(error.to_string().contains("kind = \"leak\""), "{error}");
 }
 
 #[test]
