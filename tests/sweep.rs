@@ -262,3 +262,90 @@ fn a_link_in_the_place_of_a_run_is_refused() {
     assert!(said.error().contains("runs/s/tiny is a symbolic link"), "{said:?}");
     assert_eq!(program.names("runs/s/other"), [""; 0]);
 }
+
+/// Slurm as far as a sweep asks it: `sbatch` makes the tasks of an array one after another in the background, and
+/// kills the second of the first array soon after it began; `squeue` knows whether they are at work.
+const SLURM: [(&str, &str); 3] = [
+    (
+        "sbatch",
+        r#"#!/bin/bash
+here=$(dirname "$0")
+array=$(($(cat "$here/last" 2>/dev/null || echo 100) + 1))
+echo $array >"$here/last"
+for option; do
+  case $option in
+    --array=*) tasks=${option#--array=} ;;
+    --output=*) output=${option#--output=} ;;
+  esac
+done
+echo "$array $tasks $*" >>"$here/said"
+cat >"$here/script"
+touch "$here/$array"
+(
+  for task in $(echo "${tasks%\%*}" | tr , ' '); do
+    patience=600
+    [ "$array $task" = "101 1" ] && patience=0.3
+    SLURM_ARRAY_TASK_ID=$task timeout -s KILL $patience sh "$here/script" >>"${output//%a/$task}" 2>&1
+  done
+  rm "$here/$array"
+) </dev/null >/dev/null 2>&1 &
+echo "$array;cluster"
+"#,
+    ),
+    (
+        "squeue",
+        "#!/bin/bash\nfor array; do :; done\nif [ -e \"$(dirname \"$0\")/$array\" ]; then echo RUNNING; fi\n",
+    ),
+    ("scancel", "#!/bin/bash\nrm -f \"$(dirname \"$0\")/$1\"\n"),
+];
+
+/// What tells of real Slurm is `tests/slurm_sweep.sh`.
+#[test]
+fn the_tasks_of_an_array_make_the_same_table() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let here = with(SWEEP);
+    here.succeeds(&["sweep", "s.toml", "--jobs", "2"]);
+
+    let program = with(SWEEP);
+    fs::create_dir(program.path("bin")).unwrap();
+    for (name, script) in SLURM {
+        program.write(&format!("bin/{name}"), script);
+        let path = program.path("bin").join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", program.path("bin").display(), std::env::var("PATH").unwrap());
+    let slurm = |more: &[&str]| {
+        let arguments = [&["sweep", "s.toml", "--backend", "slurm"], more].concat();
+        let output = program.command(&arguments).env("PATH", &path).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text)
+    };
+    let (code, said) = slurm(&["--jobs", "2", "--threads", "3", "--sbatch=--partition=long"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(table(&program), table(&here));
+    for run in RUNS {
+        let run = format!("runs/s/{run}");
+        assert_eq!(program.manifests(&run), here.manifests(&run), "{run}");
+    }
+    let submitted = fs::read_to_string(program.path("bin/said")).unwrap();
+    let submitted: Vec<&str> = submitted.lines().collect();
+    assert_eq!(submitted.len(), 2, "{submitted:?}");
+    assert!(submitted[0].starts_with("101 0,1,2,3%2 "), "{submitted:?}");
+    assert!(
+        submitted[0].contains("--cpus-per-task=3") && submitted[0].ends_with("--partition=long")
+    );
+    // Only what was killed is submitted again.
+    assert!(submitted[1].starts_with("102 1%2 "), "{submitted:?}");
+
+    // A run that fails says why, and is not tried again by the same command.
+    fs::remove_dir_all(program.path("runs/s").join(RUNS[2])).unwrap();
+    program.write(&format!("runs/s/{}", RUNS[2]), "in the way");
+    let (code, said) = slurm(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("1 of 4 runs failed: sweep=#2/seed-1: "), "{said}");
+    assert_eq!(fs::read_to_string(program.path("bin/last")).unwrap(), "103\n");
+
+    let (code, said) = slurm(&["--task", "4"]);
+    assert!(code == Some(2) && said.contains("the sweep has 4 runs"), "{said}");
+}

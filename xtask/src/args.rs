@@ -1,6 +1,6 @@
 //! What the user typed.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Trains generative adversarial networks on text, from raw text to a report.
@@ -222,15 +222,40 @@ pub struct Sweep {
     /// The folder of its runs; without it, `runs/` and the name of the file.
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Make so many runs at once, each with its share of the threads.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub jobs: usize,
+    #[command(flatten)]
+    pub on: Place,
     /// List the runs and what is left to do in each, and do nothing.
     #[arg(long, conflicts_with = "json")]
     pub dry_run: bool,
     /// Print the table as JSON on stdout.
     #[arg(long)]
     pub json: bool,
+    /// Make the run of this number alone: what a task of an array does.
+    #[arg(long, value_name = "INDEX", hide = true)]
+    pub task: Option<usize>,
+}
+
+/// Where the runs of a sweep are made.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Make so many runs at once, on this machine each with its share of the threads.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+    /// Where the runs are made: here, or as the tasks of a Slurm array, each with `--threads` cores (1 without it).
+    #[arg(long, value_enum, default_value_t = Backend::Local)]
+    pub backend: Backend,
+    /// An option for `sbatch`, such as `--sbatch=--partition=long`; may be given again.
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    pub sbatch: Vec<String>,
+}
+
+/// Who makes the runs of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// This machine.
+    Local,
+    /// The nodes of a cluster, which see the folder of the sweep.
+    Slurm,
 }
 
 #[derive(Debug, Args)]
@@ -241,9 +266,8 @@ pub struct Reproduce {
     /// The folder of its runs; without it, `runs/reproduce-` and the name.
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Make so many runs at once, each with its share of the threads.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub jobs: usize,
+    #[command(flatten)]
+    pub on: Place,
     /// List the runs and what is left to do in each, and do nothing.
     #[arg(long, conflicts_with = "json")]
     pub dry_run: bool,

@@ -50,8 +50,8 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
     let result = match cli.command {
         Command::Pipeline(args) => pipeline::run::<O>(args, &terminal),
         Command::New(args) => new::run(args, &terminal),
-        Command::Sweep(args) => sweep::run::<O>(args, &terminal),
-        Command::Reproduce(args) => reproduce::run::<O>(args, &terminal),
+        Command::Sweep(args) => sweep::run::<O>(args, cli.threads, &terminal),
+        Command::Reproduce(args) => reproduce::run::<O>(args, cli.threads, &terminal),
         Command::Ingest(args) => stage::run::<O>(stages::INGEST, args, &terminal),
         Command::Tokenize(args) => stage::run::<O>(stages::TOKENIZE, args, &terminal),
         Command::Train(args) => stage::run::<O>(stages::TRAIN, args, &terminal),

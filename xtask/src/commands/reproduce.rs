@@ -10,7 +10,11 @@ use crate::config::PhaseKind;
 use crate::exit::Refusal;
 use crate::terminal::Terminal;
 
-pub fn run<O: PhaseKind>(args: Reproduce, terminal: &Terminal) -> Result<()> {
+pub fn run<O: PhaseKind>(
+    args: Reproduce,
+    threads: Option<usize>,
+    terminal: &Terminal,
+) -> Result<()> {
     let benchmarks = benchmarks()?;
     let Some(name) = args.name else {
         benchmarks.iter().for_each(|(name, file)| println!("{name:16} {}", file.display()));
@@ -22,9 +26,9 @@ pub fn run<O: PhaseKind>(args: Reproduce, terminal: &Terminal) -> Result<()> {
         return Err(Refusal::new(message).into());
     };
     let folder = args.folder.unwrap_or_else(|| PathBuf::from(format!("runs/reproduce-{name}")));
-    let Reproduce { jobs, dry_run, json, .. } = args;
-    let sweep = Sweep { file: file.clone(), folder: Some(folder), jobs, dry_run, json };
-    super::sweep::run::<O>(sweep, terminal)
+    let Reproduce { on, dry_run, json, .. } = args;
+    let sweep = Sweep { file: file.clone(), folder: Some(folder), on, dry_run, json, task: None };
+    super::sweep::run::<O>(sweep, threads, terminal)
 }
 
 /// The benchmarks by name, each with its file: a sweep.

@@ -6,6 +6,7 @@ mod markdown;
 mod names;
 mod plan;
 mod print;
+mod slurm;
 mod table;
 
 use anyhow::{Result, anyhow};
@@ -15,7 +16,7 @@ use textgan_artifact::{Progress, write_atomic};
 use self::make::Ending;
 use self::plan::Plan;
 use self::table::Table;
-use crate::args::Sweep;
+use crate::args::{Backend, Sweep};
 use crate::config::{PhaseKind, nearest};
 use crate::exit::Refusal;
 use crate::terminal::Terminal;
@@ -25,15 +26,22 @@ const FILE: &str = "sweep.json";
 /// The same to read, beside it.
 const PAGE: &str = "table.md";
 
-pub fn run<O: PhaseKind>(args: Sweep, terminal: &Terminal) -> Result<()> {
-    if args.jobs == 0 {
+/// `threads` are those of a task, where it is one.
+pub fn run<O: PhaseKind>(args: Sweep, threads: Option<usize>, terminal: &Terminal) -> Result<()> {
+    if args.on.jobs == 0 {
         return Err(Refusal::new("--jobs 0: give at least 1").into());
     }
-    let plan: Plan<O> = Plan::read(&args.file, args.folder)?;
+    let plan: Plan<O> = Plan::read(&args.file, args.folder.clone())?;
+    if let Some(index) = args.task {
+        return slurm::task(&plan, index, terminal);
+    }
     if args.dry_run {
         return left::print(&plan);
     }
-    let endings = make::all(&plan, args.jobs, terminal)?;
+    let endings = match args.on.backend {
+        Backend::Local => make::all(&plan, args.on.jobs, terminal)?,
+        Backend::Slurm => slurm::all(&plan, &args, threads.unwrap_or(1), terminal)?,
+    };
     if terminal.stop_requested() {
         let done = endings.iter().filter(|ending| matches!(ending, Ending::Done)).count();
         return Err(anyhow!(

@@ -33,7 +33,7 @@ pub fn print<O: PhaseKind>(plan: &Plan<O>) -> Result<()> {
 
 /// The stages of a run that are left, and which of them is half done. What it could take over from
 /// another is among them.
-fn of<O: PhaseKind>(run: &Run<O>) -> Result<Vec<String>> {
+pub fn of<O: PhaseKind>(run: &Run<O>) -> Result<Vec<String>> {
     if !run.folder.exists() {
         return Ok(stages::NAMES.map(String::from).to_vec());
     }
