@@ -1,15 +1,16 @@
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_nn::kernels::Precision;
 use textgan_nn::layers::{Linear, LinearConfig};
+use textgan_nn::ops::{MemoryOptions, MemoryWeights};
 use textgan_nn::{Builder, Init, Mode, Parameters, ops};
 use textgan_random::Key;
 
 use super::conditioning::Conditioning;
 use super::{GeneratorConfig, Sizes, at_least_one, check_batch, check_dropout, positive};
 use crate::sampler::{RelationalWeights, TiledSampler};
-use crate::{Context, Generator, NoiseConfig, Placement, Result, Sampler, Sequences};
+use crate::{Context, Error, Generator, NoiseConfig, Placement, Result, Sampler, Sequences};
 
 /// A relational memory (Santoro et al., 2018), the generator of RelGAN (Nie et al., 2019): slots that at
 /// every word attend to each other and to the word, under the gates of an LSTM.
@@ -163,48 +164,48 @@ impl Core {
         })
     }
 
-    /// From `memory: [batch, slots, width]` and `words: [batch, width]` to the memory after them.
-    fn step(&self, memory: &Tensor, words: &Tensor, heads: usize) -> Result<Tensor> {
-        let (batch, slots, width) = memory.dims3()?;
-        let norm = |x: &Tensor, weight: &Tensor| ops::rms_norm(x, weight, NORM_EPSILON);
-        // Slots and word are attended to; the slots alone attend.
-        let all = Tensor::cat(&[memory, &words.unsqueeze(1)?], 1)?;
-        let each = width / heads;
-        let queries = norm(&self.query.forward(memory)?, &self.query_norm)?;
-        let queries = queries.reshape((batch, slots, 1, heads, each))?;
-        let keys = norm(&self.key.forward(&all)?, &self.key_norm)?;
-        let keys = keys.reshape((batch, 1, slots + 1, heads, each))?;
-        let values = self.value.forward(&all)?.reshape((batch, 1, slots + 1, heads, each))?;
-        let scores = queries.broadcast_mul(&keys)?.sum(D::Minus1)?;
-        let scores = (scores * (1.0 / (each as f64).sqrt()))?;
-        let largest = scores.max_keepdim(2)?.detach();
-        let shares = scores.broadcast_sub(&largest)?.exp()?;
-        let shares = shares.broadcast_div(&shares.sum_keepdim(2)?)?.unsqueeze(D::Minus1)?;
-        let attended = shares.broadcast_mul(&values)?.sum(2)?.reshape((batch, slots, width))?;
-
-        let attended = norm(&(memory + attended)?, &self.attended_norm)?;
-        let mut read = attended.clone();
-        for (index, layer) in self.mlp.iter().enumerate() {
-            read = match index {
-                0 => layer.forward(&read)?,
-                _ => layer.forward(&read.relu()?)?,
-            };
-        }
-        let proposed = norm(&(attended + read)?, &self.mlp_norm)?.tanh()?;
-
-        let gates = self.memory_gates.forward(&memory.tanh()?)?;
-        let gates = gates.broadcast_add(&self.word_gates.forward(words)?.unsqueeze(1)?)?;
-        let gate = |first: usize, bias: f64| -> Result<Tensor> {
-            // The sigmoid by way of tanh, which cannot overflow.
-            let gate = gates.narrow(2, first, width)?.affine(0.5, 0.5 * bias)?;
-            Ok(gate.tanh()?.affine(0.5, 0.5)?)
+    /// From `words: [batch, time, width]` and `memory: [batch, slots * width]` to the memories after each word,
+    /// `[batch, time, slots * width]`.
+    fn forward(
+        &self,
+        words: &Tensor,
+        memory: &Tensor,
+        layout: &RelationalConfig,
+    ) -> Result<Tensor> {
+        let stack = |of: fn(&Linear) -> Option<&Tensor>| -> Result<Tensor> {
+            Ok(Tensor::stack(&self.mlp.iter().filter_map(of).collect::<Vec<_>>(), 0)?)
         };
-        Ok(((gate(0, 0.0)? * proposed)? + (gate(width, FORGET_BIAS)? * memory)?)?)
+        let (read, read_bias) = (stack(|layer| Some(layer.weight()))?, stack(Linear::bias)?);
+        let weights = MemoryWeights {
+            query: biased(&self.query)?,
+            key: biased(&self.key)?,
+            value: biased(&self.value)?,
+            query_norm: &self.query_norm,
+            key_norm: &self.key_norm,
+            attended_norm: &self.attended_norm,
+            read_norm: &self.mlp_norm,
+            word_gates: self.word_gates.weight(),
+            memory_gates: biased(&self.memory_gates)?,
+            read: (&read, &read_bias),
+        };
+        let options = MemoryOptions {
+            slots: layout.slots,
+            heads: layout.heads,
+            epsilon: NORM_EPSILON,
+            forget_bias: FORGET_BIAS,
+        };
+        Ok(ops::relational_memory(words, memory, weights, options)?)
     }
 }
 
+/// Weight and bias of a layer that has one.
+fn biased(layer: &Linear) -> Result<(&Tensor, &Tensor)> {
+    let bias = layer.bias().ok_or_else(|| Error::argument("memory", "a layer without a bias"))?;
+    Ok((layer.weight(), bias))
+}
+
 /// Added to the gate of what is kept, so that a memory begins by keeping.
-pub(crate) const FORGET_BIAS: f64 = 1.0;
+pub(crate) const FORGET_BIAS: f32 = 1.0;
 
 impl RelationalGenerator {
     pub(crate) fn new(
@@ -274,14 +275,13 @@ impl Generator for RelationalGenerator {
     ) -> Result<Tensor> {
         check_batch(&self.sizes, sequences)?;
         let (batch, time) = (sequences.batch(), sequences.time());
-        let (slots, width) = (self.layout.slots, self.layout.width());
-        let device = self.embedding.device();
-        let blank = Tensor::from_vec(self.layout.blank(), (1, slots, width), device)?;
-        let mut memory = blank.broadcast_as((batch, slots, width))?.contiguous()?;
+        let (size, device) = (self.layout.memory(), self.embedding.device());
+        let blank = Tensor::from_vec(self.layout.blank(), (1, size), device)?;
+        let mut memory = blank.broadcast_as((batch, size))?.contiguous()?;
         let mut added = None;
         if let Some(vector) = self.conditioning.vector(context, batch)? {
             match self.noise.placement {
-                Placement::Begin => memory = (memory + vector.reshape((batch, slots, width))?)?,
+                Placement::Begin => memory = (memory + vector)?,
                 Placement::Every => added = Some(vector),
             }
         }
@@ -291,14 +291,8 @@ impl Generator for RelationalGenerator {
             embedded = embedded.broadcast_add(&vector.unsqueeze(1)?)?;
         }
         embedded = ops::dropout(&embedded, self.layout.embedding_dropout, mode, "embedding")?;
-        // A word at a time: chunks of a time-major tensor lie side by side.
-        let words = self.core.input.forward(&embedded.transpose(0, 1)?.contiguous()?)?;
-        let mut memories = Vec::with_capacity(time);
-        for words in words.chunk(time, 0)? {
-            memory = self.core.step(&memory, &words.squeeze(0)?, self.layout.heads)?;
-            memories.push(memory.reshape((batch, 1, slots * width))?);
-        }
-        let hidden = Tensor::cat(&memories, 1)?;
+        let words = self.core.input.forward(&embedded)?;
+        let hidden = self.core.forward(&words, &memory, &self.layout)?;
         Ok(ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)
     }
 

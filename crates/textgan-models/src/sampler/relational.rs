@@ -246,7 +246,7 @@ impl StepModel for RelationalWeights {
             let words = &s.word_gates[index / slots * 2 * width..][..2 * width];
             for (at, (m, proposed)) in memory.iter_mut().zip(proposed).enumerate() {
                 let comes = sigmoid(gates[at] + words[at]);
-                let stays = sigmoid(gates[width + at] + words[width + at] + FORGET_BIAS as f32);
+                let stays = sigmoid(gates[width + at] + words[width + at] + FORGET_BIAS);
                 *m = comes * proposed.tanh() + stays * *m;
             }
         }

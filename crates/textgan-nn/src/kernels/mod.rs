@@ -29,6 +29,7 @@ pub(crate) mod gemm;
 pub(crate) mod gumbel;
 mod lookup;
 pub(crate) mod math;
+pub(crate) mod memory;
 pub(crate) mod norm;
 mod packed;
 pub(crate) mod pointwise;

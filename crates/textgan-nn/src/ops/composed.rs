@@ -10,6 +10,7 @@ use textgan_random::Key;
 pub use super::composed_convolution::text_convolution;
 pub use super::composed_head::{head_expected_policy_loss, head_group_loss, head_target_log_probs};
 use super::composed_head::{log_probs, without};
+pub use super::composed_memory::relational_memory;
 pub use super::composed_recurrent::recurrent_sequence;
 use super::{
     BlockOptions, BlockWeights, GumbelOptions, HeadInput, HeadLoss, HeadScores, Relaxation,
