@@ -286,6 +286,7 @@ fn sentence(what: &str, outcome: Outcome, findings: &[Finding], converged: Optio
 fn phrase(finding: &Finding) -> String {
     let Finding { pair, outcome, best, rivals } = finding;
     let Pair { quality, diversity } = pair;
+    let quality = named(quality);
     let (best, baseline) = (&rivals[*best], &rivals[0]);
     let numbers = |rival: &Rival| {
         let Interval { mean, low, high, .. } = rival.advantage;
@@ -321,6 +322,15 @@ fn phrase(finding: &Finding) -> String {
             0.5 * (best.advantage.high - best.advantage.low)
         ),
     }
+}
+
+/// A measure as a sentence says it: one that is called by what it counts is a share.
+fn named(quality: &str) -> String {
+    let share = |counted: &str| {
+        let rest = quality.strip_prefix(counted)?.replace('-', " ");
+        Some(format!("share of {counted} texts{rest}"))
+    };
+    ["grammatical", "well-formed"].into_iter().find_map(share).unwrap_or_else(|| quality.to_owned())
 }
 
 /// Whether an advantage is there beyond chance.
