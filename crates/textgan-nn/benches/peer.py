@@ -3,7 +3,7 @@
     python peer.py WORK VARIANT [THREADS [PATH..]]
 
 VARIANT is `eager` or `compile`, or for `metrics/encoder` the number of sentences in a batch. PATH is,
-for `seqgan-step`, a folder with TextGAN-PyTorch (github.com/williamSYSU/TextGAN-PyTorch), whose
+for `seqgan-step`, `relgan-step` and `leakgan-step`, a folder with TextGAN-PyTorch (github.com/williamSYSU/TextGAN-PyTorch), whose
 classes it drives as they are; for `metrics/mauve` a file of two sets of embeddings (needs mauve-text
 and faiss-cpu); for `metrics/encoder` an encoder's folder and a file of sentences (needs
 sentence-transformers). Prints one JSON line when it is warm; then, for every line that it reads, does the work for about a
@@ -328,10 +328,10 @@ def sampling(size, compiled, time=37, batch=64):
     return lambda: model.sample(batch, time, step)
 
 
-def seqgan_step(time=20, batch=64, vocabulary=VOCABULARY, rollouts=16):
-    """TextGAN-PyTorch's own generator step, with the sizes of its run script for SeqGAN."""
+def textgan_pytorch(time, batch, vocabulary):
+    """Makes the modules of TextGAN-PyTorch importable, told the sizes; gives its `config`."""
     if len(sys.argv) < 5:
-        sys.exit("seqgan-step needs a checkout of TextGAN-PyTorch as its last argument")
+        sys.exit(f"{sys.argv[1]} needs a checkout of TextGAN-PyTorch as its last argument")
     sys.path.insert(0, sys.argv[4])
     if importlib.util.find_spec("nltk") is None:
         # Imported for reading files of text, of which there are none here.
@@ -341,6 +341,12 @@ def seqgan_step(time=20, batch=64, vocabulary=VOCABULARY, rollouts=16):
     # Its classes read these when they are imported.
     config.CUDA, config.batch_size, config.max_seq_len = False, batch, time
     config.vocab_size, config.gen_init, config.dis_init = vocabulary, "normal", "uniform"
+    return config
+
+
+def seqgan_step(time=20, batch=64, vocabulary=VOCABULARY, rollouts=16):
+    """TextGAN-PyTorch's own generator step, with the sizes of its run script for SeqGAN."""
+    config = textgan_pytorch(time, batch, vocabulary)
     from models.SeqGAN_D import SeqGAN_D
     from models.SeqGAN_G import SeqGAN_G
     from utils.rollout import ROLLOUT
@@ -359,6 +365,63 @@ def seqgan_step(time=20, batch=64, vocabulary=VOCABULARY, rollouts=16):
         loss.backward()
         adam.step()
         return loss.item()
+
+    return work
+
+
+def relgan_step(time=20, batch=64, vocabulary=VOCABULARY):
+    """A step of its discriminator and one of its generator, with the sizes of its run script for RelGAN."""
+    config = textgan_pytorch(time, batch, vocabulary)
+    from models.RelGAN_D import RelGAN_D
+    from models.RelGAN_G import RelGAN_G
+    from utils.helpers import get_losses
+
+    generator = RelGAN_G(1, 2, 256, 32, 32, vocabulary, time, config.padding_idx)
+    generator.temperature = 2.0
+    judge = RelGAN_D(64, time, 64, vocabulary, config.padding_idx)
+    words = torch.randint(4, vocabulary, (batch, time))
+    sides = [
+        (judge, torch.optim.Adam(judge.parameters(), lr=1e-4), 1),
+        (generator, torch.optim.Adam(generator.parameters(), lr=1e-4), 0),
+    ]
+
+    def work():
+        for network, adam, which in sides:
+            real = F.one_hot(words, vocabulary).float()
+            fake = generator.sample(batch, batch, one_hot=True)
+            loss = get_losses(judge(real), judge(fake), "rsgan")[which]
+            adam.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            adam.step()
+        return loss.item()
+
+    return work
+
+
+def leakgan_step(time=20, batch=64, vocabulary=VOCABULARY, rollouts=4):
+    """Its own generator step, with the sizes of its run script for LeakGAN."""
+    config = textgan_pytorch(time, batch, vocabulary)
+    from models.LeakGAN_D import LeakGAN_D
+    from models.LeakGAN_G import LeakGAN_G
+    from utils.rollout import ROLLOUT
+
+    generator = LeakGAN_G(32, 32, vocabulary, time, config.padding_idx, 16, 4)
+    judge = LeakGAN_D(64, vocabulary, config.padding_idx)
+    search = ROLLOUT(generator, gpu=False)
+    adams = [torch.optim.Adam(part, lr=1e-2) for part in generator.split_params()]
+
+    def work():
+        with torch.no_grad():
+            words = generator.sample(batch, batch, judge, train=True)
+        rewards = search.get_reward_leakgan(words, rollouts, judge, 0)
+        losses = generator.adversarial_loss(words, rewards, judge)
+        # Both at once: PyTorch refuses a graph whose weights an optimizer has moved since.
+        generator.zero_grad()
+        sum(losses).backward()
+        for adam in adams:
+            adam.step()
+        return sum(losses).item()
 
     return work
 
@@ -395,6 +458,8 @@ WORKS = {
     "sample-small": lambda c: sampling("small", c),
     "sample-big": lambda c: sampling("big", c),
     "seqgan-step": lambda c: seqgan_step(),
+    "relgan-step": lambda c: relgan_step(),
+    "leakgan-step": lambda c: leakgan_step(),
     "ratio-discriminator-step": lambda c: ratio_discriminator_step(619, c),
     "ratio-discriminator-step-5600": lambda c: ratio_discriminator_step(5600, c),
     "expected-policy-gradient-step": lambda c: expected_policy_gradient_step(619, c),

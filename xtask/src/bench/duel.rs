@@ -125,6 +125,18 @@ pub const DUELS: &[Duel] = &[
         opponent: Opponent::TextGanPyTorch,
     },
     Duel {
+        name: "relgan-step",
+        bar: 0.12,
+        what: "RelGAN step of both players, memory 512 V 5000 T 20 B 64, 64 representations",
+        opponent: Opponent::TextGanPyTorch,
+    },
+    Duel {
+        name: "leakgan-step",
+        bar: 0.12,
+        what: "LeakGAN generator step, LSTM 32 V 5000 T 20 B 64, 4 rollouts every 4 words, 12 widths",
+        opponent: Opponent::TextGanPyTorch,
+    },
+    Duel {
         name: "ratio-discriminator-step",
         bar: 0.35,
         what: "logistic step of a language model on log-ratios, GRU 192 beside LSTM 32, V 619 T 16 B 128",

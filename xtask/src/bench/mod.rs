@@ -3,6 +3,7 @@
 mod artifact;
 pub mod captions;
 pub mod duel;
+mod gans;
 mod pipeline;
 mod ratio;
 mod streaming;

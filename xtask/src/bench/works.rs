@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use textgan_evaluate::embedding::{self, Embeddings};
 use textgan_models::{
     CnnDiscriminatorConfig, Conditions, Context, DiscriminatorConfig, EmbeddingConfig, Generator,
-    GeneratorConfig, LstmConfig, NoiseConfig, RnnDiscriminatorConfig, SamplingOptions, Sequences,
-    Sizes, Tokens, TransformerConfig, build_discriminator, build_generator, rollouts, sample,
-    whole,
+    GeneratorConfig, NoiseConfig, RnnDiscriminatorConfig, SamplingOptions, Sequences, Sizes,
+    Tokens, TransformerConfig, build_discriminator, build_generator, sample, whole,
 };
 use textgan_nn::kernels::Precision;
 use textgan_nn::ops::{self, GumbelOptions, Relaxation, softplus};
@@ -16,7 +15,7 @@ use textgan_nn::{AdamConfig, Mode, Optimizer};
 use textgan_random::Key;
 
 use super::duel::Needs;
-use super::{captions, ratio};
+use super::{captions, gans, ratio};
 
 /// A call to be timed, ready to be made many times.
 pub type Work = Box<dyn FnMut() -> Result<()>>;
@@ -53,7 +52,9 @@ pub fn work(name: &str, needs: Needs<'_>) -> Result<Work> {
         "generator-loop" | "generator-one-pass" => generator_step(SMALL),
         "sample-big" => sampling(BIG),
         "sample-small" => sampling(SMALL),
-        "seqgan-step" => seqgan_step(),
+        "seqgan-step" => gans::seqgan_step(),
+        "relgan-step" => gans::relgan_step(),
+        "leakgan-step" => gans::leakgan_step(),
         "ratio-discriminator-step" => ratio::discriminator_step(619),
         "ratio-discriminator-step-5600" => ratio::discriminator_step(5600),
         "expected-policy-gradient-step" => ratio::generator_step(619),
@@ -203,51 +204,6 @@ fn sampling(shape: Shape) -> Result<Work> {
         let mut sampler = generator.sampler()?;
         let options = SamplingOptions::default();
         sample(sampler.as_mut(), &conditions, &[], &options, &Key::root(7).index(step), 0)?;
-        Ok(())
-    }))
-}
-
-/// Samples, rolls every prefix out 16 times, scores the rollouts, and makes words likelier by what
-/// their prefixes came to (SeqGAN; Yu et al., 2017).
-fn seqgan_step() -> Result<Work> {
-    const ROLLOUTS: usize = 16;
-    let (batch, sizes) = (64, Sizes { vocab: BIG.vocab, labels: 0, max_length: 20 });
-    let config = LstmConfig { embedding: 32, hidden: 32, ..LstmConfig::default() };
-    let config = GeneratorConfig::Lstm(config);
-    let device = &Device::Cpu;
-    let generator = build_generator(&config, &NO_NOISE, &sizes, &Key::root(1), device)?;
-    // The peer's highway layer has one matrix.
-    let judge = CnnDiscriminatorConfig { shared_highway: true, ..CnnDiscriminatorConfig::seqgan() };
-    let judge = DiscriminatorConfig::Cnn(judge);
-    let judge = build_discriminator(&judge, &sizes, None, &Key::root(3), device)?.frozen()?;
-    let mut optimizer = Optimizer::new(AdamConfig::default(), generator.parameters())?;
-    let noise = no_noise(batch)?;
-    let options = SamplingOptions::default();
-    let mut step = 0;
-    Ok(Box::new(move || {
-        step += 1;
-        let key = Key::root(8).index(step);
-        let conditions = Conditions { rows: batch, noise: &[], labels: None };
-        let mut sampler = generator.sampler()?;
-        let texts = sample(sampler.as_mut(), &conditions, &[], &options, &key.child("texts"), 0)?;
-        let texts = texts.sequences(None)?;
-        let key = key.child("rollouts");
-        let rollouts = rollouts(sampler.as_mut(), &conditions, &texts, ROLLOUTS, &options, &key)?;
-        let realness = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
-        let scores = judge.scores(&rollouts.sequences(None)?)?;
-        let mut weights = vec![0.0; texts.batch() * texts.time()];
-        for (&(text, kept), scores) in rollouts.prefixes.iter().zip(scores.chunks(ROLLOUTS)) {
-            let mean = scores.iter().map(realness).sum::<f32>() / ROLLOUTS as f32;
-            weights[text * texts.time() + kept - 1] = mean;
-        }
-        for (text, score) in judge.scores(&texts)?.iter().enumerate() {
-            weights[text * texts.time() + texts.lengths()[text] - 1] = realness(score);
-        }
-        let context = Context { noise: &noise, labels: None };
-        let hidden = generator.hidden(&context, &texts, Mode::Evaluate)?.flatten_to(1)?;
-        let (head, targets) = (generator.head(), texts.targets());
-        let head = ops::head_cross_entropy(&hidden, head, targets, &weights, Precision::F32)?;
-        optimizer.step(&head.loss.backward()?, 1e-2)?;
         Ok(())
     }))
 }

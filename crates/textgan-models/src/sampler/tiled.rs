@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::complete::Completer;
+use super::complete::{Completer, ROWS};
 use super::{Completion, Conditions, Prefix, Reader, Sampler, SamplingOptions, Start};
 use crate::{Error, Result};
 
@@ -288,15 +288,14 @@ impl<M: StepModel> Sampler for TiledSampler<M> {
         options.validate()?;
         let max_length = options.max_length.unwrap_or(usize::MAX).min(self.max_length());
         starts.iter().try_for_each(|start| self.check_start(start, max_length))?;
-        let parts = count.div_ceil(TILE);
-        let completed: Vec<Vec<Completion>> = (0..starts.len() * parts)
+        let all = starts.len() * count;
+        let completed: Vec<Vec<Completion>> = (0..all.div_ceil(ROWS))
             .into_par_iter()
             .map_init(
                 || Completer::new(&self.model),
-                |completer, job| {
-                    let (start, first) = (&starts[job / parts], job % parts * TILE);
-                    let numbers = first as u64..count.min(first + TILE) as u64;
-                    completer.run(self, start, numbers, options, max_length)
+                |completer, tile| {
+                    let numbers = tile * ROWS..all.min((tile + 1) * ROWS);
+                    completer.run(self, starts, count, numbers, options, max_length)
                 },
             )
             .collect::<Result<_>>()?;
