@@ -219,7 +219,7 @@ const writeText = latest(async () => {
   shown = { ...at, text: text.text };
   words = births(words ?? [], text.tokens.map((one) => one.text), words ? now : -Infinity);
   $("sentence").replaceChildren(...spans(text.tokens, words.map(({ born }) => now - born)));
-  const facts = [`log-probability ${number(text.log_prob)}`, `${Math.round(now - start)}\u00a0ms`];
+  const facts = [`log-probability ${number(text.log_prob)}`, `written in ${Math.round(now - start)}\u00a0ms`];
   if (text.realness != null) facts.unshift(judgement(text.realness));
   if (!text.ended) facts.unshift("cut at the greatest length");
   if (text.label) facts.unshift(`label ${text.label}`);
@@ -325,7 +325,8 @@ const interpolate = latest(async () => {
   const [from, to] = [kept[$("from").selectedIndex], kept[$("to").selectedIndex]];
   const count = Math.min(9, info.limits.texts);
   const rows = Array.from({ length: count }, (_, i) => slerp(from.noise, to.noise, i / (count - 1)));
-  const { texts } = await generate({ texts: count, noise: rows });
+  // Each is asked for alone, as the text above is: so all have the same draws, and the ends are the kept texts.
+  const texts = (await Promise.all(rows.map((row) => generate({ noise: [row] })))).map(({ texts: [text] }) => text);
   const place = (i) => `${i} ${{ 0: from.letter, [count - 1]: to.letter }[i] ?? ""}`;
   const names = ["step", "text", ...(info.detector ? ["logit"] : [])];
   table($("steps"), names, 2, texts.map((text, i) => [place(i), text.text, logit(text)]));
@@ -404,11 +405,12 @@ function options() {
   return [...draft.answer.candidates, end].sort((a, b) => b.probability - a.probability);
 }
 
-function candidateItem(one) {
+// The longest bar is as wide as there is room: of many words even the likeliest has a small probability.
+function candidateItem(one, longest) {
   const end = one.id === undefined; // what the end had before truncation the server does not tell
   const button = make("button", { type: "button", className: "candidate", onclick: () => append(one) },
     span("text", visible(one.text), "auto"),
-    make("span", { className: "bars" }, bar("after", one.probability), ...(end ? [] : [bar("before", one.raw)])),
+    make("span", { className: "bars" }, bar("after", one.probability / longest), ...(end ? [] : [bar("before", one.raw / longest)])),
     make("span", { className: "n" }, span("hidden", ", "), one.probability ? percent(one.probability) : "cut"),
     make("span", { className: "n raw" }, ...(end ? [] : [span("hidden", ", before "), percent(one.raw)])));
   button.classList.toggle("cut", !one.probability);
@@ -426,7 +428,8 @@ function showWords() {
   const all = ended ? [] : options();
   const rest = Math.max(0, 1 - all.reduce((sum, one) => sum + one.probability, 0));
   $("choose").disabled = $("next").hidden = ended;
-  $("candidates").replaceChildren(...all.map(candidateItem));
+  const longest = Math.max(...all.flatMap(({ probability, raw = 0 }) => [probability, raw]));
+  $("candidates").replaceChildren(...all.map((one) => candidateItem(one, longest)));
   $("others").textContent = answer.left ? `${count(answer.left, "other token")}, together ${percent(rest)}` : "";
   if (lost) (ended ? $("restart") : $("candidates").querySelector("button")).focus();
 }
@@ -452,6 +455,13 @@ const judgeText = latest(async () => {
   $("judgement").textContent = text && capital(judgement(realness));
   const chip = (one) => make("span", {}, tokenSpan({ ...one, text: visible(one.text) }), make("small", {}, logit(one)));
   $("judged-tokens").replaceChildren(...tokens.map(chip));
+  // A language model judges the end too, whether a text may stop there: that is what the words leave of the whole.
+  if (text && info.detector.kind === "language-model") {
+    const rest = tokens.reduce((rest, one) => rest - one.realness, realness);
+    const end = chip({ text: "end of the text", realness: rest });
+    end.className = "end";
+    $("judged-tokens").append(end);
+  }
   $("unknown").hidden = !unknown.length;
   $("unknown").textContent = `Not in the vocabulary: ${unknown.join(", ")}`;
 });
@@ -577,7 +587,7 @@ function showScore() {
 }
 
 function startDuel() {
-  $("duel").hidden = !info.real_texts;
+  $("game").hidden = !info.real_texts;
   $("no-duel").hidden = info.real_texts;
   $("next-round").onclick = () => deal(true);
   document.addEventListener("keydown", (event) => {
@@ -648,8 +658,12 @@ function startCheckpoints() {
 function startPage() {
   document.title = `${info.name} – textgan playground`;
   $("name").textContent = info.name;
-  $("verdict").textContent = info.verdict ?? "";
-  $("verdict").hidden = !info.verdict;
+  // What the verdict comes to; the numbers that it rests on follow the first colon, for those who want them.
+  const [, said, why] = (info.verdict ?? "").match(/^([^:]*):?\s*(.*)$/su);
+  const [summary, rest] = $("verdict").children;
+  summary.textContent = said;
+  rest.textContent = capital(why);
+  $("verdict").hidden = !said;
   $("top-k").max = info.vocabulary;
   $("label").append(...info.labels.map((label) => make("option", { textContent: label, value: label })));
   $("label-control").hidden = !info.labels.length;

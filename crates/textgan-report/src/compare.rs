@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::chart::{Dot, scatter};
 use crate::html::{Text, title, value};
 use crate::record::{Better, Evaluation, Measure, Pair, Sweep};
+use crate::section::samples::words;
 use crate::section::{Section, curves, table};
 use crate::{Error, Sources, page, sources};
 
@@ -103,8 +104,8 @@ fn numbers(runs: &[Compared]) -> Body {
     }
     let row = |measure: &&Measure| {
         let arrow = match measure.better {
-            Better::Higher => " \u{2191}",
-            Better::Lower => " \u{2193}",
+            Better::Higher => "\u{a0}\u{2191}",
+            Better::Lower => "\u{a0}\u{2193}",
             Better::Neither => "",
         };
         let mut row = vec![format!("{}{arrow}", Text(&title(&measure.name)))];
@@ -119,8 +120,14 @@ fn numbers(runs: &[Compared]) -> Body {
     let mut head = vec!["Measure"];
     let names: Vec<String> = runs.iter().map(|run| Text(&run.name).to_string()).collect();
     head.extend(names.iter().map(String::as_str));
-    head.push("Comparable");
-    let rows: Vec<Vec<String>> = order.iter().map(row).collect();
+    let mut rows: Vec<Vec<String>> = order.iter().map(row).collect();
+    // A column that says nothing would only look as if nothing could be compared.
+    let mixed = |row: &Vec<String>| row.last().is_some_and(|said| !said.is_empty());
+    if rows.iter().any(mixed) {
+        head.push("Comparable");
+    } else {
+        rows.iter_mut().for_each(|row| row.truncate(head.len()));
+    }
     Ok(table(&head, 1, &rows)
         + "<p class=\"small muted\">\u{2191} higher is better, \u{2193} lower is better. Numbers of other protocols do not compare. Which differences are more than chance is said above.</p>")
 }
@@ -138,9 +145,8 @@ fn texts(runs: &[Compared]) -> Body {
     let mut head = vec!["Text"];
     head.extend(names.iter().map(String::as_str));
     let row = |number: usize| {
-        let cell = |texts: &&[crate::record::ShownText]| {
-            texts.get(number).map_or(String::new(), |text| Text(&text.model).to_string())
-        };
+        let cell =
+            |texts: &&[crate::record::ShownText]| words(texts.get(number).map(|text| &text.model));
         std::iter::once(number.to_string()).chain(shown.iter().map(cell)).collect()
     };
     let rows: Vec<Vec<String>> = (0..most).map(row).collect();

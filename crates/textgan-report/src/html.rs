@@ -86,6 +86,9 @@ pub(crate) fn title(name: &str) -> String {
             "bleu" => out.push_str("BLEU"),
             "nll" => out.push_str("NLL"),
             "kl" => out.push_str("KL"),
+            "lm" => out.push_str("LM"),
+            "auc" => out.push_str("AUC"),
+            "mauve" => out.push_str("MAUVE"),
             "frechet" => out.push_str("Fréchet distance"),
             _ if i == 0 => {
                 let mut letters = word.chars();
@@ -134,6 +137,7 @@ mod tests {
             ("test-nll", "Test NLL"),
             ("validation_loss", "Validation loss"),
             ("test-nll-ratio", "Test NLL ratio"),
+            ("auc_cut", "AUC cut"),
         ] {
             assert_eq!(title(name), shown);
         }

@@ -1,7 +1,7 @@
 //! Counts by a whole number, such as sentence lengths.
 
 use super::scale::Scale;
-use super::{BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, grid, open};
+use super::{BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, axis_titles, grid, open};
 use crate::html::{Text, count};
 use std::fmt::Write;
 
@@ -9,8 +9,8 @@ const TOP: f64 = 10.0;
 /// More bars than this are put together.
 const MOST_BARS: usize = 64;
 
-/// A bar chart of `counts[n]` over `n`, or `None` when all are zero.
-pub(crate) fn bars(title: &str, unit: &str, counts: &[u64]) -> Option<String> {
+/// A bar chart of `counts[n]` over `n`, or `None` when all are zero; `axes` are what lies to the right, and up.
+pub(crate) fn bars(title: &str, unit: &str, axes: [&str; 2], counts: &[u64]) -> Option<String> {
     let first = counts.iter().position(|&c| c > 0)?;
     let last = counts.iter().rposition(|&c| c > 0)?;
     let run = (last - first + 1).div_ceil(MOST_BARS);
@@ -22,6 +22,7 @@ pub(crate) fn bars(title: &str, unit: &str, counts: &[u64]) -> Option<String> {
         Scale { low: first as f64 - 0.5, high: end as f64 - 0.5, from: LEFT, to: WIDTH - RIGHT };
     let mut svg = open(title, &format!("{unit}, from {first} to {last}"));
     grid(&mut svg, y);
+    axis_titles(&mut svg, axes[0], axes[1]);
     let bottom = HEIGHT - BOTTOM;
     for (i, &height) in groups.iter().enumerate() {
         let low = first + i * run;

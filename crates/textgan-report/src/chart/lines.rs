@@ -136,8 +136,8 @@ impl Chart<'_> {
                 bottom - TOP
             );
             let kind = &self.phases[*phase].kind;
-            // About 6.2 units a letter at this size; a name that does not fit is cut.
-            let fits = ((width / 6.2) as usize).max(4);
+            // About 7.1 units a letter at this size; a name that does not fit is cut.
+            let fits = ((width / 7.1) as usize).max(4);
             let shown: String = if kind.chars().count() <= fits {
                 kind.clone()
             } else {
@@ -153,7 +153,8 @@ impl Chart<'_> {
             );
             for (step, text) in x.ticks((width / 90.0) as usize + 1) {
                 let at = x.at(step);
-                let half = 3.7 * text.len() as f64;
+                // As large as on a phone, where the texts of a chart are drawn larger.
+                let half = 5.8 * text.len() as f64;
                 if at - half < free {
                     continue; // it would run into the text of the phase before
                 }

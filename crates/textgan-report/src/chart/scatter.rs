@@ -67,6 +67,7 @@ pub(crate) fn scatter(
         );
     }
     let mut legend = String::new();
+    let mut written: Vec<[f64; 3]> = Vec::new();
     for (place, (name, dots)) in groups.iter().enumerate().filter(|(_, (_, d))| !d.is_empty()) {
         // More than there are colours begin again.
         let number = place % COLOURS;
@@ -99,11 +100,17 @@ pub(crate) fn scatter(
                 value(dot.x),
                 value(dot.y)
             );
-            if place < WRITTEN && !dot.text.is_empty() {
+            // A text that would run into another one is told on pointing only.
+            let (line, half) = (at_y - 9.0, 3.8 * dot.text.chars().count() as f64);
+            let apart = |&[there, its_line, its_half]: &[f64; 3]| {
+                (there - at_x).abs() > half + its_half + 3.0 || (its_line - line).abs() > 12.0
+            };
+            let fits = dot.chosen || written.iter().all(apart);
+            if place < WRITTEN && !dot.text.is_empty() && fits {
+                written.push([at_x, line, half]);
                 let _ = write!(
                     svg,
-                    "<text class=\"note middle\" x=\"{at_x:.1}\" y=\"{:.1}\">{}</text>",
-                    at_y - 9.0,
+                    "<text class=\"note middle\" x=\"{at_x:.1}\" y=\"{line:.1}\">{}</text>",
                     Text(&dot.text)
                 );
             }

@@ -65,7 +65,8 @@ fn curves(evaluation: &Evaluation, sweep: &Sweep) -> String {
             .into_iter()
             .chain(controls)
             .collect();
-    let (mut plots, mut notes) = (decided(evaluation, &sides), String::new());
+    let mut plots = decided(evaluation, &sides);
+    let (mut notes, mut protocols) = (String::new(), String::new());
     for curve in &CURVES {
         let mut groups: Vec<(&str, Vec<Dot>)> = sides
             .iter()
@@ -89,12 +90,20 @@ fn curves(evaluation: &Evaluation, sweep: &Sweep) -> String {
         let Some(plot) = scatter(curve.title, curve.note, axes, &groups) else { continue };
         plots += &plot;
         for measure in curve.measures().filter_map(|name| sweep.get(name)) {
-            notes += &format!("<li class=\"small muted\">{}</li>", Text(&measure.protocol));
+            protocols += &format!("<li>{}</li>", Text(&measure.protocol));
         }
+    }
+    if !notes.is_empty() {
+        notes = format!("<ul>{notes}</ul>");
+    }
+    if !protocols.is_empty() {
+        notes += &format!(
+            "<details><summary>How these curves were measured</summary><ul class=\"small muted\">{protocols}</ul></details>"
+        );
     }
     format!(
         "<p>Each curve is one generator over temperatures, or over another way to trade quality for diversity. A \
-        generator is better where its curve lies outside all others.</p><div class=\"plots\">{plots}</div><ul>{notes}</ul>"
+        generator is better where its curve lies outside all others.</p><div class=\"plots\">{plots}</div>{notes}"
     )
 }
 

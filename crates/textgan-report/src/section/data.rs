@@ -21,11 +21,14 @@ fn absent(stage: &str) -> String {
 
 fn corpus(ingest: &Ingest) -> String {
     let read = &ingest.read;
+    let from = match read.files {
+        0 => "made by a built-in source".to_owned(),
+        1 => "read from 1 file".to_owned(),
+        files => format!("read from {} files", count(files)),
+    };
     let mut out = format!(
-        "<h3>Corpus</h3><p>{} documents read from {} file{}, {} bytes of text; {} could not be used.</p>",
+        "<h3>Corpus</h3><p>{} documents {from}, {} bytes of text; {} could not be used.</p>",
         count(read.documents),
-        count(read.files),
-        if read.files == 1 { "" } else { "s" },
         count(read.text_bytes),
         count(read.dropped)
     );
@@ -138,6 +141,7 @@ fn tokens(tokenize: &Tokenize) -> String {
             bars(
                 &format!("Lengths of the {name} split"),
                 "sequences by number of tokens",
+                ["tokens", "sequences"],
                 &split.lengths.counts,
             )
         },

@@ -40,7 +40,13 @@ fn place(phase: usize, step: u64, lines: &[Line]) -> String {
     format!("{}{kind}", count(step))
 }
 
-fn words(text: Option<&String>) -> String {
+/// A noise vector by its number, and the label that was asked for with it.
+fn named(vector: usize, label: Option<&String>) -> String {
+    vector.to_string() + &label.map_or(String::new(), |label| format!(", {}", Text(label)))
+}
+
+/// A text as a cell of a table.
+pub(crate) fn words(text: Option<&String>) -> String {
     match text {
         None => String::new(),
         Some(text) if text.trim().is_empty() => "<span class=\"muted\">(nothing)</span>".to_owned(),
@@ -67,8 +73,7 @@ fn followed(samples: &[Sample], lines: &[Line]) -> String {
         .iter()
         .map(|&vector| {
             let label = samples.iter().find(|s| s.index == vector).and_then(|s| s.label.as_ref());
-            let label = label.map_or(String::new(), |label| format!(", {}", Text(label)));
-            let mut row = vec![format!("{vector}{label}")];
+            let mut row = vec![named(vector, label)];
             row.extend(steps.iter().map(|&(phase, step)| {
                 let sample = texts.get(&(phase, step, vector));
                 words(sample.and_then(|s| s.greedy.as_ref().or(s.sampled.as_ref())))
@@ -91,23 +96,17 @@ fn followed(samples: &[Sample], lines: &[Line]) -> String {
 /// All vectors of each step, greedy and drawn; the last step is open.
 fn by_step(samples: &[Sample], lines: &[Line]) -> String {
     let (steps, _) = chosen(samples);
-    let labelled = samples.iter().any(|s| s.label.is_some());
     let mut out = String::from("<h3>Every vector, greedy and drawn</h3>");
     for (i, &(phase, step)) in steps.iter().enumerate() {
         let mut rows = Vec::new();
         for sample in samples.iter().filter(|s| (s.phase, s.step) == (phase, step)) {
-            let mut row = vec![sample.index.to_string()];
-            if labelled {
-                row.push(Text(sample.label.as_deref().unwrap_or_default()).to_string());
-            }
-            row.extend([words(sample.greedy.as_ref()), words(sample.sampled.as_ref())]);
-            rows.push(row);
+            rows.push(vec![
+                named(sample.index, sample.label.as_ref()),
+                words(sample.greedy.as_ref()),
+                words(sample.sampled.as_ref()),
+            ]);
         }
-        let mut head = vec!["Noise"];
-        if labelled {
-            head.push("Label");
-        }
-        head.extend(["Greedy", "Drawn at temperature 1"]);
+        let head = ["Noise", "Greedy", "Drawn at temperature 1"];
         out += &format!(
             "<details{}><summary>Step {}</summary>{}</details>",
             if i + 1 == steps.len() { " open" } else { "" },

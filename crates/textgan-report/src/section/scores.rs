@@ -56,8 +56,8 @@ fn game(judgement: &Judgement) -> String {
     let mut out = String::new();
     for Finding { pair, rivals } in &judgement.findings {
         out += &format!(
-            "<h3>{} at equal {}</h3><p class=\"small muted\">Averaged over the range that both curves \
-             reach. Ways of decoding are open to the model too, and compared alike.</p>",
+            "<h3>{} at equal {1}</h3><p class=\"small muted\">Averaged over the range of {1} that both \
+             curves reach. Ways of decoding are open to the model too, and compared alike.</p>",
             Text(&title(&pair.quality)),
             Text(&title(&pair.diversity).to_lowercase())
         );
@@ -143,8 +143,13 @@ fn same<'a>(scores: &'a Scores, measure: &Measure) -> Option<&'a Measure> {
 
 fn measures(evaluation: &Evaluation) -> String {
     let copying = !evaluation.training_text.is_empty();
-    let mut head =
-        vec!["Measure", "Model", "Maximum likelihood", "Change [95 % interval]", "Beside none"];
+    let mut head = vec![
+        "Measure",
+        "Model",
+        "Maximum likelihood",
+        "Change [95 % interval]",
+        "Against no change",
+    ];
     if copying {
         head.push("Training text");
     }
@@ -156,7 +161,7 @@ fn measures(evaluation: &Evaluation) -> String {
             Better::Neither => "",
         };
         let name = format!(
-            "<span title=\"{}\">{}</span> {arrow}",
+            "<span title=\"{}\">{}</span>\u{a0}{arrow}",
             Text(&measure.protocol),
             Text(&title(&measure.name))
         );
@@ -247,7 +252,7 @@ fn temperatures(evaluation: &Evaluation) -> String {
     for (name, scores) in sides {
         let Some(choice) = scores.and_then(|scores| scores.temperature.as_ref()) else { continue };
         words += &format!(
-            "<li>{name}: temperature <b>{}</b>. <span class=\"muted\">{}</span></li>",
+            "<li>{name}: temperature <b>{}</b>, <span class=\"muted\">{}</span></li>",
             choice.temperature,
             Text(&choice.rule)
         );

@@ -43,7 +43,7 @@ fn beside(evaluation: &Evaluation, chosen: bool) -> String {
     let mut head = vec!["Noise", &*ours];
     head.extend(baseline.then_some(&*theirs));
     head.push("Real text");
-    let cell = |text: Option<&String>| text.map_or(String::new(), |text| Text(text).to_string());
+    let cell = super::samples::words;
     let row = |(number, text): (usize, &ShownText)| {
         let label = text.label.as_ref().map_or(String::new(), |label| format!(", {}", Text(label)));
         let mut row = vec![format!("{number}{label}"), cell(Some(&text.model))];

@@ -33,7 +33,7 @@ const PLANS: [Plan; 9] = [
     ),
     (Group::Likelihood, Unit::NatsPerText, "Noise", "KL divergence, nats per text", None, None),
     (Group::Samples, Unit::Plain, "Convergence score", "higher is better", None, None),
-    (Group::Optimizer, Unit::Plain, "Gradient norms and rates", "before clipping", None, None),
+    (Group::Optimizer, Unit::Plain, "Gradient norms", "before clipping", None, None),
 ];
 
 pub(crate) fn section(
@@ -154,7 +154,11 @@ fn curves(lines: &[Line]) -> String {
         let of_kind = |(_, kind): &(&&str, &MetricKind)| (kind.group, kind.unit) == (*group, *unit);
         let names: Vec<&str> = kinds.iter().filter(of_kind).map(|(name, _)| *name).collect();
         planned.extend(&names);
+        // Beside gradient norms a learning rate would lie on the axis.
+        let (rates, names): (Vec<&str>, Vec<&str>) =
+            names.into_iter().partition(|name| name.ends_with("learning_rate"));
         add(name, unit_name, &names, range.as_ref().map(|r| (*r.start(), *r.end())), *level);
+        add("Learning rates", "of the optimizer", &rates, None, None);
     }
     let others: BTreeSet<&str> = lines
         .iter()
