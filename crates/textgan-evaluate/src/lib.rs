@@ -37,6 +37,7 @@
 //! Temperatures are chosen on the validation split by a stated rule, never on the test split.
 //! Changes come with a 95 % interval (Student's t over disjoint batches), whichever their sign.
 
+mod bench;
 mod beside;
 mod binomial;
 mod change;
@@ -51,6 +52,7 @@ mod evaluate;
 mod evaluation;
 mod exact;
 mod fit;
+mod greedy;
 mod judged;
 mod language_model;
 mod likelihood;
@@ -58,6 +60,7 @@ mod memorisation;
 #[cfg(test)]
 mod null;
 mod quality;
+mod rivals;
 mod series;
 mod summary;
 mod sweep;
@@ -65,6 +68,7 @@ mod temperature;
 mod texts;
 mod two_sample;
 pub mod verdict;
+mod writer;
 
 // What signatures here speak of, in the versions that they mean.
 pub use textgan_artifact;

@@ -37,7 +37,10 @@ impl Objective for Blind<'_> {
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let generator = networks.generator();
-        Ok(Box::new(Blinded { game: self.0.begin(networks)?, generator }))
+        Ok(Box::new(Blinded {
+            game: networks.blindly(|networks| self.0.begin(networks))?,
+            generator,
+        }))
     }
 
     fn settle(&self, networks: &Networks<'_>) -> Result<()> {

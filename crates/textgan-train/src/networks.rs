@@ -42,6 +42,8 @@ pub struct Networks<'a> {
     custom: BTreeMap<&'static str, (Arc<dyn Any + Send + Sync>, Parameters)>,
     /// Those of [`lagged`](Self::lagged); they last as long as a phase.
     lagged: BTreeMap<&'static str, Arc<dyn Generator>>,
+    /// See [`is_blind`](Self::is_blind).
+    blind: bool,
 }
 
 /// A discriminator twice, over the same weights.
@@ -79,6 +81,7 @@ impl<'a> Networks<'a> {
             writers: BTreeMap::new(),
             custom: BTreeMap::new(),
             lagged: BTreeMap::new(),
+            blind: false,
         })
     }
 
@@ -126,6 +129,24 @@ impl<'a> Networks<'a> {
         }
         let judges = Judges { frozen: network.frozen()?.into(), learning: network.into() };
         Ok(self.discriminator.insert(judges).clone())
+    }
+
+    /// The discriminator, if a phase has asked for one.
+    pub(crate) fn found_discriminator(&self) -> Option<&Judges> {
+        self.discriminator.as_ref()
+    }
+
+    /// Whether the phase that begins is a game against a discriminator that has learned nothing and never will.
+    pub fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    /// Calls `begin` with [`is_blind`](Self::is_blind).
+    pub(crate) fn blindly<T>(&mut self, begin: impl FnOnce(&mut Self) -> T) -> T {
+        self.blind = true;
+        let begun = begin(self);
+        self.blind = false;
+        begun
     }
 
     /// Gives the discriminator, where there is one, weights that have learned nothing.

@@ -85,13 +85,15 @@ impl<M: StepModel> Completer<M> {
             );
             for (place, &row) in open.iter().enumerate() {
                 // The first step has one row for all of a start.
+                let start = &starts[origin(row)];
                 let place = if spread { place } else { origin(row) };
                 let logits = &logits[place * vocab..][..vocab];
                 let row = &mut rows[row];
                 let choice = pick::choose(logits, options, &mut row.stream, room);
                 row.take(choice.map(|choice| choice.token));
                 if row.state == State::Failed {
-                    let message = format!("token {}: not finite", positions[place]);
+                    let (position, prefix) = (positions[place], start.prefix);
+                    let message = format!("{prefix:?}, token {position}: not finite");
                     return Err(Error::argument("logits", message));
                 }
             }

@@ -79,11 +79,8 @@ pub fn relational_memory(
     options: MemoryOptions,
 ) -> Result<Tensor> {
     let (layout, [batch, time]) = layout(words, initial, weights, options)?;
-    if !fused(&[words, initial, weights.query.0]) {
-        return composed::relational_memory(words, initial, weights, options);
-    }
     let MemoryWeights { query, key, value, memory_gates, read, .. } = weights;
-    let weights = Bundle::new([
+    let all = [
         query.0,
         query.1,
         key.0,
@@ -99,7 +96,11 @@ pub fn relational_memory(
         memory_gates.1,
         read.0,
         read.1,
-    ])?;
+    ];
+    if !(fused(&[words, initial]) && fused(&all)) {
+        return composed::relational_memory(words, initial, weights, options);
+    }
+    let weights = Bundle::new(all)?;
     let token = weights.token().clone();
     let memory = Memory { layout, batch, time, weights, saved: OnceLock::new() };
     Ok(words.contiguous()?.apply_op3(&token, &initial.contiguous()?, memory)?)

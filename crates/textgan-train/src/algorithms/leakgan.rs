@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::{
     DiscriminatorConfig, Generator, GeneratorConfig, Guidance, LEAK_PARAMETERS, Sequences, Tokens,
 };
 use textgan_nn::Mode;
+use textgan_random::Key;
 
 use super::discriminator::Judge;
 use super::{
@@ -18,13 +19,14 @@ use crate::config::{
     at_least_one, positive, require,
 };
 use crate::data::Rows;
+use crate::generated::Generated;
 use crate::losses::Divergence;
 use crate::losses::gumbel::sample_nll;
 use crate::losses::likelihood::likelihood;
 use crate::losses::reinforce::{Players, action_values, policy_loss, with_cuts};
 use crate::losses::returns::advantages;
 use crate::metric::{Group, Metric, Unit};
-use crate::networks::Networks;
+use crate::networks::{Judges, Networks};
 use crate::objective::{Objective, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
@@ -36,7 +38,7 @@ const MANAGER: &str = "manager";
 /// tells it where they should go (Guo et al., 2018, arXiv 1709.08624). The manager's goal `g_t` is held to where the
 /// features went, by how much that was worth: it descends `-Q_t cos(f_(t+c) - f_t, g_t)`, with `Q_t` the value of the
 /// text as far as `t + c`, by completions of it (their expectation is the paper's `Q(f_t, g_t)`), rescaled by its
-/// rank among the batch: `sigmoid(sharpness (1/2 - rank / batch))`. The worker earns for a word how well the features
+/// rank in the batch: `sigmoid(sharpness (1/2 - rank / batch))`. The worker earns for a word how well the features
 /// have followed the last goals, `(1 / c) sum_(i=1..c) cos(f_t - f_(t-i), g_(t-i))`.
 ///
 /// Steps of the game and of likelihood alternate in turns of a `cycle`. In those the manager learns where the
@@ -132,6 +134,22 @@ impl Objective for Leakgan {
             format!("likelihood_share = {} is outside 0 to 1", self.likelihood_share)
         })?;
         require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;
+        let likelihood =
+            (0..self.cycle).filter(|&number| self.is_likelihood(number)).count() as u64;
+        let share = self.likelihood_share;
+        require(
+            (likelihood > 0 || share == 0.0) && (likelihood < self.cycle || share == 1.0),
+            || {
+                format!(
+                    "likelihood_share = {share} of a cycle of {} is {likelihood} steps: raise cycle, or say 0 or 1",
+                    self.cycle
+                )
+            },
+        )?;
+        require(self.discriminator_optimizer.average == 0.0, || {
+            "the generator is told the discriminator as it is: discriminator_optimizer.average must be 0"
+                .to_owned()
+        })?;
         optimizer_problem(&self.optimizer)?;
         optimizer_problem(&self.discriminator_optimizer)
     }
@@ -139,6 +157,22 @@ impl Objective for Leakgan {
     fn pace(&self) -> Option<Pace> {
         (self.role() == Role::Game)
             .then_some(Pace { learning_rate: self.learning_rate, updates: 1 })
+    }
+
+    /// A discriminator that no phase of its own has taught begins as what the generator is told, so that the generator's
+    /// input changes as it learns and not at once.
+    fn settle(&self, networks: &Networks<'_>) -> Result<()> {
+        let plan = networks.plan();
+        let taught = plan.phases.iter().any(|phase| phase.objective.role() == Role::Discriminator);
+        match networks.found_discriminator() {
+            Some(judges) if !taught && plan.train.init_discriminator_from.is_none() => {
+                for (ours, told) in leaked(judges, networks.generator().as_ref()) {
+                    ours.set(&told.as_detached_tensor())?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
@@ -149,8 +183,20 @@ impl Objective for Leakgan {
             _ => return Err(no_guidance()),
         };
         let generator = networks.generator();
-        Ok(Box::new(Game { config: self.clone(), generator, judge, horizon }))
+        let leaks = !networks.is_blind();
+        Ok(Box::new(Game { config: self.clone(), generator, judge, horizon, leaks }))
     }
+}
+
+/// The weights of the discriminator, each with the one that the generator has of it.
+fn leaked<'a>(
+    judges: &'a Judges,
+    generator: &'a dyn Generator,
+) -> impl Iterator<Item = (&'a Var, &'a Var)> {
+    judges.learning.parameters().iter().filter_map(|(name, ours)| {
+        let told = generator.parameters().get(&format!("{LEAK_PARAMETERS}.{name}"))?;
+        Some((ours, told))
+    })
 }
 
 fn no_guidance() -> Error {
@@ -165,6 +211,9 @@ struct Game {
     generator: Arc<dyn Generator>,
     judge: Judge,
     horizon: usize,
+    /// Whether the generator is told what the discriminator becomes: not where it never learns, since other features
+    /// than it is used to would only harm it.
+    leaks: bool,
 }
 
 impl Algorithm for Game {
@@ -210,11 +259,9 @@ impl Algorithm for Game {
 impl Game {
     /// The generator is told what the discriminator is now.
     fn leak(&self) -> Result<()> {
-        for (name, variable) in self.judge.networks.learning.parameters().iter() {
-            if let Some(told) =
-                self.generator.parameters().get(&format!("{LEAK_PARAMETERS}.{name}"))
-            {
-                told.set(&variable.as_detached_tensor())?;
+        if self.leaks {
+            for (ours, told) in leaked(&self.judge.networks, self.generator.as_ref()) {
+                told.set(&ours.as_detached_tensor())?;
             }
         }
         Ok(())
@@ -241,16 +288,22 @@ impl Game {
 
     /// A step of the game: manager and worker learn from the same samples, which are drawn before either moves.
     fn play(&self, step: &mut Step<'_, '_>) -> Result<()> {
-        let generator = self.generator.as_ref();
         let update = step.update(GENERATOR)?;
-        let fake = step.sample(&update, generator)?;
-        let texts = &fake.sequences;
+        let fake = step.sample(&update, self.generator.as_ref())?;
+        let [manager, worker] = self.losses(&fake, &update.key.child("rollouts"))?;
+        let turn = step.update(MANAGER)?;
+        step.descend(turn, manager)?;
+        step.descend(update, worker)
+    }
+
+    /// The losses of manager and worker on these samples.
+    fn losses(&self, fake: &Generated, key: &Key) -> Result<[Loss; 2]> {
+        let (generator, texts) = (self.generator.as_ref(), &fake.sequences);
         let guidance = self.guidance(texts, Mode::Evaluate)?;
 
         let players = Players { policy: generator, judges: &self.judge.networks };
         let search = MonteCarlo { rollouts: self.config.rollouts, lag: 0.0 };
-        let key = update.key.child("rollouts");
-        let values = action_values(&players, &fake, RewardScore::Sigmoid, &search, &key)?;
+        let values = action_values(&players, fake, RewardScore::Sigmoid, &search, key)?;
         let total: f64 = values.iter().filter_map(|row| row.last()).map(|&x| f64::from(x)).sum();
         let mean = total / values.len() as f64;
         let mut worth = ahead(&rescaled(&values, self.config.sharpness), self.horizon);
@@ -263,32 +316,35 @@ impl Game {
         let (mut advantages, _) =
             advantages(&with_cuts(earned, texts), Baseline::LeaveOneOut, None);
         advantages.iter_mut().flatten().for_each(|advantage| *advantage *= self.config.weight);
-        let value = policy_loss(generator, &fake, &advantages, 0.0)?;
+        let value = policy_loss(generator, fake, &advantages, 0.0)?;
         let metrics = vec![
             Metric::new("return", mean, Unit::Plain, Group::Game).live("return"),
             Metric::new("intrinsic_reward", followed, Unit::Plain, Group::Game).live("followed"),
-            sample_nll(&fake),
+            sample_nll(fake),
         ];
-        let turn = step.update(MANAGER)?;
-        step.descend(turn, manager)?;
-        step.descend(update, Loss::new(value, metrics))
+        Ok([manager, Loss::new(value, metrics)])
     }
 }
 
-/// Values by their rank at each place among the texts that reach it, the best first:
-/// `sigmoid(sharpness (1/2 - rank / texts))`. A discriminator that is sure of all its opinions still says which of
+/// Values by their rank at each place among all texts, the best first: `sigmoid(sharpness (1/2 - rank / texts))`. A text
+/// that has ended keeps the value of its whole. A discriminator that is sure of all its opinions still says which of
 /// two it likes better.
 fn rescaled(values: &[Vec<f32>], sharpness: f32) -> Vec<Vec<f32>> {
     let mut rescaled: Vec<Vec<f32>> = values.to_vec();
     let longest = values.iter().map(Vec::len).max().unwrap_or(0);
+    let count = values.len() as f32;
     for place in 0..longest {
-        let mut rows: Vec<usize> =
-            (0..values.len()).filter(|&row| values[row].len() > place).collect();
-        rows.sort_by(|&a, &b| values[b][place].total_cmp(&values[a][place]));
-        let count = rows.len() as f32;
+        let at = |row: usize| {
+            let values = &values[row];
+            values.get(place).or(values.last()).copied().unwrap_or(0.0)
+        };
+        let mut rows: Vec<usize> = (0..values.len()).collect();
+        rows.sort_by(|&a, &b| at(b).total_cmp(&at(a)));
         for (rank, row) in rows.into_iter().enumerate() {
             let x = sharpness * (0.5 - (rank + 1) as f32 / count);
-            rescaled[row][place] = 0.5 * (0.5 * x).tanh() + 0.5;
+            if let Some(value) = rescaled[row].get_mut(place) {
+                *value = 0.5 * (0.5 * x).tanh() + 0.5;
+            }
         }
     }
     rescaled
@@ -388,10 +444,9 @@ mod tests {
         Sizes, build_discriminator, build_generator,
     };
     use textgan_nn::{Optimizer, Parameters};
-    use textgan_random::Key;
 
     use super::*;
-    use crate::networks::Judges;
+    use crate::losses::reinforce::action_log_probs;
     use crate::testing::{VOCAB, target_log_probs};
 
     fn leak() -> CnnDiscriminatorConfig {
@@ -422,7 +477,7 @@ mod tests {
             parameters,
         };
         let config = Leakgan { weight, ..Leakgan::default() };
-        Ok(Game { config, generator: generator.into(), judge, horizon: 2 })
+        Ok(Game { config, generator: generator.into(), judge, horizon: 2, leaks: true })
     }
 
     #[test]
@@ -430,8 +485,9 @@ mod tests {
         let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
         let found = rescaled(&[vec![0.3, 0.9], vec![0.5], vec![0.1, 0.2]], 12.0);
         let third = |rank: f32| sigmoid(12.0 * (0.5 - rank / 3.0));
-        let half = |rank: f32| sigmoid(12.0 * (0.5 - rank / 2.0));
-        let expected = [vec![third(2.0), half(1.0)], vec![third(1.0)], vec![third(3.0), half(2.0)]];
+        // The second text has ended, and is still the second best at the second place.
+        let expected =
+            [vec![third(2.0), third(1.0)], vec![third(1.0)], vec![third(3.0), third(3.0)]];
         for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
@@ -462,34 +518,54 @@ mod tests {
     /// The manager's goals turn to where features go, the worker's words to what earned more; with a weight of 0
     /// neither has a gradient but 0.
     #[test]
-    fn a_step_along_the_losses_does_what_they_say() -> Result<()> {
+    fn losses_move_manager_and_worker_unless_their_weight_is_0() -> Result<()> {
         for weight in [1.0f32, 0.0] {
             let game = game(weight)?;
             game.leak()?;
-            let texts = Sequences::from_samples(
-                &[vec![4, 5], vec![5], vec![4]],
-                &[false, true, true],
-                None,
-            )?;
             let learners = game.learners();
+            let key = Key::root(11);
+            let fake = Generated::draw(game.generator.as_ref(), &key, 0, 12, None)?;
+            let losses = game.losses(&fake, &key.child("rollouts"))?;
+            for (learner, loss) in [(&learners[1], &losses[0]), (&learners[0], &losses[1])] {
+                let gradients = loss.value.backward()?;
+                let mut square = 0.0;
+                for (name, variable) in learner.parameters.iter() {
+                    let gradient = gradients.get(variable);
+                    let gradient = gradient.unwrap_or_else(|| panic!("{name} has no gradient"));
+                    square += gradient.sqr()?.sum_all()?.to_scalar::<f32>()?;
+                }
+                assert_eq!(square > 0.0, weight > 0.0, "{}: {square}", learner.name);
+            }
+            if weight == 0.0 {
+                continue;
+            }
+            // The worker's loss is lower where words are likelier that earned more than others did at their place.
+            let guidance = game.guidance(&fake.sequences, Mode::Evaluate)?;
+            let lengths = fake.sequences.lengths();
+            let earned = intrinsic(&Plain::of(&guidance)?, lengths, game.horizon);
+            let earned = with_cuts(earned, &fake.sequences);
+            let (advantages, _) = advantages(&earned, Baseline::LeaveOneOut, None);
+            let worth = |game: &Game| -> Result<f64> {
+                let generator = game.generator.as_ref();
+                let log_probs = action_log_probs(generator, &fake)?;
+                let pairs = log_probs.iter().flatten().zip(advantages.iter().flatten());
+                Ok(pairs.map(|(p, a)| f64::from(p * a)).sum())
+            };
             let aligned = |game: &Game| -> Result<f64> {
-                let guidance = game.guidance(&texts, Mode::Evaluate)?;
-                let ones: Vec<Vec<f32>> = texts.lengths().iter().map(|&l| vec![1.0; l]).collect();
+                let guidance = game.guidance(&fake.sequences, Mode::Evaluate)?;
+                let ones: Vec<Vec<f32>> = lengths.iter().map(|&l| vec![1.0; l]).collect();
                 let loss = manager_loss(&guidance, &ones, game.horizon)?;
                 Ok(-f64::from(loss.value.to_scalar::<f32>()?))
             };
-            let before = aligned(&game)?;
-            let guidance = game.guidance(&texts, Mode::Evaluate)?;
-            let worth: Vec<Vec<f32>> = texts.lengths().iter().map(|&l| vec![weight; l]).collect();
-            let loss = manager_loss(&guidance, &worth, game.horizon)?;
-            let mut optimizer =
-                Optimizer::new(learners[1].optimizer.adam(1e-2), &learners[1].parameters)?;
-            optimizer.step(&loss.value.backward()?, 1e-2)?;
-            let after = aligned(&game)?;
-            match weight > 0.0 {
-                true => assert!(after > before + 1e-3, "{before} {after}"),
-                false => assert_eq!(after, before),
+            let (worth_before, aligned_before) = (worth(&game)?, aligned(&game)?);
+            for (learner, loss) in [(&learners[1], &losses[0]), (&learners[0], &losses[1])] {
+                let mut optimizer =
+                    Optimizer::new(learner.optimizer.adam(1e-3), &learner.parameters)?;
+                optimizer.step(&loss.value.backward()?, 1e-3)?;
             }
+            let (worth_after, aligned_after) = (worth(&game)?, aligned(&game)?);
+            assert!(worth_after > worth_before, "{worth_before} {worth_after}");
+            assert!(aligned_after > aligned_before, "{aligned_before} {aligned_after}");
         }
         Ok(())
     }
