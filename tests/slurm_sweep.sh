@@ -40,15 +40,21 @@ for round in 1 2; do
   command=$!
   # Two runs further, two tasks are in the midst of theirs.
   enough=$((2 * round))
-  until [ "$(ls -d runs/s/*/seed-*/report 2>/dev/null | wc -l)" -ge $enough ]; do sleep 0.1; done
+  for ((i = 0; i < 3000; i++)); do
+    [ "$(ls -d runs/s/*/seed-*/report 2>/dev/null | wc -l)" -lt $enough ] || break
+    sleep 0.1
+  done
   kill -KILL $command
   wait $command 2>/dev/null || true
   if [ $round = 1 ]; then
     # The first task that is found is killed; the other goes on without the command.
-    until pkill -KILL -o -f -- '--quiet --task'; do sleep 0.1; done
+    for ((i = 0; i < 300; i++)); do
+      ! pkill -KILL -o -f -- "$folder/slurm.* --task" || break
+      sleep 0.1
+    done
     echo "round 1: the command and a task killed"
   else
-    scancel "$(cat runs/s/slurm/array)"
+    scancel --me
     echo "round 2: the command and the whole array killed"
   fi
 done

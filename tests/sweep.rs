@@ -264,7 +264,7 @@ fn a_link_in_the_place_of_a_run_is_refused() {
 }
 
 /// Slurm as far as a sweep asks it: `sbatch` makes the tasks of an array one after another in the background, and
-/// kills the second of the first array soon after it began; `squeue` knows whether they are at work.
+/// kills the second of the first array soon after it began; `squeue` knows whether any is at work; `scancel` ends them.
 const SLURM: [(&str, &str); 3] = [
     (
         "sbatch",
@@ -276,27 +276,44 @@ for option; do
   case $option in
     --array=*) tasks=${option#--array=} ;;
     --output=*) output=${option#--output=} ;;
+    --job-name=*) name=${option#--job-name=} ;;
   esac
 done
 echo "$array $tasks $*" >>"$here/said"
 cat >"$here/script"
-touch "$here/$array"
+touch "$here/$name"
+last=${tasks%\%*}
 (
-  for task in $(echo "${tasks%\%*}" | tr , ' '); do
+  for ((task = 0; task <= ${last#0-}; task++)); do
+    [ -e "$here/$name" ] || break
     patience=600
-    [ "$array $task" = "101 1" ] && patience=0.3
-    SLURM_ARRAY_TASK_ID=$task timeout -s KILL $patience sh "$here/script" >>"${output//%a/$task}" 2>&1
+    [ "$array $task" = "101 1" ] && patience=0.1
+    SLURM_ARRAY_TASK_ID=$task timeout -s KILL $patience sh "$here/script" >>"${output//%a/$task}" 2>&1 &
+    echo $! >"$here/pid"
+    wait $!
   done
-  rm "$here/$array"
+  rm -f "$here/$name"
 ) </dev/null >/dev/null 2>&1 &
 echo "$array;cluster"
 "#,
     ),
     (
         "squeue",
-        "#!/bin/bash\nfor array; do :; done\nif [ -e \"$(dirname \"$0\")/$array\" ]; then echo RUNNING; fi\n",
+        r#"#!/bin/bash
+for name; do :; done
+if [ -e "$(dirname "$0")/$name" ]; then echo RUNNING; fi
+"#,
     ),
-    ("scancel", "#!/bin/bash\nrm -f \"$(dirname \"$0\")/$1\"\n"),
+    (
+        "scancel",
+        r#"#!/bin/bash
+here=$(dirname "$0")
+echo "$*" >"$here/cancelled"
+for name; do :; done
+rm -f "$here/$name"
+kill $(cat "$here/pid")
+"#,
+    ),
 ];
 
 /// What tells of real Slurm is `tests/slurm_sweep.sh`.
@@ -305,7 +322,7 @@ fn the_tasks_of_an_array_make_the_same_table() {
     use std::os::unix::fs::PermissionsExt;
 
     let here = with(SWEEP);
-    here.succeeds(&["sweep", "s.toml", "--jobs", "2"]);
+    here.succeeds(&["sweep", "s.toml", "--folder", "a b'c", "--jobs", "2"]);
 
     let program = with(SWEEP);
     fs::create_dir(program.path("bin")).unwrap();
@@ -315,37 +332,70 @@ fn the_tasks_of_an_array_make_the_same_table() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let path = format!("{}:{}", program.path("bin").display(), std::env::var("PATH").unwrap());
+    let command = |more: &[&str]| {
+        let fixed = ["sweep", "s.toml", "--folder", "a b'c", "--backend", "slurm"];
+        let mut command = program.command(&[&fixed, more].concat());
+        command.env("PATH", &path);
+        command
+    };
     let slurm = |more: &[&str]| {
-        let arguments = [&["sweep", "s.toml", "--backend", "slurm"], more].concat();
-        let output = program.command(&arguments).env("PATH", &path).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), text)
+        let output = command(more).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, said) = slurm(&["--jobs", "2", "--threads", "3", "--sbatch=--partition=long"]);
     assert_eq!(code, Some(0), "{said}");
+    let table = |of: &Program| fs::read_to_string(of.path("a b'c/sweep.json")).unwrap();
     assert_eq!(table(&program), table(&here));
     for run in RUNS {
-        let run = format!("runs/s/{run}");
+        let run = format!("a b'c/{run}");
         assert_eq!(program.manifests(&run), here.manifests(&run), "{run}");
     }
     let submitted = fs::read_to_string(program.path("bin/said")).unwrap();
     let submitted: Vec<&str> = submitted.lines().collect();
     assert_eq!(submitted.len(), 2, "{submitted:?}");
-    assert!(submitted[0].starts_with("101 0,1,2,3%2 "), "{submitted:?}");
-    assert!(
-        submitted[0].contains("--cpus-per-task=3") && submitted[0].ends_with("--partition=long")
-    );
+    assert!(submitted[0].starts_with("101 0-3%2 --partition=long "), "{submitted:?}");
+    assert!(submitted[0].contains(" --cpus-per-task=3 "), "{submitted:?}");
     // Only what was killed is submitted again.
-    assert!(submitted[1].starts_with("102 1%2 "), "{submitted:?}");
+    assert!(submitted[1].starts_with("102 0-0%2 "), "{submitted:?}");
 
-    // A run that fails says why, and is not tried again by the same command.
-    fs::remove_dir_all(program.path("runs/s").join(RUNS[2])).unwrap();
-    program.write(&format!("runs/s/{}", RUNS[2]), "in the way");
+    // A run that fails says why, and is not tried again by the same command, but by the next.
+    let broken = program.path("a b'c").join(RUNS[2]);
+    fs::remove_dir_all(&broken).unwrap();
+    fs::write(&broken, "in the way").unwrap();
+    let last = || fs::read_to_string(program.path("bin/last")).unwrap();
+    for array in ["103\n", "104\n"] {
+        let (code, said) = slurm(&[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("1 of 4 runs failed: sweep=#2/seed-1: "), "{said}");
+        assert_eq!(last(), array);
+    }
+
+    // Asked to stop, the command has the tasks stop too; the next goes on.
+    fs::remove_file(&broken).unwrap();
+    fs::remove_dir_all(program.path("a b'c").join(RUNS[0])).unwrap();
+    let mut child = command(&[]).stderr(Stdio::null()).spawn().unwrap();
+    let begun = program.path("a b'c").join(RUNS[0]).join("log.jsonl");
+    while !begun.exists() {
+        sleep(std::time::Duration::from_millis(10));
+    }
+    let term = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(term.success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    while !program.path("bin/cancelled").exists() {
+        sleep(std::time::Duration::from_millis(10));
+    }
     let (code, said) = slurm(&[]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("1 of 4 runs failed: sweep=#2/seed-1: "), "{said}");
-    assert_eq!(fs::read_to_string(program.path("bin/last")).unwrap(), "103\n");
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(table(&program), table(&here));
 
-    let (code, said) = slurm(&["--task", "4"]);
-    assert!(code == Some(2) && said.contains("the sweep has 4 runs"), "{said}");
+    for (arguments, expect) in [
+        (&["--task", "4"][..], "names no run of this sweep there"),
+        (&["--backend", "local", "--sbatch=-p"], "cannot be used multiple times"),
+    ] {
+        let (code, said) = slurm(arguments);
+        assert!(code == Some(2) && said.contains(expect), "{said}");
+    }
+    let refused = program.command(&["sweep", "s.toml", "--sbatch=-p"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("--sbatch is for --backend slurm"), "{said}");
 }

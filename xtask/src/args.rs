@@ -230,8 +230,8 @@ pub struct Sweep {
     /// Print the table as JSON on stdout.
     #[arg(long)]
     pub json: bool,
-    /// Make the run of this number alone: what a task of an array does.
-    #[arg(long, value_name = "INDEX", hide = true)]
+    /// Make the run on this line of the list that was submitted: what a task of an array does.
+    #[arg(long, value_name = "LINE", hide = true)]
     pub task: Option<usize>,
 }
 

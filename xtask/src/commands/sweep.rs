@@ -28,12 +28,15 @@ const PAGE: &str = "table.md";
 
 /// `threads` are those of a task, where it is one.
 pub fn run<O: PhaseKind>(args: Sweep, threads: Option<usize>, terminal: &Terminal) -> Result<()> {
+    if args.on.backend == Backend::Local && !args.on.sbatch.is_empty() {
+        return Err(Refusal::new("--sbatch is for --backend slurm").into());
+    }
     if args.on.jobs == 0 {
         return Err(Refusal::new("--jobs 0: give at least 1").into());
     }
     let plan: Plan<O> = Plan::read(&args.file, args.folder.clone())?;
-    if let Some(index) = args.task {
-        return slurm::task(&plan, index, terminal);
+    if let Some(line) = args.task {
+        return slurm::task(&plan, &args, line, terminal);
     }
     if args.dry_run {
         return left::print(&plan);

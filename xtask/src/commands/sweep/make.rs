@@ -10,7 +10,7 @@ use textgan_artifact::Progress;
 use super::plan::{Plan, Run};
 use crate::commands::pipeline::write_config;
 use crate::config::PhaseKind;
-use crate::exit::{self, Refusal};
+use crate::exit;
 use crate::runner::{Outcome, Runner, Selection, Siblings};
 use crate::stages;
 use crate::terminal::Terminal;
@@ -67,19 +67,11 @@ pub fn all<O: PhaseKind>(plan: &Plan<O>, jobs: usize, terminal: &Terminal) -> Re
     Ok(endings.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Brings the run of this number up to date, and no other.
-///
-/// # Errors
-/// There is no such run.
-pub fn single<O: PhaseKind>(plan: &Plan<O>, index: usize, terminal: &Terminal) -> Result<Ending> {
-    let runs: Vec<&Run<O>> = plan.runs().collect();
-    let Some(run) = runs.get(index) else {
-        let message = format!("--task {index}: the sweep has {} runs, from 0 on", runs.len());
-        return Err(Refusal::new(message).into());
-    };
-    let siblings = Siblings::new(runs.iter().map(|run| run.folder.clone()).collect());
+/// Brings one of the runs up to date, and no other.
+pub fn single<O: PhaseKind>(plan: &Plan<O>, run: &Run<O>, terminal: &Terminal) -> Ending {
+    let siblings = Siblings::new(plan.runs().map(|run| run.folder.clone()).collect());
     terminal.message(&run.name);
-    Ok(one(run, &siblings, terminal))
+    one(run, &siblings, terminal)
 }
 
 fn one<O: PhaseKind>(run: &Run<O>, siblings: &Siblings, progress: &Terminal) -> Ending {
