@@ -154,7 +154,7 @@ impl StepModel for LeakWeights {
         if self.condition.placement() == Placement::Every {
             s.input.iter_mut().zip(tile.conditions).for_each(|(x, c)| *x += c);
         }
-        (s.worker.clear(), s.manager.clear(), s.best.clear());
+        [&mut s.worker, &mut s.manager, &mut s.best].into_iter().for_each(Vec::clear);
         let states = tile.states.chunks_exact_mut(state_size).zip(tile.positions);
         for ((state, &position), &token) in states.zip(tile.tokens) {
             s.worker.extend_from_slice(self.part(state, position, 0, 2 * hidden));
