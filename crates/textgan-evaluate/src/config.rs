@@ -66,6 +66,7 @@ pub struct EvaluateConfig {
 /// A way to make a generator's samples better at the cost of their diversity, without training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Decoding {
     /// Of more samples than are wanted, those are kept that the generator itself finds most probable.
     Rejection,

@@ -13,6 +13,7 @@ use crate::{Error, NoiseConfig, Result, Sequences, Sizes};
 /// What reads a text to guess its noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum EncoderKind {
     /// The mean of the embeddings: which words there are, not their order.
     Bag,

@@ -5,6 +5,7 @@ use crate::{Error, Parameters, Result};
 
 /// How a parameter begins.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Init {
     /// All zeros.
     Zeros,

@@ -36,6 +36,7 @@ pub struct TokenizerConfig {
 /// How text is cut into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Kind {
     /// Whatever whitespace separates; for text that is tokenised already.
     Word,
@@ -67,6 +68,7 @@ impl fmt::Display for Kind {
 /// What becomes of a text that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Overlong {
     /// Its first tokens are kept.
     Truncate,

@@ -163,6 +163,7 @@ pub(super) fn quick<O: Clone>(config: &mut RootConfig<O>) {
             textgan_corpus::Source::Oracle(oracle) => {
                 oracle.documents = oracle.documents.min(5_000)
             }
+            _ => {}
         }
     }
     for phase in &mut config.phase {

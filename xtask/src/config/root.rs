@@ -121,12 +121,7 @@ impl<O: Clone> RootConfig<O> {
     }
 
     fn word_vectors_mut(&mut self) -> Option<&mut PathBuf> {
-        let embedding = match self.discriminator.as_mut()? {
-            DiscriminatorConfig::Rnn(config) => &mut config.embedding,
-            DiscriminatorConfig::Cnn(config) => &mut config.embedding,
-            DiscriminatorConfig::Transformer(config) => &mut config.embedding,
-        };
-        match embedding {
+        match self.discriminator.as_mut()?.embedding_mut() {
             EmbeddingConfig::WordVectors { path, .. } => Some(path),
             _ => None,
         }

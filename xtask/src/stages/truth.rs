@@ -29,7 +29,7 @@ impl Known {
     pub fn of<O>(config: &RootConfig<O>) -> Result<Option<Self>> {
         let Some(source) = source(config) else { return Ok(config.rules.map(Self::Rules)) };
         Ok(match source {
-            Source::Files(_) => None,
+            // Of files, and of sources that there may be later, nothing is known.
             Source::Oracle(source) => Some(Self::Oracle(Box::new(source.oracle()?))),
             Source::Synthetic(Synthetic { grammar: None, .. }) => Some(Self::BuiltIn),
             Source::Synthetic(Synthetic { grammar: Some(path), .. }) => {
@@ -39,6 +39,7 @@ impl Known {
                     Grammar::from_toml(&text).with_context(|| path.display().to_string())?;
                 Some(Self::Grammar(Box::new(grammar)))
             }
+            _ => None,
         })
     }
 

@@ -108,6 +108,7 @@ pub struct OwnSplit {
 /// Which cleaning steps a split with its own files goes through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Clean {
     /// None: every document stays as it was read.
     #[default]
@@ -140,6 +141,7 @@ pub struct Fractions {
 /// What the held-out splits are drawn of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SplitBy {
     /// `document`: before any step, so that no sentence is held out whose neighbours are trained on.
     #[default]
@@ -164,6 +166,7 @@ impl Default for Fractions {
 /// What the bytes of text are. A byte order mark of UTF-16 is believed in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Encoding {
     /// `strict`: UTF-8; anything else is refused, naming file, line and byte.
     #[default]
@@ -259,6 +262,7 @@ impl Limits {
 /// What to do with a document above `max_document_bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Oversized {
     /// Refuse the corpus: most often the file is not what the config takes it for.
     #[default]

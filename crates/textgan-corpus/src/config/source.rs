@@ -14,6 +14,7 @@ const BUILT_IN: &str = "textgan-synthetic";
 /// Where documents come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Source {
     /// Files: on disk, at an address, or in a dataset on the Hugging Face hub.
     Files(Files),
@@ -112,6 +113,7 @@ impl Files {
 /// What the bytes of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Format {
     /// Plain text; `unit` says what a document is.
     Text,
@@ -134,6 +136,7 @@ pub enum Format {
 /// How the bytes of a file are packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Compression {
     /// By the ending: `.gz` and `.tgz`, `.zst` and `.tzst`, else none.
     #[default]
@@ -149,6 +152,7 @@ pub enum Compression {
 /// What one document is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Unit {
     /// Each line that is not blank.
     #[default]
@@ -162,6 +166,7 @@ pub enum Unit {
 /// Where labels come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Label {
     /// From this column or key.
     Column(String),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// One cleaning step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "step", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Step {
     /// Unicode normalisation (UAX #15). Short: `"nfc"`, `"nfkc"`, `"nfd"`, `"nfkd"`.
     Unicode {
@@ -41,6 +42,7 @@ pub enum Step {
 /// A Unicode normal form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum UnicodeForm {
     /// Canonical composition: the same text in one spelling.
     #[default]
@@ -156,6 +158,7 @@ impl Default for NearDuplicates {
 /// What a shingle is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Shingle {
     /// Words, separated by white space.
     #[default]
@@ -175,6 +178,7 @@ pub struct CrossSplit {
 /// What happens to a row whose text another split has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SharedAction {
     /// It is dropped from `sources`, so splits with files of their own keep all they have. Of two
     /// splits that are both drawn from `sources`, the one that had it first keeps it. Rows of an

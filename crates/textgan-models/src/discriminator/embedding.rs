@@ -14,6 +14,7 @@ pub(super) const PARAMETER: &str = "embedding.weight";
 /// Where the embeddings of a network that reads text come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum EmbeddingConfig {
     /// Random at first, then trained.
     Learned {

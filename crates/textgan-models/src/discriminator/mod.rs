@@ -158,6 +158,7 @@ pub fn whole(realness: &Tensor, lengths: &[usize]) -> Result<Tensor> {
 /// The architecture of a discriminator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum DiscriminatorConfig {
     /// A recurrent network: a logit for every prefix.
     Rnn(RnnDiscriminatorConfig),

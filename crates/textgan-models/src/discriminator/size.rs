@@ -16,6 +16,15 @@ impl DiscriminatorConfig {
         }
     }
 
+    /// The embeddings, to be changed.
+    pub fn embedding_mut(&mut self) -> &mut EmbeddingConfig {
+        match self {
+            Self::Rnn(config) => &mut config.embedding,
+            Self::Cnn(config) => &mut config.embedding,
+            Self::Transformer(config) => &mut config.embedding,
+        }
+    }
+
     /// The number of weights that [`build_discriminator`](crate::build_discriminator) would make.
     ///
     /// # Errors

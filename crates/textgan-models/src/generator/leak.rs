@@ -10,7 +10,9 @@ use super::conditioning::{Conditioning, unit_rows};
 use super::{GeneratorConfig, Guidance, Sizes, at_least_one, check_batch, check_dropout, positive};
 use crate::discriminator::{CnnDiscriminator, CnnDiscriminatorConfig, PrefixReader};
 use crate::sampler::{LeakWeights, TiledSampler};
-use crate::{Context, Error, Generator, NoiseConfig, Placement, Result, Sampler, Sequences};
+use crate::{
+    Context, EmbeddingConfig, Error, Generator, NoiseConfig, Placement, Result, Sampler, Sequences,
+};
 
 /// The generator of LeakGAN (Guo et al., 2018, arXiv 1709.08624): a manager reads what the discriminator's features
 /// say of the text so far and sets a goal, a direction in which they should move; a worker writes the words, told the
@@ -76,6 +78,10 @@ impl LeakConfig {
             ("head_dropout", self.head_dropout),
         ])?;
         self.leak.validate()?;
+        if matches!(self.leak.embedding, EmbeddingConfig::WordVectors { .. }) {
+            let message = "a discriminator that leaks learns its embeddings: set embedding.kind = \"learned\"";
+            return Err(Error::config("generator.leak", message));
+        }
         if self.leak.representations != 1 || self.leak.features != 0 {
             let message = "a discriminator that leaks has one representation, and no layer of `features` after what \
                            its filters find: set representations = 1 and features = 0";

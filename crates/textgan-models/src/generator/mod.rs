@@ -158,6 +158,7 @@ pub struct Sizes {
 /// The architecture of a generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum GeneratorConfig {
     /// A decoder-only transformer in the layout of Llama.
     Transformer(TransformerConfig),

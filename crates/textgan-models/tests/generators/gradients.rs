@@ -97,6 +97,7 @@ fn dropout_belongs_to_its_key() {
                 (config.embedding_dropout, config.head_dropout) = (0.1, 0.2);
                 GeneratorConfig::RelationalMemory(config)
             }
+            other => panic!("its dropout is not known here: {other:?}"),
         });
     }
     for config in configs {

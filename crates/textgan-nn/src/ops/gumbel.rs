@@ -16,6 +16,7 @@ use crate::{Error, Result};
 /// How a sampled token is made differentiable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Relaxation {
     /// Forward the sampled token itself, backward the gradient of the soft one (Bengio et al., 2013;
     /// Jang et al., 2017).

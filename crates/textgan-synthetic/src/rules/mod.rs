@@ -19,6 +19,7 @@ pub use smiles::SmilesFault;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Rules {
     /// SMILES, molecules as text (Weininger, 1988): brackets, ring closures, valences, and aromatic
     /// rings that have a Kekulé structure. What is well-formed is a molecule to RDKit too, but for

@@ -66,6 +66,7 @@ pub struct LikelihoodRatio {
 /// What a later word is worth to the words before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Later {
     /// The log-ratio of the word that was sampled.
     #[default]

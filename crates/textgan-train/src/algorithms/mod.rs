@@ -71,6 +71,7 @@ use crate::objective::{Objective, OneOf, Plan};
 /// The objectives of this crate, by the `kind` of a `[[phase]]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum BuiltIn {
     /// The generator learns to predict real text.
     MaximumLikelihood(MaximumLikelihood),

@@ -67,6 +67,7 @@ impl Default for Adversarial {
 /// these are two ways round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Estimator {
     /// The sampled words are relaxed with Gumbel noise (Jang et al., 2017; Nie et al., 2019), drawn
     /// on the condition that they were sampled. The lengths stay those of the sample: the gradient says
@@ -194,6 +195,7 @@ impl Default for MonteCarlo {
 /// What a realness logit `r` is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum RewardScore {
     /// `2 sigmoid(r) - 1`, in (-1, 1) (d'Autume et al., 2019).
     #[default]
@@ -210,6 +212,7 @@ pub enum RewardScore {
 /// What is subtracted from a return before it weighs a gradient. None of them biases it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Baseline {
     /// The mean return of the batch's other sentences at the same word.
     #[default]
@@ -223,6 +226,7 @@ pub enum Baseline {
 /// What the discriminator judges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Judged {
     /// Whole sentences.
     #[default]

@@ -67,6 +67,7 @@ impl Default for WonAlarm {
 /// What an alarm does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum AlarmAction {
     /// Says so, in the terminal and in `metrics.jsonl`.
     #[default]

@@ -22,6 +22,7 @@ impl Default for GateConfig {
 /// A way to damage a text at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Damage {
     /// Two neighbours are swapped.
     Swapped,

@@ -106,6 +106,7 @@ impl Default for TrainConfig {
 /// A control: a generator trained from the baseline by something other than the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Control {
     /// As many more likelihood updates as the game makes of its generator, at the game's rate.
     Likelihood,
@@ -192,6 +193,7 @@ impl Default for ScheduleConfig {
 /// The shape of a learning rate's way down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Decay {
     /// No way down.
     #[default]

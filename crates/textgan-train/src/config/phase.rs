@@ -123,6 +123,7 @@ impl Default for EvaluationConfig {
 /// Which weights a phase hands on when it ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Keep {
     /// Those of its best evaluation, where it has a score; the beginning of a game is one of them.
     #[default]

@@ -12,6 +12,7 @@ use crate::Result;
 /// `s` is the softplus `ln(1 + e^x)`, `m` the mean over the other side's logits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Divergence {
     /// Discriminator `s(-r) + s(f)`, generator `s(-f)` (Goodfellow et al., 2014).
     #[default]

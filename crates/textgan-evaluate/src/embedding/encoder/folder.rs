@@ -29,6 +29,7 @@ pub const WEIGHTS: &str = "model.safetensors";
 
 /// How a sentence becomes one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub enum Pooling {
     /// The mean of its tokens.
     Mean,
