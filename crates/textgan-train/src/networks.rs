@@ -131,11 +131,6 @@ impl<'a> Networks<'a> {
         Ok(self.discriminator.insert(judges).clone())
     }
 
-    /// The discriminator, if a phase has asked for one.
-    pub(crate) fn found_discriminator(&self) -> Option<&Judges> {
-        self.discriminator.as_ref()
-    }
-
     /// Whether the phase that begins is a game against a discriminator that has learned nothing and never will.
     pub fn is_blind(&self) -> bool {
         self.blind

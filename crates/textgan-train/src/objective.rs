@@ -117,6 +117,10 @@ impl<T: OneOf> Objective for T {
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         self.chosen().begin(networks)
     }
+
+    fn settle(&self, networks: &Networks<'_>) -> Result<()> {
+        self.chosen().settle(networks)
+    }
 }
 
 /// How fast a game's generator is updated.

@@ -123,6 +123,19 @@ impl Objective for Leakgan {
              \"cnn\", says"
                 .to_owned()
         })?;
+        let (init, judge) = (&plan.train.init_from, &plan.train.init_discriminator_from);
+        require(init.is_some() == judge.is_some(), || {
+            "the generator was told a discriminator, and goes on with that one: set train.init_from and \
+             train.init_discriminator_from together"
+                .to_owned()
+        })?;
+        let first = plan.phases.iter().find(|phase| phase.objective.kind() == self.kind());
+        let is_told = first.is_some_and(|phase| phase.objective.role() == Role::Generator);
+        require(is_told || init.is_some(), || {
+            "a game would change at once what the generator has learned to read: put a phase of this kind with \
+             likelihood_share = 1.0 before the likelihood that it begins with"
+                .to_owned()
+        })?;
         at_least_one("discriminator_steps", self.discriminator_steps)?;
         at_least_one("cycle", self.cycle)?;
         at_least_one("rollouts", self.rollouts as u64)?;
@@ -157,22 +170,6 @@ impl Objective for Leakgan {
     fn pace(&self) -> Option<Pace> {
         (self.role() == Role::Game)
             .then_some(Pace { learning_rate: self.learning_rate, updates: 1 })
-    }
-
-    /// A discriminator that no phase of its own has taught begins as what the generator is told, so that the generator's
-    /// input changes as it learns and not at once.
-    fn settle(&self, networks: &Networks<'_>) -> Result<()> {
-        let plan = networks.plan();
-        let taught = plan.phases.iter().any(|phase| phase.objective.role() == Role::Discriminator);
-        match networks.found_discriminator() {
-            Some(judges) if !taught && plan.train.init_discriminator_from.is_none() => {
-                for (ours, told) in leaked(judges, networks.generator().as_ref()) {
-                    ours.set(&told.as_detached_tensor())?;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {

@@ -348,7 +348,7 @@ fn leakgan_gives_the_same_bytes_whatever_happens() {
     let leak = CnnDiscriminatorConfig { filters: vec![(1, 4), (2, 4)], ..Default::default() };
     setting.generator =
         GeneratorConfig::Leak(LeakConfig { leak: leak.clone(), ..Default::default() });
-    setting.discriminator = Some(DiscriminatorConfig::Cnn(leak));
+    setting.discriminator = Some(DiscriminatorConfig::Cnn(leak.clone()));
     setting.train.controls = vec![Control::Likelihood, Control::Blind];
     let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
         setting.run(out, progress)
@@ -358,6 +358,13 @@ fn leakgan_gives_the_same_bytes_whatever_happens() {
     let out = tempfile::tempdir().expect("a folder");
     let error = setting.run(out.path(), &Quiet).expect_err("a refusal");
     assert!(error.to_string().contains("kind = \"leak\""), "{error}");
+    // Nor is a game taken whose discriminator the generator was never told.
+    let mut setting = Setting::new(phases(LEAKGAN)[1..].to_vec());
+    setting.generator =
+        GeneratorConfig::Leak(LeakConfig { leak: leak.clone(), ..Default::default() });
+    setting.discriminator = Some(DiscriminatorConfig::Cnn(leak));
+    let error = setting.run(out.path(), &Quiet).expect_err("a refusal");
+    assert!(error.to_string().contains("likelihood_share = 1.0 before"), "{error}");
 }
 
 #[test]
