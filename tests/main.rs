@@ -13,4 +13,5 @@ mod outside;
 mod program;
 mod runs;
 mod score;
+mod shards;
 mod sweep;

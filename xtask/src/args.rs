@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::str::FromStr;
+use textgan_corpus::Shard;
 
 /// Trains generative adversarial networks on text, from raw text to a report.
 #[derive(Debug, Parser)]
@@ -37,7 +39,7 @@ pub enum Command {
     /// was published; without a name, list the benchmarks.
     Reproduce(Reproduce),
     /// Read, clean and split the corpus (one stage alone).
-    Ingest(OneStage),
+    Ingest(Ingest),
     /// Learn the vocabulary and encode the corpus (one stage alone).
     Tokenize(OneStage),
     /// Train the generator (one stage alone).
@@ -274,6 +276,46 @@ pub struct Reproduce {
     /// Print the table as JSON on stdout.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A corpus can be ingested by several processes, on one machine or on many that see the folder of the run:
+  for i in 1 2 3 4; do cargo xtask ingest --config FILE --shard $i/4 & done; wait
+  sbatch --array=1-4 --wrap 'xtask ingest --config FILE --shard auto'
+  mpirun -n 4 xtask ingest --config FILE --shard auto
+  cargo xtask ingest --config FILE --merge 4
+The last command writes the bytes that one process would have written.")]
+pub struct Ingest {
+    #[command(flatten)]
+    pub stage: OneStage,
+    /// Read and clean one shard of the corpus only, for `--merge`: `2/4` is the second of four, `auto` the one that a
+    /// Slurm array, `srun` or `mpirun` started this process for.
+    #[arg(long, value_name = "I/N", conflicts_with = "merge")]
+    pub shard: Option<ShardChoice>,
+    /// Merge the N shards that are there.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub merge: Option<u32>,
+}
+
+/// Which shard of a corpus.
+#[derive(Clone, Copy, Debug)]
+pub enum ShardChoice {
+    /// That one.
+    Named(Shard),
+    /// The one that the process was started for.
+    Auto,
+}
+
+impl FromStr for ShardChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Named),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,14 @@ pub enum Error {
         /// What is wrong, and what would be right.
         message: String,
     },
+    /// A folder is not the shard that a merge needs.
+    #[error("{}: {problem}; make it again by `ingest --shard`", .folder.display())]
+    Shard {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A source names what is neither a file nor a folder.
     #[error(
         "{}: a pipe, device or socket, which may never end (in corpus.sources); write its text to a file, or let \
@@ -245,6 +253,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The place in a file that it speaks of, if it does of one.
+    pub(crate) fn place_mut(&mut self) -> Option<&mut Place> {
+        match self {
+            Self::NotUtf8 { place, .. }
+            | Self::TooLong { place, .. }
+            | Self::MissingColumn { place, .. }
+            | Self::Malformed { place, .. } => Some(place),
+            _ => None,
+        }
+    }
+
     /// Whether the caller asked to stop, as opposed to something being wrong.
     pub fn is_interrupted(&self) -> bool {
         matches!(self, Self::Interrupted)

@@ -30,6 +30,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`ingest_shard`] and [`merge_shards`] are [`ingest`] in several processes, on one machine or many, with the same bytes.
+//!
 //! [`Cleaner`] applies the steps that look at one row to single texts, without files.
 
 mod clean;
@@ -53,7 +55,7 @@ pub use config::{
     Whitespace,
 };
 pub use error::{Error, Place};
-pub use ingest::ingest;
+pub use ingest::{Shard, ingest, ingest_shard, merge_shards, shard_inputs};
 pub use read::public_address;
 pub use split::Split;
 pub use stats::{MemoryStats, ReadStats, SharedStats, SplitStats, Stats, StepStats};

@@ -95,6 +95,31 @@ pub struct MemoryStats {
     pub bytes: u64,
 }
 
+impl ReadStats {
+    /// Adds what was read elsewhere.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { files, skipped_files, documents, blank_lines, text_bytes, dropped, replaced } =
+            other;
+        self.files += files;
+        self.skipped_files += skipped_files;
+        self.documents += documents;
+        self.blank_lines += blank_lines;
+        self.text_bytes += text_bytes;
+        self.dropped += dropped;
+        self.replaced += replaced;
+    }
+}
+
+impl StepStats {
+    /// Adds what the same step did to other rows.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.changed += other.changed;
+        self.added += other.added;
+        self.dropped += other.dropped;
+    }
+}
+
 impl Stats {
     /// The statistics as lines to read.
     pub fn lines(&self) -> Vec<String> {

@@ -11,6 +11,10 @@ use textgan_artifact::table::{Document, Dropped, ShardedWriter, TableWriter};
 const DROPPED_CHARACTERS: usize = 10_000;
 
 const DROPPED: &str = "dropped.parquet";
+/// What a shard of an ingestion came to; written last, so that a folder that has it is complete.
+pub(crate) const SHARD_LABEL: &str = "shard.json";
+/// The tables of a shard: `rows-00000-of-00001.parquet`.
+pub(crate) const SHARD_ROWS: &str = "rows";
 
 /// The tables of an ingestion, in the making. What is not finished leaves nothing behind.
 pub(crate) struct Tables {
@@ -42,7 +46,7 @@ impl Tables {
     pub(crate) fn push(&mut self, row: Row) -> Result<(), Error> {
         let id = self.next_id;
         self.next_id += 1;
-        let Row { text, label, metadata, source, split, fate } = row;
+        let Row { text, label, metadata, source, split, fate, .. } = row;
         let Some((writer, stats)) = self.splits.get_mut(&split) else { return Ok(()) };
         match fate {
             Fate::Kept => {
@@ -104,13 +108,15 @@ pub(crate) fn clear(out: &Path) -> Result<(), Error> {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let shard = Split::ALL.iter().any(|split| {
-            name.strip_prefix(split.name())
+        let table = |of: &str| {
+            name.strip_prefix(of)
                 .is_some_and(|rest| rest.starts_with('-') && rest.contains(".parquet"))
-        });
-        if shard
-            || name.starts_with(DROPPED)
-            || name.trim_start_matches('.').starts_with("stats.json")
+        };
+        let named = |of: &&str| name.trim_start_matches('.').starts_with(of);
+        let others = [DROPPED, "stats.json", SHARD_LABEL];
+        if Split::ALL.iter().any(|split| table(split.name()))
+            || table(SHARD_ROWS)
+            || others.iter().any(named)
         {
             std::fs::remove_file(entry.path()).map_err(fail)?;
         }

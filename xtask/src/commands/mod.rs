@@ -10,6 +10,7 @@ mod dashboard;
 mod export;
 mod fuzz;
 mod generate;
+mod ingest;
 mod list;
 mod new;
 mod pipeline;
@@ -52,7 +53,7 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
         Command::New(args) => new::run(args, &terminal),
         Command::Sweep(args) => sweep::run::<O>(args, cli.threads, &terminal),
         Command::Reproduce(args) => reproduce::run::<O>(args, cli.threads, &terminal),
-        Command::Ingest(args) => stage::run::<O>(stages::INGEST, args, &terminal),
+        Command::Ingest(args) => ingest::run::<O>(args, &terminal),
         Command::Tokenize(args) => stage::run::<O>(stages::TOKENIZE, args, &terminal),
         Command::Train(args) => stage::run::<O>(stages::TRAIN, args, &terminal),
         Command::Evaluate(args) => stage::run::<O>(stages::EVALUATE, args, &terminal),

@@ -1,22 +1,36 @@
 //! Sources to documents.
 
 use anyhow::Result;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use textgan_artifact::{Fingerprint, Progress, RunDir};
+use textgan_corpus::Shard;
 use textgan_random::Key;
 
 use super::INGEST;
 use crate::config::{PhaseKind, RootConfig};
 use crate::stage::{Input, Stage};
 
+/// The name of a stage that makes one shard of a corpus.
+pub(crate) const INGEST_SHARD: &str = "ingest-shard";
+
 pub struct Ingest<'a, O> {
     pub config: &'a RootConfig<O>,
+    /// The folders of all its shards, if it is merged; else it is read from its sources.
+    pub shards: Option<Vec<PathBuf>>,
 }
 
-impl<O> Ingest<'_, O> {
-    fn seed(&self) -> u64 {
-        self.config.corpus.seed.unwrap_or(self.config.seed)
-    }
+/// One shard of a corpus.
+pub(crate) struct IngestShard<'a, O> {
+    pub(crate) config: &'a RootConfig<O>,
+    pub(crate) shard: Shard,
+}
+
+fn seed<O>(config: &RootConfig<O>) -> u64 {
+    config.corpus.seed.unwrap_or(config.seed)
+}
+
+fn key<O>(config: &RootConfig<O>) -> Key {
+    Key::root(seed(config)).child(INGEST)
 }
 
 impl<O: PhaseKind> Stage for Ingest<'_, O> {
@@ -29,12 +43,41 @@ impl<O: PhaseKind> Stage for Ingest<'_, O> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(INGEST, 1).field("seed", &self.seed()).field("corpus", &self.config.corpus)
+        Fingerprint::new(INGEST, 1)
+            .field("seed", &seed(self.config))
+            .field("corpus", &self.config.corpus)
     }
 
     fn run(&self, _run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {
-        let key = Key::root(self.seed()).child(INGEST);
-        textgan_corpus::ingest(&self.config.corpus, &key, out, progress)?;
+        let (corpus, key) = (&self.config.corpus, key(self.config));
+        match &self.shards {
+            None => textgan_corpus::ingest(corpus, &key, out, progress)?,
+            Some(shards) => textgan_corpus::merge_shards(corpus, &key, shards, out, progress)?,
+        };
+        Ok(())
+    }
+}
+
+impl<O: PhaseKind> Stage for IngestShard<'_, O> {
+    fn name(&self) -> &'static str {
+        INGEST_SHARD
+    }
+
+    fn inputs(&self, _run: &RunDir) -> Result<Vec<Input>> {
+        let files = textgan_corpus::shard_inputs(&self.config.corpus, self.shard)?;
+        Ok(files.into_iter().map(Input::File).collect())
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::new(INGEST_SHARD, 1)
+            .field("seed", &seed(self.config))
+            .field("corpus", &self.config.corpus)
+            .field("shard", &self.shard)
+    }
+
+    fn run(&self, _run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {
+        let (corpus, key) = (&self.config.corpus, key(self.config));
+        textgan_corpus::ingest_shard(corpus, &key, self.shard, out, progress)?;
         Ok(())
     }
 }

@@ -11,10 +11,11 @@ mod truth;
 
 pub(crate) use drawing::{Drawing, evaluation};
 pub(crate) use evaluate::converged;
+pub(crate) use ingest::{INGEST_SHARD, IngestShard};
 pub(crate) use truth::source;
 
 use anyhow::Result;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use textgan_generate::Model;
 use textgan_random::Key;
 
@@ -35,7 +36,7 @@ pub(crate) const REPORT: &str = "report";
 pub fn all<O: PhaseKind>(experiment: &Loaded<O>) -> Vec<Box<dyn Stage + '_>> {
     let config = &experiment.config;
     vec![
-        Box::new(ingest::Ingest { config }),
+        Box::new(ingest::Ingest { config, shards: None }),
         Box::new(tokenize::Tokenize { config }),
         Box::new(train::Train { config }),
         Box::new(evaluate::Evaluate { config }),
@@ -44,13 +45,23 @@ pub fn all<O: PhaseKind>(experiment: &Loaded<O>) -> Vec<Box<dyn Stage + '_>> {
     ]
 }
 
+/// The same, with a corpus that is merged of the shards in these folders.
+pub(crate) fn merged<O: PhaseKind>(
+    experiment: &Loaded<O>,
+    shards: Vec<PathBuf>,
+) -> Vec<Box<dyn Stage + '_>> {
+    let mut stages = all(experiment);
+    stages[0] = Box::new(ingest::Ingest { config: &experiment.config, shards: Some(shards) });
+    stages
+}
+
 /// The root of a stage's random streams.
 fn key<O>(config: &RootConfig<O>, stage: &str) -> Key {
     Key::root(config.seed).child(stage)
 }
 
 /// The trained generator in the folder of the train stage.
-pub(crate) fn model(train: &Path) -> std::path::PathBuf {
+pub(crate) fn model(train: &Path) -> PathBuf {
     train.join("model")
 }
 
@@ -64,6 +75,6 @@ pub(crate) fn judged(train: &Path, model: Model) -> Result<Model> {
 }
 
 /// A folder of the train stage, if this training made it.
-fn optional(train: &Path, name: &str) -> Option<std::path::PathBuf> {
+fn optional(train: &Path, name: &str) -> Option<PathBuf> {
     Some(train.join(name)).filter(|folder| folder.is_dir())
 }

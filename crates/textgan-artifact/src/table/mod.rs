@@ -14,6 +14,6 @@ mod writer;
 
 pub use reader::{SplitReader, TableReader, check_places, read, read_split};
 pub use row::Row;
-pub use rows::{Document, Dropped, Sample, TokenRow};
+pub use rows::{Document, Dropped, Sample, ShardRow, TokenRow};
 pub use shards::{ShardedWriter, shards};
 pub use writer::TableWriter;

@@ -42,6 +42,31 @@ pub struct Dropped {
     pub reason: String,
 }
 
+/// A row of one of several ingestions that share a corpus: cleaned as far as a row can be by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardRow {
+    /// The stream that it was read in: the test split's files, the validation split's, the corpus.
+    pub stream: u32,
+    /// The number of its document in what its shard has of the stream.
+    pub document: u64,
+    /// The text as it is so far.
+    pub text: String,
+    /// Its category, if the source has one.
+    pub label: Option<String>,
+    /// Where it came from.
+    pub source: String,
+    /// Anything else that the source said, as JSON.
+    pub metadata: Option<String>,
+    /// The step that dropped it, if one has.
+    pub step: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// A hash of the text in words of 32 bits, if it will be asked for; else nothing.
+    pub hash: Vec<u32>,
+    /// What near-duplicates are found by, likewise.
+    pub signature: Vec<u32>,
+}
+
 /// A document as token ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRow {
@@ -193,6 +218,88 @@ impl Row for Dropped {
                 split,
                 step,
                 reason,
+            })
+            .collect())
+    }
+}
+
+impl Row for ShardRow {
+    const REPETITIVE: &'static [&'static str] = &["label", "source", "step", "reason"];
+
+    fn schema() -> SchemaRef {
+        schema![
+            field("stream", DataType::UInt32),
+            field("document", DataType::UInt64),
+            field("text", DataType::Utf8),
+            optional("label", DataType::Utf8),
+            field("source", DataType::Utf8),
+            optional("metadata", DataType::Utf8),
+            optional("step", DataType::Utf8),
+            optional("reason", DataType::Utf8),
+            list_field("hash", DataType::UInt32),
+            list_field("signature", DataType::UInt32),
+        ]
+    }
+
+    fn bytes(&self) -> usize {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = self.text.len() + self.source.len();
+        let others = [&self.label, &self.metadata, &self.step, &self.reason];
+        let others: usize = others.into_iter().map(optional).sum();
+        12 + texts + others + 4 * (self.hash.len() + self.signature.len())
+    }
+
+    fn to_batch(rows: &[Self]) -> Result<RecordBatch> {
+        batch(
+            Self::schema(),
+            vec![
+                numbers::<UInt32Type>(rows.iter().map(|row| row.stream)),
+                numbers::<UInt64Type>(rows.iter().map(|row| row.document)),
+                text(rows.iter().map(|row| row.text.as_str())),
+                optional_text(rows.iter().map(|row| row.label.as_deref())),
+                text(rows.iter().map(|row| row.source.as_str())),
+                optional_text(rows.iter().map(|row| row.metadata.as_deref())),
+                optional_text(rows.iter().map(|row| row.step.as_deref())),
+                optional_text(rows.iter().map(|row| row.reason.as_deref())),
+                lists::<UInt32Type>(rows.iter().map(|row| row.hash.as_slice())),
+                lists::<UInt32Type>(rows.iter().map(|row| row.signature.as_slice())),
+            ],
+        )
+    }
+
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>> {
+        let columns = Columns(batch);
+        let streams = columns.numbers::<UInt32Type>("stream")?.into_iter();
+        let documents = columns.numbers::<UInt64Type>("document")?.into_iter();
+        let texts = columns.text("text")?.into_iter();
+        let labels = columns.optional_text("label")?.into_iter();
+        let sources = columns.text("source")?.into_iter();
+        let metadata = columns.optional_text("metadata")?.into_iter();
+        let steps = columns.optional_text("step")?.into_iter();
+        let reasons = columns.optional_text("reason")?.into_iter();
+        let hashes = columns.lists::<UInt32Type>("hash")?.into_iter();
+        let signatures = columns.lists::<UInt32Type>("signature")?.into_iter();
+        Ok(streams
+            .zip(documents)
+            .zip(texts.zip(labels))
+            .zip(sources.zip(metadata))
+            .zip(steps.zip(reasons))
+            .zip(hashes.zip(signatures))
+            .map(|((((place, what), from), fate), (hash, signature))| {
+                let ((stream, document), (text, label)) = (place, what);
+                let ((source, metadata), (step, reason)) = (from, fate);
+                Self {
+                    stream,
+                    document,
+                    text,
+                    label,
+                    source,
+                    metadata,
+                    step,
+                    reason,
+                    hash,
+                    signature,
+                }
             })
             .collect())
     }

@@ -18,6 +18,18 @@ impl TextHash {
         rest.copy_from_slice(&bytes[1..9]);
         Self { shard: bytes[0], rest: u64::from_le_bytes(rest) }
     }
+
+    /// As words of 32 bits, for a table.
+    pub(crate) fn words(self) -> Vec<u32> {
+        vec![u32::from(self.shard), self.rest as u32, (self.rest >> 32) as u32]
+    }
+
+    /// The hash of such [`words`](Self::words).
+    pub(crate) fn from_words(words: &[u32]) -> Option<Self> {
+        let &[shard, low, high] = words else { return None };
+        let rest = u64::from(high) << 32 | u64::from(low);
+        Some(Self { shard: u8::try_from(shard).ok()?, rest })
+    }
 }
 
 /// A set of 72-bit hashes: among `n` texts the probability that any two different ones meet is below

@@ -32,9 +32,42 @@ pub(super) struct MinHash {
 }
 
 /// One text's signature: a hash for each band, and 8 bits of each place.
-pub(super) struct Signature {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Signature {
     bands: Vec<u64>,
     places: Vec<u8>,
+}
+
+impl Signature {
+    /// Whether the text had no shingles.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// As words of 32 bits, for a table: the number of bands, the bands, and four places in each of the rest.
+    pub(crate) fn words(&self) -> Vec<u32> {
+        let mut words = vec![self.bands.len() as u32];
+        words.extend(self.bands.iter().flat_map(|&band| [band as u32, (band >> 32) as u32]));
+        words.push(self.places.len() as u32);
+        words.extend(self.places.chunks(4).map(|places| {
+            places.iter().rev().fold(0, |word, &place| word << 8 | u32::from(place))
+        }));
+        words
+    }
+
+    /// The signature of such [`words`](Self::words).
+    pub(crate) fn from_words(words: &[u32]) -> Option<Self> {
+        let (&bands, rest) = words.split_first()?;
+        let (bands, rest) = rest.split_at_checked((bands as usize).checked_mul(2)?)?;
+        let (&places, rest) = rest.split_first()?;
+        let places = places as usize;
+        if rest.len() != places.div_ceil(4) {
+            return None;
+        }
+        let pair = |pair: &[u32]| u64::from(pair[1]) << 32 | u64::from(pair[0]);
+        let bytes = rest.iter().flat_map(|word| word.to_le_bytes()).take(places);
+        Some(Self { bands: bands.chunks_exact(2).map(pair).collect(), places: bytes.collect() })
+    }
 }
 
 impl MinHash {
@@ -47,11 +80,11 @@ impl MinHash {
         Self { config: config.clone(), functions, bands, rows }
     }
 
-    /// The signature; `None` for a text without shingles.
-    pub(super) fn signature(&self, text: &str) -> Option<Signature> {
+    /// The signature; an empty one for a text without shingles.
+    pub(super) fn signature(&self, text: &str) -> Signature {
         let shingles = self.shingles(text);
         if shingles.is_empty() {
-            return None;
+            return Signature::default();
         }
         let mut smallest = vec![u32::MAX; self.functions.len()];
         for shingle in shingles {
@@ -65,7 +98,7 @@ impl MinHash {
             .take(self.bands)
             .map(|band| band.iter().fold(0_u64, |hash, &place| mix(hash ^ u64::from(place))))
             .collect();
-        Some(Signature { bands, places: smallest.into_iter().map(|place| place as u8).collect() })
+        Signature { bands, places: smallest.into_iter().map(|place| place as u8).collect() }
     }
 
     fn shingles(&self, text: &str) -> Vec<u64> {
@@ -215,8 +248,8 @@ mod tests {
         for changed in [0, 10, 50, 100, 200] {
             let (a, b) = (text(400, changed, "a"), text(400, changed, "b"));
             let mut index = Index::new(&minhash);
-            assert_eq!(index.find_or_insert(&minhash.signature(&a).unwrap()), None);
-            let estimate = index.similarity(0, &minhash.signature(&b).unwrap());
+            assert_eq!(index.find_or_insert(&minhash.signature(&a)), None);
+            let estimate = index.similarity(0, &minhash.signature(&b));
             let truth = jaccard(&a, &b, 3);
             assert!((estimate - truth).abs() < 0.07, "{changed}: {estimate} for {truth}");
         }
@@ -227,15 +260,31 @@ mod tests {
         let minhash = MinHash::new(&NearDuplicates::default());
         let mut index = Index::new(&minhash);
         let add = |index: &mut Index, text: &str| {
-            index.find_or_insert(&minhash.signature(text).unwrap()).is_some()
+            index.find_or_insert(&minhash.signature(text)).is_some()
         };
         assert!(!add(&mut index, &text(200, 4, "a")));
         assert!(add(&mut index, &text(200, 4, "b")));
         assert!(!add(&mut index, &text(200, 80, "c")));
         assert!(!add(&mut index, "two words"));
         assert!(add(&mut index, "two words"));
-        assert!(minhash.signature("  ").is_none());
+        assert!(minhash.signature("  ").is_empty());
         assert_eq!(index.len(), 3);
+    }
+
+    #[test]
+    fn signatures_go_to_words_and_back() {
+        for permutations in [1, 7, 128] {
+            let minhash =
+                MinHash::new(&NearDuplicates { permutations, ..NearDuplicates::default() });
+            for text in ["a b c d e f", ""] {
+                let signature = minhash.signature(text);
+                let words = signature.words();
+                assert_eq!(Signature::from_words(&words), Some(signature));
+                assert_eq!(Signature::from_words(&words[..words.len() - 1]), None);
+            }
+        }
+        assert_eq!(Signature::from_words(&[]), None);
+        assert_eq!(Signature::from_words(&[u32::MAX]), None);
     }
 
     #[test]

@@ -10,7 +10,9 @@ mod stop_words;
 mod text;
 
 pub(crate) use cross_split::Registry;
+pub(crate) use distinct::TextHash;
 pub use local::{Cleaner, Rejected};
+pub(crate) use minhash::Signature;
 pub(crate) use pipeline::{Extent, Pipeline};
 
 use crate::Split;
@@ -26,8 +28,20 @@ pub(crate) struct Row {
     pub(crate) label: Option<String>,
     pub(crate) metadata: Option<String>,
     pub(crate) source: Arc<str>,
+    /// The number of the document in its stream.
+    pub(crate) document: u64,
     pub(crate) split: Split,
     pub(crate) fate: Fate,
+    pub(crate) ahead: Ahead,
+}
+
+/// What later steps will ask of a text, computed where rows are still independent of each other. It is forgotten
+/// when the text changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    pub(crate) hash: Option<TextHash>,
+    /// For the first of the steps that ask for one.
+    pub(crate) signature: Option<Box<Signature>>,
 }
 
 /// What became of a row.
@@ -40,6 +54,11 @@ pub(crate) enum Fate {
 impl Row {
     pub(crate) fn is_kept(&self) -> bool {
         self.fate == Fate::Kept
+    }
+
+    fn rewrite(&mut self, text: String) {
+        self.text = text;
+        self.ahead = Ahead::default();
     }
 
     fn drop_by(&mut self, step: &'static str, reason: String) {

@@ -1,10 +1,10 @@
 //! A list of steps applied to the rows of one stream, batch by batch.
 
+use super::Row;
 use super::cross_split::Registry;
 use super::distinct::{DistinctSet, TextHash};
 use super::local::{Local, Verdict};
 use super::minhash::{Index, MinHash};
-use super::{Fate, Row};
 use crate::split::Draw;
 use crate::stats::{MemoryStats, StepStats};
 use crate::{SharedAction, Step};
@@ -25,6 +25,10 @@ pub(crate) enum Extent {
 /// The steps for one stream, with what they remember of it.
 pub(crate) struct Pipeline {
     steps: Vec<Running>,
+    /// How many of the first steps need nothing but the row itself.
+    alone: usize,
+    /// Whether what those leave draws its splits: the last of them has cut it into sentences.
+    draws: bool,
     extent: Extent,
     /// Whether the stream is a split with files of its own.
     own: bool,
@@ -46,7 +50,8 @@ enum Kind {
 }
 
 impl Pipeline {
-    pub(crate) fn new(steps: &[Step], extent: Extent, own: bool) -> Self {
+    /// `draws` says that sentences draw their splits once they are cut.
+    pub(crate) fn new(steps: &[Step], extent: Extent, own: bool, draws: bool) -> Self {
         let running = |step: &Step| {
             let kind = match (step, Local::new(step)) {
                 (Step::CrossSplit(_), _) => Kind::CrossSplit,
@@ -62,40 +67,86 @@ impl Pipeline {
             let stats = StepStats { step: step.name().into(), ..StepStats::default() };
             Running { kind, stats, name: step.name() }
         };
-        Self { steps: steps.iter().map(running).collect(), extent, own }
+        let steps: Vec<Running> = steps.iter().map(running).collect();
+        let draws_after =
+            |step: &Running| draws && matches!(&step.kind, Kind::Local(local) if local.splits());
+        let is_alone = |step: &Running| matches!(step.kind, Kind::Skipped | Kind::Local(_));
+        let first = steps.iter().take_while(|step| is_alone(step)).count();
+        // What is dropped later has drawn its split all the same.
+        let drawn = steps[..first].iter().position(draws_after);
+        let alone = drawn.map_or(first, |position| position + 1);
+        Self { steps, alone, draws: drawn.is_some(), extent, own }
     }
 
-    /// Applies the steps; `draw` gives every sentence its split when it has been cut. Rows come out in the order of those they came from, dropped ones included.
-    pub(crate) fn run(
+    /// Applies the first steps, those that need nothing but the row itself, and computes ahead what the
+    /// [others](Self::together) will ask of it. Rows come out in the order of those they came from, dropped ones included.
+    pub(crate) fn alone(&mut self, mut rows: Vec<Row>) -> Vec<Row> {
+        let (alone, together) = self.steps.split_at_mut(self.alone);
+        for step in alone {
+            let Running { kind: Kind::Local(local), name, stats } = step else { continue };
+            rows = match local.splits() {
+                true => split(local, name, rows, stats),
+                false => rewrite(local, name, rows, stats),
+            };
+        }
+        // A text that will be rewritten is not asked before.
+        let asked = together.iter().take_while(|step| !matches!(step.kind, Kind::Local(_)));
+        let (mut hashed, mut minhash) = (false, None);
+        for step in asked {
+            match &step.kind {
+                Kind::Exact(_) | Kind::CrossSplit => hashed = true,
+                Kind::Near(near) => minhash = minhash.or(Some(&near.0)),
+                Kind::Skipped | Kind::Local(_) => {}
+            }
+        }
+        rows.par_iter_mut().with_min_len(CHUNK).filter(|row| row.is_kept()).for_each(|row| {
+            row.ahead.hash = hashed.then(|| TextHash::of(&row.text));
+            row.ahead.signature = minhash.map(|minhash| Box::new(minhash.signature(&row.text)));
+        });
+        rows
+    }
+
+    /// Applies the steps after those of [`alone`](Self::alone), which compare rows with others; `draw` gives every
+    /// sentence its split when it has been cut.
+    pub(crate) fn together(
         &mut self,
         mut rows: Vec<Row>,
         mut registry: Option<&mut Registry>,
         mut draw: Option<&mut Draw>,
     ) -> Vec<Row> {
         let (extent, own) = (self.extent, self.own);
-        for step in &mut self.steps {
+        if self.draws {
+            draw_each(&mut rows, draw.as_deref_mut());
+        }
+        for step in &mut self.steps[self.alone..] {
             let (name, stats) = (step.name, &mut step.stats);
             match &mut step.kind {
                 Kind::Skipped => {}
                 Kind::Local(local) if local.splits() => {
                     rows = split(local, name, rows, stats);
-                    if let Some(draw) = &mut draw {
-                        let kept = rows.iter_mut().filter(|row| row.is_kept());
-                        kept.for_each(|row| row.split = draw.next());
-                    }
+                    draw_each(&mut rows, draw.as_deref_mut());
                 }
-                Kind::Local(local) => rewrite(local, name, &mut rows, stats),
+                Kind::Local(local) => rows = rewrite(local, name, rows, stats),
                 Kind::Exact(seen) => {
-                    let hashes = each_kept(&rows, |row| TextHash::of(&row.text));
+                    let hashes = each_kept(&rows, hash);
                     judge(&mut rows, hashes, name, stats, |_, hash| {
                         (!seen.insert(hash)).then(|| "an earlier row has the same text".to_string())
                     });
                 }
                 Kind::Near(near) => {
                     let (minhash, index) = near.as_mut();
-                    let signatures = each_kept(&rows, |row| minhash.signature(&row.text));
+                    let signatures = rows.par_iter_mut().with_min_len(CHUNK).map(|row| {
+                        // Taken: another such step has another signature.
+                        let ahead = row.ahead.signature.take();
+                        let made = || Box::new(minhash.signature(&row.text));
+                        row.is_kept().then(|| ahead.unwrap_or_else(made))
+                    });
+                    let signatures = signatures.collect();
                     judge(&mut rows, signatures, name, stats, |_, signature| {
-                        let similarity = index.find_or_insert(&signature?)?;
+                        if signature.is_empty() {
+                            return None;
+                        }
+                        let similarity = index.find_or_insert(&signature)?;
                         Some(format!(
                             "an earlier row is nearly the same (estimated similarity {similarity:.2})"
                         ))
@@ -105,7 +156,7 @@ impl Pipeline {
                     let Some(registry) = registry.as_deref_mut() else { continue };
                     let stays =
                         registry.action == SharedAction::Count || extent == Extent::Rewriting;
-                    let hashes = each_kept(&rows, |row| TextHash::of(&row.text));
+                    let hashes = each_kept(&rows, hash);
                     judge(&mut rows, hashes, name, stats, |row, hash| {
                         let other = registry.meet(row.split, hash, own, stays)?;
                         (!stays).then(|| format!("the split `{other}` has the same text"))
@@ -114,6 +165,13 @@ impl Pipeline {
             }
         }
         rows
+    }
+
+    /// Adds what [`alone`](Self::alone) did elsewhere.
+    pub(crate) fn add(&mut self, stats: &[StepStats]) {
+        for (step, other) in self.steps.iter_mut().zip(stats) {
+            step.stats.add(other);
+        }
     }
 
     pub(crate) fn stats(&self) -> impl Iterator<Item = &StepStats> {
@@ -130,6 +188,16 @@ impl Pipeline {
             Some(MemoryStats { step: step.name.into(), rows, bytes })
         })
     }
+}
+
+/// Gives every row that is kept a split of its own.
+fn draw_each(rows: &mut [Row], draw: Option<&mut Draw>) {
+    let Some(draw) = draw else { return };
+    rows.iter_mut().filter(|row| row.is_kept()).for_each(|row| row.split = draw.next());
+}
+
+fn hash(row: &Row) -> TextHash {
+    row.ahead.hash.unwrap_or_else(|| TextHash::of(&row.text))
 }
 
 /// A value of each kept row, in parallel; `None` for the dropped ones.
@@ -156,7 +224,12 @@ fn judge<T>(
 }
 
 /// Applies a step that makes one row of one.
-fn rewrite(local: &Local, name: &'static str, rows: &mut [Row], stats: &mut StepStats) {
+fn rewrite(
+    local: &Local,
+    name: &'static str,
+    mut rows: Vec<Row>,
+    stats: &mut StepStats,
+) -> Vec<Row> {
     let counts: Vec<[u64; 3]> = rows
         .par_chunks_mut(CHUNK)
         .map(|rows| {
@@ -166,7 +239,7 @@ fn rewrite(local: &Local, name: &'static str, rows: &mut [Row], stats: &mut Step
                 match local.apply(&row.text) {
                     Verdict::Same | Verdict::Split(_) => {}
                     Verdict::Changed(text) => {
-                        row.text = text;
+                        row.rewrite(text);
                         changed += 1;
                     }
                     Verdict::Dropped(reason) => {
@@ -183,6 +256,7 @@ fn rewrite(local: &Local, name: &'static str, rows: &mut [Row], stats: &mut Step
         stats.changed += changed;
         stats.dropped += dropped;
     }
+    rows
 }
 
 /// Applies a step that may make several rows of one.
@@ -195,7 +269,7 @@ fn split(local: &Local, name: &'static str, rows: Vec<Row>, stats: &mut StepStat
             None | Some(Verdict::Same) => out.push(row),
             Some(Verdict::Changed(text)) => {
                 stats.changed += 1;
-                row.text = text;
+                row.rewrite(text);
                 out.push(row);
             }
             Some(Verdict::Dropped(reason)) => {
@@ -206,7 +280,8 @@ fn split(local: &Local, name: &'static str, rows: Vec<Row>, stats: &mut StepStat
             Some(Verdict::Split(texts)) => {
                 stats.changed += 1;
                 stats.added += texts.len() as u64 - 1;
-                let part = |text| Row { text, fate: Fate::Kept, ..row.clone() };
+                row.rewrite(String::new());
+                let part = |text| Row { text, ..row.clone() };
                 out.extend(texts.into_iter().map(part));
             }
         }

@@ -337,7 +337,7 @@ impl CorpusConfig {
     pub fn inputs(&self) -> Result<Vec<PathBuf>, Error> {
         let mut files = Vec::new();
         for source in self.all_sources() {
-            files.append(&mut source.local_files()?);
+            files.append(&mut source.inputs()?);
         }
         files.sort();
         files.dedup();

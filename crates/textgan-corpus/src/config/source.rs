@@ -271,7 +271,8 @@ impl Source {
         }
     }
 
-    pub(super) fn local_files(&self) -> Result<Vec<PathBuf>, Error> {
+    /// The files of this machine that it reads.
+    pub(crate) fn inputs(&self) -> Result<Vec<PathBuf>, Error> {
         match self {
             Self::Synthetic(synthetic) => Ok(synthetic.grammar.iter().cloned().collect()),
             Self::Oracle(oracle) => Ok(oracle.files()),

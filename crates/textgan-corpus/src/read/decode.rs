@@ -2,7 +2,7 @@
 
 use super::html;
 use super::record::{Origin, Payload, Record, Rules};
-use crate::clean::{Fate, READ, Row};
+use crate::clean::{Ahead, Fate, READ, Row};
 use crate::{Encoding, Error, Label, Oversized, Place, Split};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -10,11 +10,16 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// The rows of a record: one, or several for an HTML page.
-pub(crate) fn decode(record: Record, split: Split, rules: &Rules) -> Result<Vec<Row>, Error> {
+/// The rows of a record, the `document` of its stream: one, or several for an HTML page.
+pub(crate) fn decode(
+    record: Record,
+    document: u64,
+    split: Split,
+    rules: &Rules,
+) -> Result<Vec<Row>, Error> {
     let place = record.place();
     let Record { origin, offset, payload, .. } = record;
-    let decoder = Decoder { origin: &origin, place: &place, split, rules };
+    let decoder = Decoder { origin: &origin, place: &place, document, split, rules };
     let constant = || match &origin.files.label {
         Some(Label::Constant(label)) => Some(label.clone()),
         Some(Label::Folder) => origin.folder.clone(),
@@ -74,6 +79,7 @@ pub(crate) fn decode(record: Record, split: Split, rules: &Rules) -> Result<Vec<
 struct Decoder<'a> {
     origin: &'a Origin,
     place: &'a Place,
+    document: u64,
     split: Split,
     rules: &'a Rules,
 }
@@ -115,14 +121,18 @@ impl Decoder<'_> {
         if text.trim().is_empty() {
             return Ok(self.dropped(text, "no text".into()));
         }
-        let source = Arc::clone(&self.origin.file);
-        Ok(Row { text, label, metadata, source, split: self.split, fate: Fate::Kept })
+        Ok(Row { label, metadata, ..self.bare(text, Fate::Kept) })
     }
 
     fn dropped(&self, text: String, reason: String) -> Row {
-        let fate = Fate::Dropped { step: READ, reason };
+        self.bare(text, Fate::Dropped { step: READ, reason })
+    }
+
+    fn bare(&self, text: String, fate: Fate) -> Row {
         let source = Arc::clone(&self.origin.file);
-        Row { text, label: None, metadata: None, source, split: self.split, fate }
+        let Self { document, split, .. } = *self;
+        let ahead = Ahead::default();
+        Row { text, label: None, metadata: None, source, document, split, fate, ahead }
     }
 }
 

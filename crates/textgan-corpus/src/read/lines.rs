@@ -45,6 +45,12 @@ impl<R: BufRead> Lines<R> {
         Self { reader, max, rest, line: 0, offset: 0, blank: 0 }
     }
 
+    /// The same, of a reader that begins so many bytes into its file, where a line does. Lines are counted as if
+    /// there were one before.
+    pub(crate) fn at(self, offset: u64) -> Self {
+        Self { line: u64::from(offset > 0), offset, ..self }
+    }
+
     /// Reads a line into `buffer` (cleared first), without its end; `None` at the end of the file.
     pub(crate) fn read_line(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<Length>> {
         buffer.clear();

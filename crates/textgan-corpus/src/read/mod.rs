@@ -25,13 +25,15 @@ use crate::stats::ReadStats;
 use crate::{Error, Files, Format, OracleSource, Oversized, Place, Source, Synthetic, Unit};
 use guard::{Input, Packing};
 use lines::{Length, Lines, Rest};
-use locate::{Address, format_of, hint_for, locate, parse_address};
+use locate::{Address, Located, format_of, hint_for, locate, parse_address};
 use record::{Origin, Payload, Truth};
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use textgan_random::Key;
 use textgan_synthetic::Grammar;
 
@@ -64,19 +66,128 @@ pub(crate) fn check_address(path: &str) -> Result<(), Error> {
     parse_address(path).map(drop)
 }
 
-/// Reads a source to its end or its limit. Samples of a known distribution are drawn below
+/// A part of a source, which one process reads whole.
+pub(crate) enum Part {
+    /// All of it. Nobody knows before what is behind an address, or where a limit over files falls.
+    Whole {
+        /// Its size, if it is known.
+        bytes: Option<u64>,
+    },
+    /// One of its local files.
+    File {
+        path: PathBuf,
+        bytes: u64,
+        /// Files that were passed over on the way to this one.
+        skipped: u64,
+    },
+    /// The lines of a local file that begin in a range of its bytes.
+    Lines { path: PathBuf, range: Range<u64>, skipped: u64 },
+    /// Samples of a known distribution, by number.
+    Samples(Range<u64>),
+}
+
+/// Samples in a part.
+const PART_SAMPLES: u64 = 1024;
+/// Bytes in a part of a file.
+const PART_BYTES: u64 = 1 << 20;
+
+/// Cuts a source into its parts, in the order of reading.
+pub(crate) fn parts(source: &Source) -> Result<Vec<Part>, Error> {
+    let files = match source {
+        Source::Synthetic(Synthetic { documents, .. })
+        | Source::Oracle(OracleSource { documents, .. }) => {
+            let starts = (0..*documents).step_by(PART_SAMPLES as usize);
+            let range = |start| start..documents.min(&(start + PART_SAMPLES)).to_owned();
+            return Ok(starts.map(|start| Part::Samples(range(start))).collect());
+        }
+        Source::Files(files) => files,
+    };
+    let Address::Local(path) = parse_address(&files.path)? else {
+        return Ok(vec![Part::Whole { bytes: None }]);
+    };
+    let Located { paths, mut skipped } = locate(path, files)?;
+    if files.blake3.is_some() && paths.len() != 1 {
+        let message = format!("pins one file, but `{}` names {}", files.path, paths.len());
+        return Err(Error::config("corpus.sources.blake3", message));
+    }
+    let size = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    if files.limit.is_some() {
+        return Ok(vec![Part::Whole { bytes: Some(paths.iter().map(size).sum()) }]);
+    }
+    let part = |path| {
+        let (bytes, skipped) = (size(&path), std::mem::take(&mut skipped));
+        Part::File { path, bytes, skipped }
+    };
+    Ok(paths.into_iter().map(part).collect())
+}
+
+/// Cuts a part that is a file of lines of text, neither packed nor in another encoding, into ranges.
+pub(crate) fn cut(part: Part, files: &Files, rules: Rules) -> Vec<Part> {
+    let Part::File { path, bytes, skipped } = &part else { return vec![part] };
+    let name = path.to_string_lossy();
+    let has_lines = match files.format.or_else(|| format_of(&name)) {
+        Some(Format::Text) => files.unit == Unit::Line,
+        Some(Format::Jsonl) => true,
+        _ => false,
+    };
+    let is_plain = Packing::new(files.compression, &name.to_ascii_lowercase()) == Packing::None
+        && files.blake3.is_none()
+        && rules.encoding.named().is_none()
+        && *bytes <= rules.limits.max_file_bytes;
+    if !has_lines || !is_plain || *bytes <= PART_BYTES || encoding::is_marked(path) {
+        return vec![part];
+    }
+    let starts = (0..*bytes).step_by(PART_BYTES as usize);
+    let range = |start| Part::Lines {
+        path: path.clone(),
+        range: start..(start + PART_BYTES).min(*bytes),
+        skipped: if start == 0 { *skipped } else { 0 },
+    };
+    starts.map(range).collect()
+}
+
+/// The lines that a reader of the lines from byte `start` on did not count.
+pub(crate) fn lines_before(path: &Path, start: u64) -> std::io::Result<u64> {
+    let Some(end) = start.checked_sub(1) else { return Ok(0) };
+    let mut reader = std::io::BufReader::with_capacity(128 << 10, File::open(path)?).take(end);
+    let mut lines = 0;
+    loop {
+        let buffer = std::io::BufRead::fill_buf(&mut reader)?;
+        if buffer.is_empty() {
+            return Ok(lines);
+        }
+        lines += buffer.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let read = buffer.len();
+        std::io::BufRead::consume(&mut reader, read);
+    }
+}
+
+/// Reads a part of a source to its end or its limit. Samples of a known distribution are drawn below
 /// `key`.
-pub(crate) fn read_source(
+pub(crate) fn read_part(
     source: &Source,
+    part: &Part,
     key: Key,
     reading: &Reading<'_>,
     stats: &mut ReadStats,
     sink: &mut Sink<'_>,
 ) -> Result<(), Error> {
-    match source {
-        Source::Synthetic(synthetic) => read_synthetic(synthetic, key, sink),
-        Source::Oracle(oracle) => read_oracle(oracle, key, sink),
-        Source::Files(files) => {
+    match (source, part) {
+        (Source::Synthetic(synthetic), Part::Samples(range)) => {
+            read_synthetic(synthetic, range.clone(), key, reading, sink)
+        }
+        (Source::Oracle(oracle), Part::Samples(range)) => {
+            read_oracle(oracle, range.clone(), key, reading, sink)
+        }
+        (Source::Files(files), Part::File { path, skipped, .. }) => {
+            stats.skipped_files += skipped;
+            read_local(path, &Arc::new(files.clone()), reading, stats, sink).map(drop)
+        }
+        (Source::Files(files), Part::Lines { path, range, skipped }) => {
+            stats.skipped_files += skipped;
+            read_range(path, range, &Arc::new(files.clone()), reading, stats, sink).map(drop)
+        }
+        (Source::Files(files), Part::Whole { .. } | Part::Samples(_)) => {
             let mut left = files.limit.unwrap_or(u64::MAX);
             let mut limited = |record: Record| {
                 let flow = sink(record)?;
@@ -85,10 +196,18 @@ pub(crate) fn read_source(
             };
             read_files(files, reading, stats, &mut limited)
         }
+        // Sources of samples are cut into nothing else.
+        (Source::Synthetic(_) | Source::Oracle(_), _) => Ok(()),
     }
 }
 
-fn read_synthetic(synthetic: &Synthetic, key: Key, sink: &mut Sink<'_>) -> Result<(), Error> {
+fn read_synthetic(
+    synthetic: &Synthetic,
+    numbers: Range<u64>,
+    key: Key,
+    reading: &Reading<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
     let (grammar, file) = match &synthetic.grammar {
         None => (Truth::Embedded(Grammar::embedded()), "textgan-synthetic".into()),
         Some(path) => {
@@ -102,27 +221,35 @@ fn read_synthetic(synthetic: &Synthetic, key: Key, sink: &mut Sink<'_>) -> Resul
             (Truth::Own(Arc::new(grammar)), file)
         }
     };
-    draw(&file, &grammar, synthetic.documents, key, sink)
+    draw(&file, &grammar, numbers, key, reading, sink)
 }
 
-fn read_oracle(source: &OracleSource, key: Key, sink: &mut Sink<'_>) -> Result<(), Error> {
+fn read_oracle(
+    source: &OracleSource,
+    numbers: Range<u64>,
+    key: Key,
+    reading: &Reading<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
     let oracle = Arc::new(source.oracle()?);
     let name = oracle.name().to_owned();
-    draw(&name, &Truth::Oracle { oracle, length: source.length }, source.documents, key, sink)
+    draw(&name, &Truth::Oracle { oracle, length: source.length }, numbers, key, reading, sink)
 }
 
-/// Asks for `documents` samples of `truth`.
+/// Asks for the samples of `truth` of these numbers.
 fn draw(
     name: &str,
     truth: &Truth,
-    documents: u64,
+    numbers: Range<u64>,
     key: Key,
+    reading: &Reading<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), Error> {
     let files = Arc::new(Files::new(name));
     let origin = Arc::new(Origin { file: name.into(), files, folder: None });
-    for index in 0..documents {
+    for index in numbers {
         let payload = Payload::Sample(key.index(index), truth.clone());
+        reading.watch.bytes.fetch_add(1, Relaxed);
         if let Break(()) =
             sink(Record { origin: Arc::clone(&origin), line: 0, offset: 0, payload })?
         {
@@ -143,24 +270,8 @@ fn read_files(
         Address::Local(path) => {
             let located = locate(path, files)?;
             stats.skipped_files += located.skipped;
-            if files.blake3.is_some() && located.paths.len() != 1 {
-                let message =
-                    format!("pins one file, but `{}` names {}", files.path, located.paths.len());
-                return Err(Error::config("corpus.sources.blake3", message));
-            }
             for path in located.paths {
-                let name = path.to_string_lossy();
-                let open = || {
-                    File::open(&path).map_err(|source| match source.kind() {
-                        std::io::ErrorKind::NotFound => Error::Missing { path: path.clone() },
-                        _ => Error::Read { file: name.to_string(), source },
-                    })
-                };
-                if let Some(expected) = &files.blake3 {
-                    let found = textgan_artifact::hash_file(&path)?;
-                    check_hash(&name, expected, &found)?;
-                }
-                if let Break(()) = read_file(open()?, &name, &layout, reading, stats, sink)? {
+                if let Break(()) = read_local(&path, &layout, reading, stats, sink)? {
                     break;
                 }
             }
@@ -187,6 +298,56 @@ fn read_files(
         #[cfg(not(feature = "hub"))]
         Address::Hub(hub) => Err(Error::NoHub { repository: hub.repository.into() }),
     }
+}
+
+/// Reads a file of this machine.
+fn read_local(
+    path: &Path,
+    layout: &Arc<Files>,
+    reading: &Reading<'_>,
+    stats: &mut ReadStats,
+    sink: &mut Sink<'_>,
+) -> Result<Flow, Error> {
+    let name = path.to_string_lossy();
+    let file = open_local(path)?;
+    if let Some(expected) = &layout.blake3 {
+        let found = textgan_artifact::hash_file(path)?;
+        check_hash(&name, expected, &found)?;
+    }
+    read_file(file, &name, layout, reading, stats, sink)
+}
+
+/// Reads the lines that begin in `range` of a file of this machine, one that [`cut`] has cut.
+fn read_range(
+    path: &Path,
+    range: &Range<u64>,
+    layout: &Arc<Files>,
+    reading: &Reading<'_>,
+    stats: &mut ReadStats,
+    sink: &mut Sink<'_>,
+) -> Result<Flow, Error> {
+    let name = path.to_string_lossy();
+    let mut file = open_local(path)?;
+    // A line that begins before the range ends after the first line end from the byte before it on.
+    let mut start = range.start.saturating_sub(1);
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start))
+        .map_err(|source| Error::Read { file: name.to_string(), source })?;
+    let (limits, watch) = (reading.rules.limits, &reading.watch);
+    let mut input = Input::new(name.as_ref().into(), file, Packing::None, limits, watch, true)?;
+    if range.start > 0 {
+        let skipped = std::io::BufRead::skip_until(&mut input.reader, b'\n');
+        start += skipped.map_err(|error| input.faults.error(error))? as u64;
+    }
+    stats.files += u64::from(range.start == 0);
+    let format = layout.format.or_else(|| format_of(&name)).unwrap_or(Format::Text);
+    read_lines(input, &origin(&name, layout), format, start..range.end, reading, stats, sink)
+}
+
+fn open_local(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
+        _ => Error::Read { file: path.to_string_lossy().into_owned(), source },
+    })
 }
 
 fn check_hash(file: &str, expected: &str, found: &str) -> Result<(), Error> {
@@ -248,7 +409,7 @@ fn read_input(
             parquet::read(file, &origin, reading, sink)
         }
         Format::Text | Format::Jsonl | Format::Html => {
-            read_lines(input, &origin, format, reading, stats, sink)
+            read_lines(input, &origin, format, 0..u64::MAX, reading, stats, sink)
         }
         Format::Json => json::read(input, &origin, reading, sink),
         Format::Tar => Err(Error::UnknownFormat {
@@ -267,10 +428,12 @@ fn origin(name: &str, layout: &Arc<Files>) -> Arc<Origin> {
     })
 }
 
+/// Reads the lines that begin in `range` of a file, from its beginning on, where one does.
 fn read_lines(
     input: Input<'_>,
     origin: &Arc<Origin>,
     format: Format,
+    range: Range<u64>,
     reading: &Reading<'_>,
     stats: &mut ReadStats,
     sink: &mut Sink<'_>,
@@ -285,10 +448,13 @@ fn read_lines(
         Oversized::Refuse => Rest::Leave,
         Oversized::Drop => Rest::Skip,
     };
-    let mut lines = Lines::new(input.reader, max, rest);
+    let mut lines = Lines::new(input.reader, max, rest).at(range.start);
     let mut buffer = Vec::new();
     let flow = loop {
         let offset = lines.offset;
+        if offset >= range.end {
+            break Continue(());
+        }
         let (read, what) = match unit {
             Unit::Line => (lines.read_line(&mut buffer), "line"),
             Unit::Paragraph => (lines.read_paragraph(&mut buffer), "paragraph"),

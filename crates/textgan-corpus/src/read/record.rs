@@ -69,10 +69,6 @@ impl Record {
         Place { file: Arc::clone(&self.origin.file), line: self.line }
     }
 
-    pub(crate) fn is_sample(&self) -> bool {
-        matches!(self.payload, Payload::Sample(..))
-    }
-
     /// Roughly the memory that the record takes.
     pub(crate) fn bytes(&self) -> usize {
         64 + match &self.payload {

@@ -7,5 +7,6 @@ mod hostile;
 #[cfg(feature = "hub")]
 mod hub;
 mod repeat;
+mod shards;
 mod splits;
 mod support;
