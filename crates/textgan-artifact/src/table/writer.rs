@@ -4,22 +4,30 @@ use super::row::Row;
 use crate::publish::{rename, with_suffix};
 use crate::{Error, Result};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 /// A row group ends at this many rows ...
 const GROUP_ROWS: usize = 8192;
 /// ... or this many bytes, whichever comes first.
 const GROUP_BYTES: usize = 32 << 20;
+/// Row groups that are encoded at once: what they hold is in memory.
+const MOST_ENCODING: usize = 4;
 /// Arrow's offsets are 31 bits wide; half of that leaves room for the rest of the group.
 const ROW_BYTES: usize = 1 << 30;
 
-/// Writes a table as a stream, in memory bounded by one row group (8,192 rows or 32 MiB).
+/// Writes a table as a stream, in memory bounded by a few row groups (8,192 rows or 32 MiB each).
 ///
 /// The file appears under its name when [`finish`](Self::finish) succeeds; until then it is
 /// `<name>.part`, which is removed if the writer is dropped.
@@ -93,21 +101,30 @@ impl<R: Row> Drop for TableWriter<R> {
     }
 }
 
-/// The table's bytes, wherever they go.
+/// The table's bytes, wherever they go. Row groups are encoded by all of rayon's threads, a few at once, and written in
+/// their order.
 struct Output<R: Row, W: Write + Send> {
     path: PathBuf,
-    writer: Option<ArrowWriter<W>>,
+    writer: Option<(SerializedFileWriter<W>, ArrowRowGroupWriterFactory)>,
     pending: Vec<R>,
     pending_bytes: usize,
     rows: u64,
+    /// Row groups begun.
+    groups: usize,
+    /// Those of them that are being encoded, the oldest first.
+    encoding: VecDeque<Receiver<Result<Vec<ArrowColumnChunk>>>>,
 }
 
 impl<R: Row, W: Write + Send> Output<R, W> {
     fn new(sink: W, path: PathBuf) -> Result<Self> {
-        let properties = properties::<R>().map_err(|error| table_error(&path, error))?;
-        let writer = ArrowWriter::try_new(sink, R::schema(), Some(properties))
-            .map_err(|error| table_error(&path, error))?;
-        Ok(Self { path, writer: Some(writer), pending: Vec::new(), pending_bytes: 0, rows: 0 })
+        let open = || {
+            let writer = ArrowWriter::try_new(sink, R::schema(), Some(properties::<R>()?))?;
+            writer.into_serialized_writer()
+        };
+        let writer = open().map_err(|error| table_error(&path, error))?;
+        let (pending, encoding) = (Vec::new(), VecDeque::new());
+        let writer = Some(writer);
+        Ok(Self { path, writer, pending, pending_bytes: 0, rows: 0, groups: 0, encoding })
     }
 
     fn push(&mut self, row: R) -> Result<()> {
@@ -128,31 +145,95 @@ impl<R: Row, W: Write + Send> Output<R, W> {
         Ok(())
     }
 
+    /// Has the pending rows encoded, on another thread if this is not one of those that would do it: they must not wait
+    /// for each other.
     fn flush(&mut self) -> Result<()> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let batch = R::to_batch(&self.pending).map_err(|error| error.at(&self.path))?;
-        self.pending.clear();
+        let rows = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        writer
-            .write(&batch)
-            .and_then(|()| writer.flush())
-            .map_err(|error| table_error(&self.path, error))
+        let writers = self.columns()?;
+        let path = self.path.clone();
+        let (done, encoded) = sync_channel(1);
+        let encode = move || {
+            // Nobody waits any more for a table that was given up.
+            let _ = done.send(encode(&path, &rows, writers));
+        };
+        match rayon::current_thread_index() {
+            None => rayon::spawn(encode),
+            Some(_) => encode(),
+        }
+        self.encoding.push_back(encoded);
+        while self.encoding.len() > rayon::current_num_threads().min(MOST_ENCODING) {
+            self.write_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// The writers of the columns of a new row group.
+    fn columns(&mut self) -> Result<Vec<ArrowColumnWriter>> {
+        let Some((_, factory)) = &self.writer else { return Err(finished(&self.path)) };
+        let columns = factory.create_column_writers(self.groups);
+        self.groups += 1;
+        columns.map_err(|error| table_error(&self.path, error))
+    }
+
+    fn write_oldest(&mut self) -> Result<()> {
+        let Some(encoded) = self.encoding.pop_front() else { return Ok(()) };
+        let lost = || Error::Table {
+            action: "write",
+            path: self.path.clone(),
+            message: "a thread that encoded it panicked".into(),
+        };
+        let columns = encoded.recv().map_err(|_| lost())??;
+        self.append(columns)
+    }
+
+    fn append(&mut self, columns: Vec<ArrowColumnChunk>) -> Result<()> {
+        let Some((writer, _)) = &mut self.writer else { return Err(finished(&self.path)) };
+        let append = || {
+            let mut group = writer.next_row_group()?;
+            for column in columns {
+                column.append_to_row_group(&mut group)?;
+            }
+            group.close().map(drop)
+        };
+        append().map_err(|error| table_error(&self.path, error))
     }
 
     fn finish(&mut self) -> Result<W> {
-        self.flush()?;
-        match self.writer.take() {
-            Some(writer) => writer.into_inner().map_err(|error| table_error(&self.path, error)),
-            None => Err(Error::Table {
-                action: "write",
-                path: self.path.clone(),
-                message: "already finished".into(),
-            }),
+        while !self.encoding.is_empty() {
+            self.write_oldest()?;
         }
+        let rows = std::mem::take(&mut self.pending);
+        if !rows.is_empty() {
+            let writers = self.columns()?;
+            self.append(encode(&self.path, &rows, writers)?)?;
+        }
+        let Some((writer, _)) = self.writer.take() else { return Err(finished(&self.path)) };
+        writer.into_inner().map_err(|error| table_error(&self.path, error))
     }
+}
+
+fn finished(path: &Path) -> Error {
+    Error::Table { action: "write", path: path.to_owned(), message: "already finished".into() }
+}
+
+/// A row group, encoded.
+fn encode<R: Row>(
+    path: &Path,
+    rows: &[R],
+    mut writers: Vec<ArrowColumnWriter>,
+) -> Result<Vec<ArrowColumnChunk>> {
+    let batch = R::to_batch(rows).map_err(|error| error.at(path))?;
+    let encode = || -> std::result::Result<_, ParquetError> {
+        let mut columns = writers.iter_mut();
+        for (field, column) in R::schema().fields().iter().zip(batch.columns()) {
+            for (leaf, writer) in compute_leaves(field, column)?.iter().zip(&mut columns) {
+                writer.write(leaf)?;
+            }
+        }
+        writers.into_iter().map(ArrowColumnWriter::close).collect()
+    };
+    encode().map_err(|error| table_error(path, error))
 }
 
 fn properties<R: Row>() -> Result<WriterProperties, ParquetError> {
