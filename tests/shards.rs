@@ -66,6 +66,12 @@ fn a_merge_says_which_shard_is_to_be_made_again() {
     // The files come before the grammar.
     assert!(refused(&["--merge", "2"]).contains("shard 1/2"), "a file was changed");
     program.succeeds(&ingest(&["--shard", "1/2"]));
+    // A file of another size moves the border between the shards: both are to be made again.
+    fs::write(&last, text.repeat(30)).unwrap();
+    assert!(refused(&["--merge", "2"]).contains("shard 1/2"));
+    program.succeeds(&ingest(&["--shard", "1/2"]));
+    assert!(refused(&["--merge", "2"]).contains("shard 2/2"));
+    program.succeeds(&ingest(&["--shard", "2/2"]));
     let table = "many/shards/00001-of-00002/ingest-shard/rows-00000-of-00001.parquet";
     let mut bytes = fs::read(program.path(table)).unwrap();
     bytes[100] ^= 1;

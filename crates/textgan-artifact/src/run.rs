@@ -26,12 +26,17 @@ impl RunDir {
         if !Self::is_run(&path) {
             let mut entries =
                 fs::read_dir(&path).map_err(|source| Error::io("read", &path, source))?;
-            if entries.next().is_some() {
+            // Another process may be making the same run, and have it first.
+            if entries.next().is_some() && !Self::is_run(&path) {
                 return Err(Error::NotARun { path });
             }
             let lock = path.join(LOCK);
-            open_plain(OpenOptions::new().write(true).create(true).truncate(true), &lock)
-                .map_err(|source| Error::io("create", &lock, source))?;
+            match open_plain(OpenOptions::new().write(true).create_new(true), &lock) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", &lock, error));
+                }
+                _ => {}
+            }
         }
         Ok(Self { path })
     }

@@ -196,3 +196,40 @@ fn a_column_that_lies_nowhere_is_an_error() {
     let message = table::read::<TokenRow>(&path).unwrap_err().to_string();
     assert!(message.contains("lies at a place below 0"), "{message}");
 }
+
+/// Row groups are encoded by other threads, but nobody waits for one that waits for him: not a thread of a pool of one,
+/// nor a thread that such a one waits for.
+#[test]
+fn a_busy_pool_still_writes_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: Vec<Document> = (0..50_000).map(document).collect();
+    let path = |name: &str| folder.path().join(name);
+    write(&path("plain"), &rows);
+    let plain = fs::read(path("plain")).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| write(&path("inside"), &rows));
+    assert!(fs::read(path("inside")).unwrap() == plain);
+    // All threads of the global pool wait for plain threads that write.
+    rayon::broadcast(|thread| {
+        let path = path(&thread.index().to_string());
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&path, &rows));
+        });
+        assert!(fs::read(&path).unwrap() == plain);
+    });
+}
+
+/// A row group may be as long as a row, and so is the batch that it is read in.
+#[test]
+fn rows_of_many_megabytes_are_read_a_group_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let text = "x".repeat(20 << 20);
+    let rows: Vec<Document> =
+        (0..5).map(|id| Document { text: text.clone(), ..document(id) }).collect();
+    write(&path, &rows);
+    let batches: Vec<Vec<Document>> =
+        TableReader::open(&path).unwrap().collect::<Result<_, _>>().unwrap();
+    assert!(batches.iter().all(|batch| batch.len() == 1));
+    assert!(batches.concat() == rows);
+}

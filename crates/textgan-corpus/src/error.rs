@@ -16,11 +16,11 @@ pub enum Error {
         message: String,
     },
     /// A folder is not the shard that a merge needs.
-    #[error("{}: {problem}; make it again by `ingest --shard`", .folder.display())]
+    #[error("{}: {problem}", .folder.display())]
     Shard {
         /// The folder.
         folder: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, and what helps.
         problem: String,
     },
     /// A source names what is neither a file nor a folder.

@@ -55,7 +55,7 @@ pub use config::{
     Whitespace,
 };
 pub use error::{Error, Place};
-pub use ingest::{Shard, ingest, ingest_shard, merge_shards, shard_inputs};
+pub use ingest::{Shard, ShardInputs, ingest, ingest_shard, merge_shards};
 pub use read::public_address;
 pub use split::Split;
 pub use stats::{MemoryStats, ReadStats, SharedStats, SplitStats, Stats, StepStats};

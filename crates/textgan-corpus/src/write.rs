@@ -12,7 +12,9 @@ const DROPPED_CHARACTERS: usize = 10_000;
 
 const DROPPED: &str = "dropped.parquet";
 /// What a shard of an ingestion came to; written last, so that a folder that has it is complete.
-pub(crate) const SHARD_LABEL: &str = "shard.json";
+pub(crate) const SHARD_MANIFEST: &str = "shard.json";
+/// Digits of the number of a table's file.
+const NUMBER: usize = 5;
 /// The tables of a shard: `rows-00000-of-00001.parquet`.
 pub(crate) const SHARD_ROWS: &str = "rows";
 
@@ -94,7 +96,8 @@ impl Tables {
     }
 }
 
-fn beginning(mut text: String) -> String {
+/// What is kept of a dropped text.
+pub(crate) fn beginning(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(DROPPED_CHARACTERS) {
         text.truncate(end);
     }
@@ -109,11 +112,14 @@ pub(crate) fn clear(out: &Path) -> Result<(), Error> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let table = |of: &str| {
-            name.strip_prefix(of)
-                .is_some_and(|rest| rest.starts_with('-') && rest.contains(".parquet"))
+            let rest = name.strip_prefix(of).and_then(|rest| rest.strip_prefix('-'));
+            let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+            rest.and_then(|rest| rest.split_at_checked(NUMBER)).is_some_and(|(number, rest)| {
+                is_number(number) && (rest.starts_with("-of-") || rest.starts_with(".parquet"))
+            })
         };
         let named = |of: &&str| name.trim_start_matches('.').starts_with(of);
-        let others = [DROPPED, "stats.json", SHARD_LABEL];
+        let others = [DROPPED, "stats.json", SHARD_MANIFEST];
         if Split::ALL.iter().any(|split| table(split.name()))
             || table(SHARD_ROWS)
             || others.iter().any(named)

@@ -27,9 +27,10 @@ pub fn run<O: PhaseKind>(args: Ingest, terminal: &Terminal) -> Result<()> {
 /// many, each have a lock, and what is finished is not made again.
 fn make_shard<O: PhaseKind>(args: &OneStage, shard: Shard, terminal: &Terminal) -> Result<()> {
     let (loaded, run) = resolve::<O>(&args.target)?;
+    let only = IngestShard::new(&loaded.config, shard)?;
     RunDir::create(&run)?;
+    write_config(&loaded.config, &run)?;
     let folder = folder(&run, shard);
-    let only = IngestShard { config: &loaded.config, shard };
     let mut runner = Runner::open(&folder, vec![Box::new(only)], terminal)?
         .by_config(config::resolved(&loaded.config, &folder)?);
     let selection = Selection { force: args.force, ..Selection::default() };
@@ -44,20 +45,23 @@ fn merge_shards<O: PhaseKind>(args: &OneStage, count: u32, terminal: &Terminal) 
     for number in 1..=count {
         let shard = Shard::new(number, count).map_err(Refusal::new)?;
         let folder = folder(&run, shard);
-        let stage = IngestShard { config: &loaded.config, shard };
-        let is_fresh = || -> Result<bool> {
-            Ok(Inspection::open(&folder, vec![Box::new(stage)])?.left_to_do()?.is_empty())
-        };
-        let again = || {
-            format!("make it by `cargo xtask ingest --shard {shard}` with the same config and run")
-        };
-        if !is_fresh().with_context(|| format!("shard {shard}: {}", again()))? {
-            return Err(Refusal::new(format!(
-                "shard {shard} in {} is not what this config and its files make: {}",
-                folder.display(),
-                again()
-            ))
-            .into());
+        let stage = IngestShard::new(&loaded.config, shard)?;
+        let make = format!("`cargo xtask ingest --shard {shard}` with this config and run");
+        if !RunDir::is_run(&folder) {
+            let folder = folder.display();
+            return Err(
+                Refusal::new(format!("{folder}: no shard {shard} yet; make it by {make}")).into()
+            );
+        }
+        let mut inspection = Inspection::open(&folder, vec![Box::new(stage)])?;
+        let why = inspection.why_stale();
+        let why =
+            why.with_context(|| format!("shard {shard}: make it again by {make}, and --force"))?;
+        if let Some(why) = why {
+            let folder = folder.display();
+            let problem =
+                format!("{folder}: shard {shard} is out of date ({why}); make it by {make}");
+            return Err(Refusal::new(problem).into());
         }
         shards.push(folder.join(stages::INGEST_SHARD));
     }
@@ -88,32 +92,43 @@ impl ShardChoice {
     fn shard(self) -> Result<Shard> {
         match self {
             Self::Named(shard) => Ok(shard),
-            Self::Auto => shard_of(|name| std::env::var(name).ok()).ok_or_else(|| {
-                let problem = "--shard auto: no variable of a Slurm array, `srun` or `mpirun` says which; \
-                               name it, such as --shard 2/4";
-                Refusal::new(problem).into()
-            }),
+            Self::Auto => Ok(shard_of(|name| std::env::var(name).ok()).map_err(Refusal::new)?),
         }
     }
 }
 
 /// The task of a Slurm array, else the rank among those that `srun` or an MPI started.
-fn shard_of(variable: impl Fn(&str) -> Option<String>) -> Option<Shard> {
+fn shard_of(variable: impl Fn(&str) -> Option<String>) -> std::result::Result<Shard, String> {
     let number = |name: &str| variable(name)?.parse::<u32>().ok();
-    let array = || {
-        let id = number("SLURM_ARRAY_TASK_ID")?;
-        let first = number("SLURM_ARRAY_TASK_MIN")?;
-        let step = number("SLURM_ARRAY_TASK_STEP").filter(|&step| step > 0).unwrap_or(1);
-        Some((id.checked_sub(first)? / step, number("SLURM_ARRAY_TASK_COUNT")?))
-    };
+    if let Some(id) = number("SLURM_ARRAY_TASK_ID") {
+        let [first, last, count] = ["MIN", "MAX", "COUNT"]
+            .map(|of| number(&format!("SLURM_ARRAY_TASK_{of}")).unwrap_or_default());
+        // A part of an array would be taken for the whole.
+        let (index, whole) = match first {
+            0 => (id, count == last + 1),
+            1 => (id - 1, count == last),
+            _ => (id, false),
+        };
+        return match whole {
+            true => Shard::new(index + 1, count),
+            false => Err(format!(
+                "--shard auto: this Slurm array is not 1-N, so it does not say how many shards there are; \
+                 name them by --shard $SLURM_ARRAY_TASK_ID/N (now {id})"
+            )),
+        };
+    }
     let ranks = [
         ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
         ("PMI_RANK", "PMI_SIZE"),
         ("SLURM_PROCID", "SLURM_NTASKS"),
     ];
-    let rank = || ranks.iter().find_map(|(rank, size)| Some((number(rank)?, number(size)?)));
-    let (index, count) = array().or_else(rank)?;
-    Shard::new(index.checked_add(1)?, count).ok()
+    let rank = ranks.iter().find_map(|(rank, size)| Some((number(rank)?, number(size)?)));
+    let Some((rank, size)) = rank else {
+        return Err("--shard auto: no variable of a Slurm array, of `srun` or of `mpirun` says which; name it, such as \
+                    --shard 2/4"
+            .to_owned());
+    };
+    Shard::new(rank.saturating_add(1), size)
 }
 
 #[cfg(test)]
@@ -127,21 +142,27 @@ mod tests {
                 let found = variables.iter().find(|(other, _)| *other == name)?;
                 Some(found.1.to_owned())
             });
-            found.map(|shard| shard.to_string())
+            found.map_or_else(|problem| problem, |shard| shard.to_string())
         };
-        let array = [
-            ("SLURM_ARRAY_TASK_ID", "6"),
-            ("SLURM_ARRAY_TASK_MIN", "2"),
-            ("SLURM_ARRAY_TASK_STEP", "2"),
-            ("SLURM_ARRAY_TASK_COUNT", "4"),
-            ("SLURM_PROCID", "0"),
-            ("SLURM_NTASKS", "1"),
-        ];
-        assert_eq!(of(&array).as_deref(), Some("3/4"));
-        assert_eq!(of(&array[4..]).as_deref(), Some("1/1"));
-        let mpi = [("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "4")];
-        assert_eq!(of(&mpi).as_deref(), Some("4/4"));
-        assert_eq!(of(&[("PMI_RANK", "4"), ("PMI_SIZE", "4")]), None);
-        assert_eq!(of(&[]), None);
+        let array = |id, min, max, count| {
+            of(&[
+                ("SLURM_ARRAY_TASK_ID", id),
+                ("SLURM_ARRAY_TASK_MIN", min),
+                ("SLURM_ARRAY_TASK_MAX", max),
+                ("SLURM_ARRAY_TASK_COUNT", count),
+                ("SLURM_PROCID", "0"),
+                ("SLURM_NTASKS", "1"),
+            ])
+        };
+        assert_eq!(array("3", "1", "4", "4"), "3/4");
+        assert_eq!(array("3", "0", "3", "4"), "4/4");
+        // One task of an array again, and some of one.
+        for (min, max, count) in [("3", "3", "1"), ("2", "4", "3"), ("1", "7", "3")] {
+            assert!(array("3", min, max, count).contains("--shard $SLURM_ARRAY_TASK_ID/N (now 3)"));
+        }
+        assert_eq!(of(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "1")]), "1/1");
+        assert_eq!(of(&[("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "4")]), "4/4");
+        assert!(of(&[("PMI_RANK", "4"), ("PMI_SIZE", "4")]).contains("no shard 5 of 4"));
+        assert!(of(&[]).contains("name it"));
     }
 }

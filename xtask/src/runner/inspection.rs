@@ -50,13 +50,26 @@ impl<'a> Inspection<'a> {
     /// # Errors
     /// An input that cannot be read, and a finished stage that was changed since.
     pub fn left_to_do(&mut self) -> Result<Vec<&'static str>> {
+        let first = self.first_stale()?.map_or(self.stages.len(), |(index, _)| index);
+        Ok(self.stages[first..].iter().map(|stage| stage.name()).collect())
+    }
+
+    /// Why the first of them is stale, if there is one.
+    ///
+    /// # Errors
+    /// As [`left_to_do`](Self::left_to_do).
+    pub fn why_stale(&mut self) -> Result<Option<String>> {
+        Ok(self.first_stale()?.map(|(_, why)| why))
+    }
+
+    fn first_stale(&mut self) -> Result<Option<(usize, String)>> {
         for index in 0..self.stages.len() {
             let recipe = self.recipe(index)?;
-            if let State::Stale(_) = self.state(self.stages[index].name(), &recipe, false)? {
-                return Ok(self.stages[index..].iter().map(|stage| stage.name()).collect());
+            if let State::Stale(why) = self.state(self.stages[index].name(), &recipe, false)? {
+                return Ok(Some((index, why)));
             }
         }
-        Ok(Vec::new())
+        Ok(None)
     }
 
     pub(super) fn state(&mut self, name: &str, recipe: &Recipe, redo: bool) -> Result<State> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use textgan_artifact::{Fingerprint, Progress, RunDir};
-use textgan_corpus::Shard;
+use textgan_corpus::{Shard, ShardInputs};
 use textgan_random::Key;
 
 use super::INGEST;
@@ -21,8 +21,18 @@ pub struct Ingest<'a, O> {
 
 /// One shard of a corpus.
 pub(crate) struct IngestShard<'a, O> {
-    pub(crate) config: &'a RootConfig<O>,
-    pub(crate) shard: Shard,
+    config: &'a RootConfig<O>,
+    shard: Shard,
+    inputs: ShardInputs,
+}
+
+impl<'a, O> IngestShard<'a, O> {
+    /// # Errors
+    /// A file that is not there.
+    pub(crate) fn new(config: &'a RootConfig<O>, shard: Shard) -> Result<Self> {
+        let inputs = ShardInputs::new(&config.corpus, shard)?;
+        Ok(Self { config, shard, inputs })
+    }
 }
 
 fn seed<O>(config: &RootConfig<O>) -> u64 {
@@ -64,8 +74,7 @@ impl<O: PhaseKind> Stage for IngestShard<'_, O> {
     }
 
     fn inputs(&self, _run: &RunDir) -> Result<Vec<Input>> {
-        let files = textgan_corpus::shard_inputs(&self.config.corpus, self.shard)?;
-        Ok(files.into_iter().map(Input::File).collect())
+        Ok(self.inputs.files.iter().cloned().map(Input::File).collect())
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -73,6 +82,7 @@ impl<O: PhaseKind> Stage for IngestShard<'_, O> {
             .field("seed", &seed(self.config))
             .field("corpus", &self.config.corpus)
             .field("shard", &self.shard)
+            .field("cut", &self.inputs.cut)
     }
 
     fn run(&self, _run: &RunDir, out: &Path, progress: &dyn Progress) -> Result<()> {

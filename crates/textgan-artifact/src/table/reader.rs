@@ -5,11 +5,15 @@ use super::shards::shards;
 use crate::{Error, Result};
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use std::fs::File;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Rows handed over at once.
@@ -18,8 +22,12 @@ const BATCH_ROWS: usize = 1024;
 /// Reads a table as a stream of batches of rows, in file order.
 pub struct TableReader<R: Row> {
     path: PathBuf,
-    batches: ParquetRecordBatchReader,
-    rows: u64,
+    file: File,
+    metadata: ArrowReaderMetadata,
+    columns: ProjectionMask,
+    /// Row groups to come. A batch is of one, which bounds its bytes.
+    groups: Range<usize>,
+    batches: Option<ParquetRecordBatchReader>,
     row: PhantomData<R>,
 }
 
@@ -51,10 +59,10 @@ impl<R: Row> TableReader<R> {
         let path = path.into();
         let file = File::open(&path).map_err(|source| Error::io("open", &path, source))?;
         let fail = |message: String| Error::Table { action: "read", path: path.clone(), message };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())
             .map_err(|error| fail(error.to_string()))?;
-        check_places(builder.metadata()).map_err(|error| fail(error.to_string()))?;
-        let present = builder.schema().clone();
+        check_places(metadata.metadata()).map_err(|error| fail(error.to_string()))?;
+        let present = metadata.schema().clone();
         let wanted = R::schema();
         for field in wanted.fields() {
             let expected = describe(field.data_type());
@@ -75,20 +83,29 @@ impl<R: Row> TableReader<R> {
                 });
             }
         }
-        let rows = builder.metadata().file_metadata().num_rows().max(0) as u64;
         let names = wanted.fields().iter().map(|field| field.name().as_str());
-        let mask = ProjectionMask::columns(builder.parquet_schema(), names);
-        let batches = builder
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(|error| fail(error.to_string()))?;
-        Ok(Self { path, batches, rows, row: PhantomData })
+        let columns = ProjectionMask::columns(metadata.parquet_schema(), names);
+        let groups = 0..metadata.metadata().num_row_groups();
+        Ok(Self { path, file, metadata, columns, groups, batches: None, row: PhantomData })
     }
 
     /// Rows in the whole table.
     pub fn rows(&self) -> u64 {
-        self.rows
+        self.metadata.metadata().file_metadata().num_rows().max(0) as u64
+    }
+
+    /// Opens the next row group, if there is one.
+    fn open_group(
+        &mut self,
+    ) -> Option<std::result::Result<ParquetRecordBatchReader, ParquetError>> {
+        let group = self.groups.next()?;
+        Some(self.file.try_clone().map_err(ParquetError::from).and_then(|file| {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+                .with_projection(self.columns.clone())
+                .with_row_groups(vec![group])
+                .with_batch_size(BATCH_ROWS)
+                .build()
+        }))
     }
 }
 
@@ -96,15 +113,22 @@ impl<R: Row> Iterator for TableReader<R> {
     type Item = Result<Vec<R>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batches.next()?;
-        Some(match batch {
-            Ok(batch) => R::from_batch(&batch).map_err(|error| error.at(&self.path)),
-            Err(error) => Err(Error::Table {
-                action: "read",
-                path: self.path.clone(),
-                message: error.to_string(),
-            }),
-        })
+        let fail = |path: &Path, message| {
+            let path = path.to_owned();
+            Some(Err(Error::Table { action: "read", path, message }))
+        };
+        loop {
+            match self.batches.as_mut().and_then(Iterator::next) {
+                Some(Ok(batch)) => {
+                    return Some(R::from_batch(&batch).map_err(|error| error.at(&self.path)));
+                }
+                Some(Err(error)) => return fail(&self.path, error.to_string()),
+                None => match self.open_group()? {
+                    Ok(batches) => self.batches = Some(batches),
+                    Err(error) => return fail(&self.path, error.to_string()),
+                },
+            }
+        }
     }
 }
 

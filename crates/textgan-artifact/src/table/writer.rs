@@ -15,8 +15,10 @@ use parquet::schema::types::ColumnPath;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A row group ends at this many rows ...
 const GROUP_ROWS: usize = 8192;
@@ -27,7 +29,7 @@ const MOST_ENCODING: usize = 4;
 /// Arrow's offsets are 31 bits wide; half of that leaves room for the rest of the group.
 const ROW_BYTES: usize = 1 << 30;
 
-/// Writes a table as a stream, in memory bounded by a few row groups (8,192 rows or 32 MiB each).
+/// Writes a table as a stream, in memory bounded by a few row groups (8,192 rows or 32 MiB each, or one row).
 ///
 /// The file appears under its name when [`finish`](Self::finish) succeeds; until then it is
 /// `<name>.part`, which is removed if the writer is dropped.
@@ -112,7 +114,49 @@ struct Output<R: Row, W: Write + Send> {
     /// Row groups begun.
     groups: usize,
     /// Those of them that are being encoded, the oldest first.
-    encoding: VecDeque<Receiver<Result<Vec<ArrowColumnChunk>>>>,
+    encoding: VecDeque<Encoding>,
+}
+
+/// A row group that a thread will encode, unless whoever waits for it is first: so nobody waits for a thread that waits
+/// for him.
+struct Encoding {
+    job: Arc<Mutex<Option<Job>>>,
+    done: Receiver<Encoded>,
+}
+
+type Job = Box<dyn FnOnce() -> Result<Vec<ArrowColumnChunk>> + Send>;
+/// What a job gave, or how it panicked.
+type Encoded = std::thread::Result<Result<Vec<ArrowColumnChunk>>>;
+
+impl Encoding {
+    fn begin(job: Job) -> Self {
+        let job = Arc::new(Mutex::new(Some(job)));
+        let (send, done) = sync_channel(1);
+        let shared = Arc::clone(&job);
+        rayon::spawn(move || {
+            if let Some(job) = take(&shared) {
+                // Nobody waits any more for a table that was given up.
+                let _ = send.send(catch_unwind(AssertUnwindSafe(job)));
+            }
+        });
+        Self { job, done }
+    }
+
+    fn finish(self) -> Result<Vec<ArrowColumnChunk>> {
+        if let Some(job) = take(&self.job) {
+            return job();
+        }
+        match self.done.recv() {
+            Ok(Ok(encoded)) => encoded,
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(lost) => panic!("invariant: a job that was taken tells what it gave ({lost})"),
+        }
+    }
+}
+
+/// The job, for whoever asks first.
+fn take(job: &Mutex<Option<Job>>) -> Option<Job> {
+    job.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 impl<R: Row, W: Write + Send> Output<R, W> {
@@ -145,23 +189,14 @@ impl<R: Row, W: Write + Send> Output<R, W> {
         Ok(())
     }
 
-    /// Has the pending rows encoded, on another thread if this is not one of those that would do it: they must not wait
-    /// for each other.
+    /// Has the pending rows encoded.
     fn flush(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         let writers = self.columns()?;
         let path = self.path.clone();
-        let (done, encoded) = sync_channel(1);
-        let encode = move || {
-            // Nobody waits any more for a table that was given up.
-            let _ = done.send(encode(&path, &rows, writers));
-        };
-        match rayon::current_thread_index() {
-            None => rayon::spawn(encode),
-            Some(_) => encode(),
-        }
-        self.encoding.push_back(encoded);
+        let job = move || encode(&path, &rows, writers);
+        self.encoding.push_back(Encoding::begin(Box::new(job)));
         while self.encoding.len() > rayon::current_num_threads().min(MOST_ENCODING) {
             self.write_oldest()?;
         }
@@ -177,13 +212,8 @@ impl<R: Row, W: Write + Send> Output<R, W> {
     }
 
     fn write_oldest(&mut self) -> Result<()> {
-        let Some(encoded) = self.encoding.pop_front() else { return Ok(()) };
-        let lost = || Error::Table {
-            action: "write",
-            path: self.path.clone(),
-            message: "a thread that encoded it panicked".into(),
-        };
-        let columns = encoded.recv().map_err(|_| lost())??;
+        let Some(oldest) = self.encoding.pop_front() else { return Ok(()) };
+        let columns = oldest.finish()?;
         self.append(columns)
     }
 

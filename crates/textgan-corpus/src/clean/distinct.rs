@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A hash of a text: 128 bits of BLAKE3.
+/// A hash of a text: 72 bits of BLAKE3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TextHash {
     shard: u8,

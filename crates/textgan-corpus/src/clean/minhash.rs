@@ -80,6 +80,12 @@ impl MinHash {
         Self { config: config.clone(), functions, bands, rows }
     }
 
+    /// Whether a signature is one of these functions and bands.
+    pub(super) fn fits(&self, signature: &Signature) -> bool {
+        let sizes = (signature.bands.len(), signature.places.len());
+        sizes == (self.bands, self.functions.len()) || sizes == (0, 0)
+    }
+
     /// The signature; an empty one for a text without shingles.
     pub(super) fn signature(&self, text: &str) -> Signature {
         let shingles = self.shingles(text);

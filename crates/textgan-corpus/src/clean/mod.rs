@@ -32,13 +32,13 @@ pub(crate) struct Row {
     pub(crate) document: u64,
     pub(crate) split: Split,
     pub(crate) fate: Fate,
-    pub(crate) ahead: Ahead,
+    pub(crate) precomputed: Precomputed,
 }
 
 /// What later steps will ask of a text, computed where rows are still independent of each other. It is forgotten
 /// when the text changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ahead {
+pub(crate) struct Precomputed {
     pub(crate) hash: Option<TextHash>,
     /// For the first of the steps that ask for one.
     pub(crate) signature: Option<Box<Signature>>,
@@ -58,7 +58,7 @@ impl Row {
 
     fn rewrite(&mut self, text: String) {
         self.text = text;
-        self.ahead = Ahead::default();
+        self.precomputed = Precomputed::default();
     }
 
     fn drop_by(&mut self, step: &'static str, reason: String) {

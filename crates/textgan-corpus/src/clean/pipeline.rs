@@ -26,7 +26,7 @@ pub(crate) enum Extent {
 pub(crate) struct Pipeline {
     steps: Vec<Running>,
     /// How many of the first steps need nothing but the row itself.
-    alone: usize,
+    per_row: usize,
     /// Whether what those leave draws its splits: the last of them has cut it into sentences.
     draws: bool,
     extent: Extent,
@@ -70,19 +70,19 @@ impl Pipeline {
         let steps: Vec<Running> = steps.iter().map(running).collect();
         let draws_after =
             |step: &Running| draws && matches!(&step.kind, Kind::Local(local) if local.splits());
-        let is_alone = |step: &Running| matches!(step.kind, Kind::Skipped | Kind::Local(_));
-        let first = steps.iter().take_while(|step| is_alone(step)).count();
+        let is_per_row = |step: &Running| matches!(step.kind, Kind::Skipped | Kind::Local(_));
+        let first = steps.iter().take_while(|step| is_per_row(step)).count();
         // What is dropped later has drawn its split all the same.
         let drawn = steps[..first].iter().position(draws_after);
-        let alone = drawn.map_or(first, |position| position + 1);
-        Self { steps, alone, draws: drawn.is_some(), extent, own }
+        let per_row = drawn.map_or(first, |position| position + 1);
+        Self { steps, per_row, draws: drawn.is_some(), extent, own }
     }
 
-    /// Applies the first steps, those that need nothing but the row itself, and computes ahead what the
-    /// [others](Self::together) will ask of it. Rows come out in the order of those they came from, dropped ones included.
-    pub(crate) fn alone(&mut self, mut rows: Vec<Row>) -> Vec<Row> {
-        let (alone, together) = self.steps.split_at_mut(self.alone);
-        for step in alone {
+    /// Applies the first steps, those that need nothing but the row itself, and computes what the
+    /// [others](Self::across_rows) will ask of it, too. Rows come out in the order of those they came from, dropped ones included.
+    pub(crate) fn per_row(&mut self, mut rows: Vec<Row>) -> Vec<Row> {
+        let (per_row, across_rows) = self.steps.split_at_mut(self.per_row);
+        for step in per_row {
             let Running { kind: Kind::Local(local), name, stats } = step else { continue };
             rows = match local.splits() {
                 true => split(local, name, rows, stats),
@@ -90,7 +90,7 @@ impl Pipeline {
             };
         }
         // A text that will be rewritten is not asked before.
-        let asked = together.iter().take_while(|step| !matches!(step.kind, Kind::Local(_)));
+        let asked = across_rows.iter().take_while(|step| !matches!(step.kind, Kind::Local(_)));
         let (mut hashed, mut minhash) = (false, None);
         for step in asked {
             match &step.kind {
@@ -100,15 +100,16 @@ impl Pipeline {
             }
         }
         rows.par_iter_mut().with_min_len(CHUNK).filter(|row| row.is_kept()).for_each(|row| {
-            row.ahead.hash = hashed.then(|| TextHash::of(&row.text));
-            row.ahead.signature = minhash.map(|minhash| Box::new(minhash.signature(&row.text)));
+            row.precomputed.hash = hashed.then(|| TextHash::of(&row.text));
+            row.precomputed.signature =
+                minhash.map(|minhash| Box::new(minhash.signature(&row.text)));
         });
         rows
     }
 
-    /// Applies the steps after those of [`alone`](Self::alone), which compare rows with others; `draw` gives every
+    /// Applies the steps after those of [`per_row`](Self::per_row), which compare rows with others; `draw` gives every
     /// sentence its split when it has been cut.
-    pub(crate) fn together(
+    pub(crate) fn across_rows(
         &mut self,
         mut rows: Vec<Row>,
         mut registry: Option<&mut Registry>,
@@ -118,7 +119,7 @@ impl Pipeline {
         if self.draws {
             draw_each(&mut rows, draw.as_deref_mut());
         }
-        for step in &mut self.steps[self.alone..] {
+        for step in &mut self.steps[self.per_row..] {
             let (name, stats) = (step.name, &mut step.stats);
             match &mut step.kind {
                 Kind::Skipped => {}
@@ -137,9 +138,10 @@ impl Pipeline {
                     let (minhash, index) = near.as_mut();
                     let signatures = rows.par_iter_mut().with_min_len(CHUNK).map(|row| {
                         // Taken: another such step has another signature.
-                        let ahead = row.ahead.signature.take();
+                        let precomputed = row.precomputed.signature.take();
+                        let precomputed = precomputed.filter(|signature| minhash.fits(signature));
                         let made = || Box::new(minhash.signature(&row.text));
-                        row.is_kept().then(|| ahead.unwrap_or_else(made))
+                        row.is_kept().then(|| precomputed.unwrap_or_else(made))
                     });
                     let signatures = signatures.collect();
                     judge(&mut rows, signatures, name, stats, |_, signature| {
@@ -167,7 +169,7 @@ impl Pipeline {
         rows
     }
 
-    /// Adds what [`alone`](Self::alone) did elsewhere.
+    /// Adds what [`per_row`](Self::per_row) did elsewhere.
     pub(crate) fn add(&mut self, stats: &[StepStats]) {
         for (step, other) in self.steps.iter_mut().zip(stats) {
             step.stats.add(other);
@@ -197,7 +199,7 @@ fn draw_each(rows: &mut [Row], draw: Option<&mut Draw>) {
 }
 
 fn hash(row: &Row) -> TextHash {
-    row.ahead.hash.unwrap_or_else(|| TextHash::of(&row.text))
+    row.precomputed.hash.unwrap_or_else(|| TextHash::of(&row.text))
 }
 
 /// A value of each kept row, in parallel; `None` for the dropped ones.

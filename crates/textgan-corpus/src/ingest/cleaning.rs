@@ -3,11 +3,12 @@
 use super::Stream;
 use super::shard::ShardStats;
 use crate::clean::{Extent, Pipeline, Registry, Row};
-use crate::read::{self, Record, Rules};
+use crate::read::{self, Origin, Record, Rules};
 use crate::split::Draw;
 use crate::stats::{MemoryStats, ReadStats, SharedStats, StepStats};
 use crate::{Clean, CorpusConfig, Error, SharedAction, Split, SplitBy, Step};
 use rayon::prelude::*;
+use std::sync::Arc;
 use textgan_random::Key;
 
 /// The state of cleaning, over all batches.
@@ -58,7 +59,7 @@ impl<'a> Cleaning<'a> {
     }
 
     /// Decodes records of a stream and does with their rows what needs no others.
-    pub(super) fn alone(
+    pub(super) fn per_row(
         &mut self,
         index: usize,
         records: Vec<Record>,
@@ -68,34 +69,38 @@ impl<'a> Cleaning<'a> {
         self.documents[index] += records.len() as u64;
         let own = self.streams[index].own;
         let split = own.map_or(Split::Train, |(split, _)| split);
-        let decoded: Vec<Result<Vec<Row>, Error>> = records
+        let decoded: Vec<Result<Vec<Row>, (Arc<Origin>, Error)>> = records
             .into_par_iter()
             .enumerate()
-            .map(|(place, record)| read::decode(record, first + place as u64, split, rules))
+            .map(|(place, record)| {
+                let origin = Arc::clone(&record.origin);
+                let rows = read::decode(record, first + place as u64, split, rules);
+                rows.map_err(|error| (origin, error))
+            })
             .collect();
         let mut rows = Vec::with_capacity(decoded.len());
         for decoded in decoded {
             // The first error in the order of the corpus, whatever thread met it.
-            rows.append(&mut decoded?);
+            rows.append(&mut decoded.map_err(|(origin, error)| origin.located(error))?);
         }
         self.text_bytes += rows.iter().map(|row| row.text.len() as u64).sum::<u64>();
         self.replaced +=
             rows.iter().map(|row| row.text.matches('\u{FFFD}').count() as u64).sum::<u64>();
         Ok(match own {
             Some((_, Clean::AsIs)) => rows,
-            _ => self.pipelines[index].alone(rows),
+            _ => self.pipelines[index].per_row(rows),
         })
     }
 
-    /// Does with rows that [`alone`](Self::alone) gave, in order, what needs those before them.
-    pub(super) fn together(&mut self, index: usize, mut rows: Vec<Row>) -> Vec<Row> {
+    /// Does with rows that [`per_row`](Self::per_row) gave, in order, what needs those before them.
+    pub(super) fn across_rows(&mut self, index: usize, mut rows: Vec<Row>) -> Vec<Row> {
         let stream = self.streams[index];
         let pipeline = &mut self.pipelines[index];
         if matches!(stream.own, Some((_, Clean::AsIs))) {
             if let Some(registry) = &mut self.registry {
                 // Other rows are compared with what the steps would have made of these.
-                let copies = pipeline.alone(rows.clone());
-                pipeline.together(copies, Some(registry), None);
+                let copies = pipeline.per_row(rows.clone());
+                pipeline.across_rows(copies, Some(registry), None);
             }
             return rows;
         }
@@ -113,10 +118,10 @@ impl<'a> Cleaning<'a> {
                 }),
             }
         }
-        pipeline.together(rows, self.registry.as_mut(), sentences)
+        pipeline.across_rows(rows, self.registry.as_mut(), sentences)
     }
 
-    /// What [`alone`](Self::alone) has done so far.
+    /// What [`per_row`](Self::per_row) has done so far.
     pub(super) fn shard(&self, readers: &ReadStats) -> ShardStats {
         let steps = |pipeline: &Pipeline| pipeline.stats().cloned().collect();
         ShardStats {
@@ -126,7 +131,7 @@ impl<'a> Cleaning<'a> {
         }
     }
 
-    /// Takes over what [`alone`](Self::alone) has done elsewhere.
+    /// Takes over what [`per_row`](Self::per_row) has done elsewhere.
     pub(super) fn add(&mut self, shard: &ShardStats) {
         for (pipeline, steps) in self.pipelines.iter_mut().zip(&shard.steps) {
             pipeline.add(steps);

@@ -1,9 +1,11 @@
 //! From sources to tables: in one process, or by shards that are merged.
 
 mod cleaning;
+mod plan;
 mod shard;
 
-pub use shard::{Shard, ingest_shard, merge_shards, shard_inputs};
+pub use plan::{Shard, ShardInputs};
+pub use shard::{ingest_shard, merge_shards};
 
 use crate::clean::Row;
 use crate::read::{self, Part, Reading, Record, Rules, Watch};
@@ -232,8 +234,8 @@ fn run(
         progress,
         |out| read_all(&pieces, &reading, out),
         |Batch { stream, of }| {
-            let rows = cleaning.alone(stream, of, &reading.rules)?;
-            Ok(Batch { stream, of: cleaning.together(stream, rows) })
+            let rows = cleaning.per_row(stream, of, &reading.rules)?;
+            Ok(Batch { stream, of: cleaning.across_rows(stream, rows) })
         },
         |_, row| tables.push(row),
     )?;

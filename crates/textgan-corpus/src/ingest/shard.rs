@@ -2,166 +2,23 @@
 //! of them and writes the tables.
 
 use super::cleaning::Cleaning;
-use super::{Batch, Batches, Piece, Stream, finish, flow, make, pieces, prepare, read_all};
-use super::{reading, rules, say_rate, streams, tables, work, write_json};
-use crate::clean::{Ahead, Fate, READ, Row, Signature, TextHash};
-use crate::read::{self, Part, Watch};
+use super::plan::{Shard, Share};
+use super::{Batch, Batches, finish, flow, make, prepare, read_all};
+use super::{reading, say_rate, streams, tables, work, write_json};
+use crate::clean::{Fate, Precomputed, READ, Row, Signature, TextHash};
+use crate::read::Watch;
 use crate::stats::{ReadStats, StepStats};
-use crate::write::{SHARD_LABEL, SHARD_ROWS};
-use crate::{CorpusConfig, Error, Source, Split, Stats};
+use crate::write::{SHARD_MANIFEST, SHARD_ROWS, beginning};
+use crate::{CorpusConfig, Error, Split, Stats};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use textgan_artifact::table::{ShardRow, ShardedWriter, TableReader, shards};
-use textgan_artifact::{Fingerprint, Progress};
+use textgan_artifact::{Fingerprint, Progress, hash_file};
 use textgan_random::{Key, RngCore};
-
-/// A shard of an ingestion, `2/4` in text: the second of four.
-///
-/// ```
-/// use textgan_corpus::Shard;
-///
-/// let shard: Shard = "2/4".parse()?;
-/// assert_eq!((shard.number(), shard.count()), (2, 4));
-/// assert_eq!(shard.to_string(), "2/4");
-/// assert!("0/4".parse::<Shard>().is_err() && "5/4".parse::<Shard>().is_err());
-/// # Ok::<(), String>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Shard {
-    number: u32,
-    count: u32,
-}
-
-impl Shard {
-    /// Shard `number`, from 1, of `count`.
-    ///
-    /// # Errors
-    /// There is no such shard.
-    pub fn new(number: u32, count: u32) -> Result<Self, String> {
-        match (1..=count).contains(&number) {
-            true => Ok(Self { number, count }),
-            false => Err(format!("there is no shard {number} of {count}: they are 1/N to N/N")),
-        }
-    }
-
-    /// Which one, from 1.
-    pub fn number(self) -> u32 {
-        self.number
-    }
-
-    /// Of how many.
-    pub fn count(self) -> u32 {
-        self.count
-    }
-
-    /// The pieces of the input that are this shard's, those that follow each other in a file as one.
-    fn pieces<'a>(
-        self,
-        streams: &[Stream<'a>],
-        config: &CorpusConfig,
-        key: &Key,
-    ) -> Result<Vec<Piece<'a>>, Error> {
-        let mut small = Vec::new();
-        for Piece { stream, source, key, part } in pieces(streams, key)? {
-            let parts = match source {
-                Source::Files(files) => read::cut(part, files, rules(config)),
-                Source::Synthetic(_) | Source::Oracle(_) => vec![part],
-            };
-            small.extend(parts.into_iter().map(|part| Piece { stream, source, key, part }));
-        }
-        let mut mine: Vec<Piece<'a>> = Vec::new();
-        for piece in self.of(small, Piece::weight) {
-            let last = mine.last_mut().filter(|last| last.stream == piece.stream);
-            if let Some(Piece { part: Part::Lines { path, range, .. }, .. }) = last
-                && let Part::Lines { path: next, range: more, .. } = &piece.part
-                && (&*path, range.end) == (next, more.start)
-            {
-                range.end = more.end;
-            } else {
-                mine.push(piece);
-            }
-        }
-        Ok(mine)
-    }
-
-    /// Those of `pieces` that are this shard's: each belongs to the shard that its middle lies in when the input is
-    /// cut into shards of like size. So they are in the order of reading within shards and across them.
-    fn of<T>(self, pieces: Vec<T>, size: impl Fn(&T) -> u64) -> Vec<T> {
-        let total: u128 = pieces.iter().map(|piece| u128::from(size(piece))).sum();
-        let mut before = 0_u128;
-        let mut mine = Vec::new();
-        for piece in pieces {
-            let size = u128::from(size(&piece));
-            let middle = 2 * before + size;
-            before += size;
-            let shard = (middle * u128::from(self.count)).checked_div(2 * total).unwrap_or(0);
-            if shard.min(u128::from(self.count - 1)) == u128::from(self.number - 1) {
-                mine.push(piece);
-            }
-        }
-        mine
-    }
-}
-
-impl fmt::Display for Shard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.number, self.count)
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once('/').and_then(|(number, count)| {
-            Some((number.trim().parse().ok()?, count.trim().parse().ok()?))
-        });
-        let Some((number, count)) = numbers else {
-            return Err(format!("`{text}` is no shard: write 2/4 for the second of four"));
-        };
-        Self::new(number, count)
-    }
-}
-
-impl TryFrom<String> for Shard {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Shard> for String {
-    fn from(shard: Shard) -> Self {
-        shard.to_string()
-    }
-}
-
-/// The files of this machine that a shard of a corpus reads, sorted.
-///
-/// # Errors
-/// A file that is not there.
-pub fn shard_inputs(config: &CorpusConfig, shard: Shard) -> Result<Vec<PathBuf>, Error> {
-    let streams = streams(config);
-    // Which samples are drawn is no matter here.
-    let pieces = shard.pieces(&streams, config, &Key::root(0))?;
-    let mut files = Vec::new();
-    for Piece { source, part, .. } in &pieces {
-        match part {
-            Part::File { path, .. } | Part::Lines { path, .. } => files.push(path.clone()),
-            Part::Whole { .. } | Part::Samples(_) => files.append(&mut source.inputs()?),
-        }
-    }
-    files.sort();
-    files.dedup();
-    Ok(files)
-}
 
 /// What a shard came to.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -174,19 +31,18 @@ pub(super) struct ShardStats {
     pub(super) steps: Vec<Vec<StepStats>>,
 }
 
-/// What stands in [`SHARD_LABEL`].
+/// What stands in [`SHARD_MANIFEST`].
 #[derive(Serialize, Deserialize)]
-struct Label {
+struct ShardManifest {
     shard: Shard,
-    /// Of everything that decides what is in the shards, but the files.
-    recipe: String,
+    /// Of config and key.
+    fingerprint: String,
+    /// How the input was cut: [`ShardInputs::cut`](super::plan::ShardInputs::cut).
+    cut: String,
     stats: ShardStats,
+    /// The hash of each table, by name.
+    tables: BTreeMap<String, String>,
 }
-
-/// What a piece counts whose size nobody knows.
-const UNKNOWN_BYTES: u64 = 64 << 20;
-/// About the size of a sample of a grammar or an oracle, in bytes.
-const SAMPLE_BYTES: u64 = 64;
 
 /// Reads and cleans one shard of a corpus into the folder `out`, for [`merge_shards`]: as much as can be done with rows
 /// without knowing of those of other shards, and the hashes and signatures that the rest asks for.
@@ -208,9 +64,9 @@ pub fn ingest_shard(
     let began = Instant::now();
     let result = write_shard(config, key, shard, out, progress);
     progress.finish();
-    let label = result?;
-    write_json(&out.join(SHARD_LABEL), &label)?;
-    let read = label.stats.read;
+    let manifest = result?;
+    write_json(&out.join(SHARD_MANIFEST), &manifest)?;
+    let read = manifest.stats.read;
     progress
         .message(&format!("shard {shard}: {} documents from {} files", read.documents, read.files));
     say_rate(read.text_bytes, began, progress);
@@ -223,9 +79,9 @@ fn write_shard(
     shard: Shard,
     out: &Path,
     progress: &dyn Progress,
-) -> Result<Label, Error> {
+) -> Result<ShardManifest, Error> {
     let streams = streams(config);
-    let pieces = shard.pieces(&streams, config, key)?;
+    let Share { pieces, cut } = Share::new(config, &streams, key, shard)?;
     progress.begin("ingest", work(&pieces));
     let reading = reading(config, out);
     let mut table = ShardedWriter::create(out, SHARD_ROWS, config.rows_per_shard as u64)?;
@@ -235,20 +91,29 @@ fn write_shard(
         progress,
         |out| read_all(&pieces, &reading, out),
         |Batch { stream, of }| {
-            Ok(Batch { stream, of: cleaning.alone(stream, of, &reading.rules)? })
+            Ok(Batch { stream, of: cleaning.per_row(stream, of, &reading.rules)? })
         },
         |stream, row| Ok(table.push(stored(stream, row))?),
-    )
-    .map_err(|error| at_its_line(error, &pieces))?;
+    )?;
     table.finish()?;
-    Ok(Label { shard, recipe: recipe(config, key)?, stats: cleaning.shard(&readers) })
+    let mut tables = BTreeMap::new();
+    for path in shards(out, SHARD_ROWS)? {
+        tables.insert(name(&path), hash_file(&path)?);
+    }
+    let (fingerprint, stats) = (fingerprint(config, key)?, cleaning.shard(&readers));
+    Ok(ShardManifest { shard, fingerprint, cut, stats, tables })
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Merges all shards of a corpus, each in a folder of [`ingest_shard`], into what [`ingest`](super::ingest) would have
 /// written to the folder `out`: the same bytes, whatever the number of shards.
 ///
 /// # Errors
-/// [`Error::Shard`] for a folder that is none, or of another config, and when one is missing or there twice.
+/// [`Error::Shard`] for a folder that is none, that was changed, or is of another config, and when one is missing or
+/// there twice.
 pub fn merge_shards(
     config: &CorpusConfig,
     key: &Key,
@@ -256,51 +121,137 @@ pub fn merge_shards(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Stats, Error> {
-    make(config, out, progress, || merge(config, key, folders, out, progress))
+    config.validate()?;
+    let found = Found::all(config, key, folders, out)?;
+    make(config, out, progress, || merge(config, key, &found, out, progress))
 }
+
+/// A shard that is there.
+struct Found<'a> {
+    folder: &'a Path,
+    manifest: ShardManifest,
+    tables: Vec<PathBuf>,
+}
+
+impl<'a> Found<'a> {
+    /// All shards of a corpus, in order.
+    fn all(
+        config: &CorpusConfig,
+        key: &Key,
+        folders: &'a [PathBuf],
+        out: &Path,
+    ) -> Result<Vec<Self>, Error> {
+        let fingerprint = fingerprint(config, key)?;
+        let streams = streams(config).len();
+        let mut all = Vec::new();
+        for folder in folders {
+            let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
+            if same(folder, out) == Some(true) {
+                let problem = "the merge would write into this shard; give it another folder";
+                return Err(wrong(folder, problem));
+            }
+            let found = Self::at(folder)?;
+            let ShardManifest { fingerprint: theirs, stats, .. } = &found.manifest;
+            let steps = stats.steps.iter().all(|steps| steps.len() == config.steps.len());
+            if *theirs != fingerprint {
+                let problem =
+                    "the shard was made by another config or seed; make it again by this one";
+                return Err(wrong(folder, problem));
+            }
+            if (stats.documents.len(), stats.steps.len(), steps) != (streams, streams, true) {
+                return Err(wrong(folder, format!("its {SHARD_MANIFEST} was changed; {AGAIN}")));
+            }
+            all.push(found);
+        }
+        all.sort_by_key(|found| found.manifest.shard.number());
+        let Some(first) = all.first() else {
+            return Err(wrong(out, "no shards are given to merge"));
+        };
+        let (count, cut) = (first.manifest.shard.count(), &first.manifest.cut);
+        for found in &all {
+            let shard = found.manifest.shard;
+            if shard.count() != count {
+                let problem =
+                    format!("it is shard {shard}, and others are of {count}; give one kind");
+                return Err(wrong(found.folder, problem));
+            }
+            if found.manifest.cut != *cut {
+                let problem = "files have changed in size since, or before, the other shards were made: the input is \
+                               cut in other places; make all of them again";
+                return Err(wrong(found.folder, problem));
+            }
+        }
+        for number in 1..=count {
+            let mut of = all.iter().filter(|found| found.manifest.shard.number() == number);
+            match (of.next(), of.next()) {
+                (Some(_), None) => {}
+                (_, Some(twice)) => {
+                    let problem = format!("shard {number}/{count} is there twice; give it once");
+                    return Err(wrong(twice.folder, problem));
+                }
+                (None, None) => {
+                    let problem = format!(
+                        "shard {number}/{count} is missing among those beside it; make it by `ingest --shard {number}/{count}`"
+                    );
+                    return Err(wrong(all[0].folder, problem));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The shard in a folder, whole and as it was written.
+    fn at(folder: &'a Path) -> Result<Self, Error> {
+        let bytes = std::fs::read(folder.join(SHARD_MANIFEST)).map_err(|error| {
+            wrong(
+                folder,
+                format!("no {SHARD_MANIFEST} ({error}): it is no shard, or not finished; {AGAIN}"),
+            )
+        })?;
+        let manifest: ShardManifest = serde_json::from_slice(&bytes).map_err(|error| {
+            wrong(folder, format!("its {SHARD_MANIFEST} cannot be read ({error}); {AGAIN}"))
+        })?;
+        let tables = shards(folder, SHARD_ROWS)?;
+        if !tables.iter().map(|path| name(path)).eq(manifest.tables.keys().cloned()) {
+            return Err(wrong(
+                folder,
+                format!("its tables are not those it was made with; {AGAIN}"),
+            ));
+        }
+        for (path, hash) in tables.iter().zip(manifest.tables.values()) {
+            if hash_file(path)? != *hash {
+                let problem = format!("{} was changed since it was made; {AGAIN}", name(path));
+                return Err(wrong(folder, problem));
+            }
+        }
+        Ok(Self { folder, manifest, tables })
+    }
+}
+
+/// What helps a shard that is broken.
+const AGAIN: &str = "make the shard again by `ingest --shard`, with `--force`";
 
 fn merge(
     config: &CorpusConfig,
     key: &Key,
-    folders: &[PathBuf],
+    all: &[Found<'_>],
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Stats, Error> {
-    let recipe = recipe(config, key)?;
-    let mut labels: Vec<(&Path, Label)> = Vec::new();
-    for folder in folders {
-        labels.push((folder, label(folder, &recipe)?));
-    }
-    labels.sort_by_key(|(_, label)| label.shard.number);
-    let count = labels.first().map_or(1, |(_, label)| label.shard.count);
-    for number in 1..=count {
-        let of_number: Vec<_> =
-            labels.iter().filter(|(_, label)| label.shard.number == number).collect();
-        let problem = match of_number.as_slice() {
-            [] => format!("shard {number}/{count} is missing among {}", folders.len()),
-            [_] => continue,
-            _ => format!("shard {number}/{count} is there twice"),
-        };
-        return Err(wrong(of_number.first().map_or(out, |(folder, _)| folder), problem));
-    }
-    if let Some((folder, label)) = labels.iter().find(|(_, label)| label.shard.count != count) {
-        return Err(wrong(folder, format!("is shard {}, and others are of {count}", label.shard)));
-    }
-
     let streams = streams(config);
     let splits: Vec<Split> =
         streams.iter().map(|stream| stream.own.map_or(Split::Train, |(split, _)| split)).collect();
     let steps: Vec<&'static str> = config.steps.iter().map(crate::Step::name).collect();
-    let watch = Watch::new();
-    let total = labels.iter().map(|(_, label)| label.stats.read.text_bytes).sum();
-    progress.begin("merge", Some(total));
+    let bytes = all.iter().map(|found| found.manifest.stats.read.text_bytes);
+    progress.begin("merge", Some(bytes.fold(0, u64::saturating_add)));
     let mut tables = tables(config, out)?;
     let mut cleaning = Cleaning::new(config, key, &streams);
     let mut readers = ReadStats::default();
-    for (folder, label) in &labels {
+    for found in all {
         // Documents are numbered within the shard.
         let before = cleaning.documents.clone();
-        let stored = Stored { folder, before: &before, splits: &splits, steps: &steps };
+        let stored = Stored { found, before: &before, splits: &splits, steps: &steps };
+        let watch = Watch::new();
         flow(
             &watch,
             progress,
@@ -309,54 +260,21 @@ fn merge(
                     let _ = out.send(Err(error));
                 }
             },
-            |Batch { stream, of }| Ok(Batch { stream, of: cleaning.together(stream, of) }),
+            |Batch { stream, of }| Ok(Batch { stream, of: cleaning.across_rows(stream, of) }),
             |_, row| tables.push(row),
         )?;
-        cleaning.add(&label.stats);
-        readers.add(&label.stats.read);
+        cleaning.add(&found.manifest.stats);
+        readers.add(&found.manifest.stats.read);
     }
     finish(config, tables, &cleaning, &readers)
 }
 
-/// The error with the line as it is counted from the beginning of the file.
-fn at_its_line(mut error: Error, pieces: &[Piece<'_>]) -> Error {
-    let Some(place) = error.place_mut() else { return error };
-    let cut = pieces.iter().find_map(|piece| match &piece.part {
-        Part::Lines { path, range, .. } if *path.to_string_lossy() == *place.file => {
-            Some((path, range.start))
-        }
-        _ => None,
-    });
-    // An error must be told, with a line that is too low if need be.
-    if let Some((path, start)) = cut
-        && let Ok(lines) = read::lines_before(path, start)
-    {
-        place.line += lines;
-    }
-    error
-}
-
-/// Reads what a folder of a shard says it is.
-fn label(folder: &Path, recipe: &str) -> Result<Label, Error> {
-    let path = folder.join(SHARD_LABEL);
-    let bytes = std::fs::read(&path).map_err(|error| {
-        wrong(folder, format!("has no {SHARD_LABEL} ({error}): it is no shard, or not finished"))
-    })?;
-    let label: Label = serde_json::from_slice(&bytes).map_err(|error| {
-        wrong(folder, format!("has a {SHARD_LABEL} that cannot be read: {error}"))
-    })?;
-    match label.recipe == recipe {
-        true => Ok(label),
-        false => Err(wrong(folder, "was made by another config or seed".to_owned())),
-    }
-}
-
-fn wrong(folder: &Path, problem: String) -> Error {
-    Error::Shard { folder: folder.to_owned(), problem }
+fn wrong(folder: &Path, problem: impl Into<String>) -> Error {
+    Error::Shard { folder: folder.to_owned(), problem: problem.into() }
 }
 
 /// A hash of everything that decides what is in shards, but the files.
-fn recipe(config: &CorpusConfig, key: &Key) -> Result<String, Error> {
+fn fingerprint(config: &CorpusConfig, key: &Key) -> Result<String, Error> {
     let fingerprint = Fingerprint::new("ingest-shard", 1)
         .field("corpus", config)
         .field("key", &key.child("shards").stream().next_u64());
@@ -365,11 +283,15 @@ fn recipe(config: &CorpusConfig, key: &Key) -> Result<String, Error> {
 
 /// A row as it lies in the table of a shard.
 fn stored(stream: usize, row: Row) -> ShardRow {
-    let Row { text, label, metadata, source, document, fate, ahead, .. } = row;
+    let Row { mut text, label, metadata, source, document, fate, precomputed, .. } = row;
     let (step, reason) = match fate {
         Fate::Kept => (None, None),
-        Fate::Dropped { step, reason } => (Some(step.to_owned()), Some(reason)),
+        Fate::Dropped { step, reason } => {
+            text = beginning(text);
+            (Some(step.to_owned()), Some(reason))
+        }
     };
+    let Precomputed { hash, signature } = precomputed;
     ShardRow {
         stream: stream as u32,
         document,
@@ -379,14 +301,14 @@ fn stored(stream: usize, row: Row) -> ShardRow {
         metadata,
         step,
         reason,
-        hash: ahead.hash.map_or_else(Vec::new, TextHash::words),
-        signature: ahead.signature.map_or_else(Vec::new, |signature| signature.words()),
+        hash: hash.map_or_else(Vec::new, TextHash::words),
+        signature: signature.map_or_else(Vec::new, |signature| signature.words()),
     }
 }
 
 /// The tables of a shard, to be read.
 struct Stored<'a> {
-    folder: &'a Path,
+    found: &'a Found<'a>,
     /// Documents of earlier shards, by stream.
     before: &'a [u64],
     /// The split of the rows of each stream.
@@ -400,7 +322,7 @@ impl Stored<'_> {
     fn read(&self, watch: &Watch, out: &Batches<Row>) -> Result<(), Error> {
         // Rows of a file have its name in common.
         let mut source: Arc<str> = "".into();
-        for path in shards(self.folder, SHARD_ROWS)? {
+        for path in &self.found.tables {
             for rows in TableReader::<ShardRow>::open(path)? {
                 let mut rows = rows?;
                 while let Some(first) = rows.first() {
@@ -422,12 +344,16 @@ impl Stored<'_> {
     }
 
     fn row(&self, row: ShardRow, last: &mut Arc<str>) -> Result<Row, Error> {
-        let broken = |what: &str| wrong(self.folder, format!("has a row with {what}"));
+        let broken = |what: &str| wrong(self.found.folder, format!("a row has {what}; {AGAIN}"));
         let stream = row.stream as usize;
-        let (Some(&before), Some(&split)) = (self.before.get(stream), self.splits.get(stream))
-        else {
+        let documents = &self.found.manifest.stats.documents;
+        let of_stream = (self.before.get(stream), self.splits.get(stream), documents.get(stream));
+        let (Some(&before), Some(&split), Some(&documents)) = of_stream else {
             return Err(broken("a stream that the config has not"));
         };
+        if row.document >= documents {
+            return Err(broken("a document that was not read"));
+        }
         if **last != *row.source {
             *last = row.source.into();
         }
@@ -455,42 +381,7 @@ impl Stored<'_> {
             document: before + row.document,
             split,
             fate,
-            ahead: Ahead { hash: hash.transpose()?, signature: signature.transpose()? },
+            precomputed: Precomputed { hash: hash.transpose()?, signature: signature.transpose()? },
         })
-    }
-}
-
-impl Piece<'_> {
-    /// How much work it is, beside others.
-    fn weight(&self) -> u64 {
-        match (&self.part, self.size()) {
-            (Part::Samples(_), Some(samples)) => samples * SAMPLE_BYTES,
-            (_, size) => size.unwrap_or(UNKNOWN_BYTES),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every piece is in one shard, in order, and shards of like pieces are of like size.
-    #[test]
-    fn shards_share_everything_once() {
-        for (pieces, count) in [(1, 1), (1, 4), (7, 3), (100, 16), (0, 2), (5, 5)] {
-            let all: Vec<u64> = (0..pieces).collect();
-            for size in [(|_: &u64| 1) as fn(&u64) -> u64, |x| *x, |_| 0] {
-                let mut joined = Vec::new();
-                for number in 1..=count {
-                    let shard = Shard::new(number, count).unwrap();
-                    joined.extend(shard.of(all.clone(), size));
-                }
-                assert_eq!(joined, all, "{pieces} in {count}");
-            }
-        }
-        let sizes: Vec<usize> = (1..=16)
-            .map(|number| Shard::new(number, 16).unwrap().of(vec![(); 160], |()| 1).len())
-            .collect();
-        assert_eq!(sizes, [10; 16]);
     }
 }

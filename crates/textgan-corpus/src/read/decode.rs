@@ -2,7 +2,7 @@
 
 use super::html;
 use super::record::{Origin, Payload, Record, Rules};
-use crate::clean::{Ahead, Fate, READ, Row};
+use crate::clean::{Fate, Precomputed, READ, Row};
 use crate::{Encoding, Error, Label, Oversized, Place, Split};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -131,8 +131,8 @@ impl Decoder<'_> {
     fn bare(&self, text: String, fate: Fate) -> Row {
         let source = Arc::clone(&self.origin.file);
         let Self { document, split, .. } = *self;
-        let ahead = Ahead::default();
-        Row { text, label: None, metadata: None, source, document, split, fate, ahead }
+        let precomputed = Precomputed::default();
+        Row { text, label: None, metadata: None, source, document, split, fate, precomputed }
     }
 }
 

@@ -19,14 +19,14 @@ pub(crate) use decode::decode;
 pub(crate) use guard::Watch;
 pub(crate) use locate::local_files;
 pub use locate::public_address;
-pub(crate) use record::{Record, Rules};
+pub(crate) use record::{Origin, Record, Rules};
 
 use crate::stats::ReadStats;
 use crate::{Error, Files, Format, OracleSource, Oversized, Place, Source, Synthetic, Unit};
 use guard::{Input, Packing};
 use lines::{Length, Lines, Rest};
 use locate::{Address, Located, format_of, hint_for, locate, parse_address};
-use record::{Origin, Payload, Truth};
+use record::{Payload, Truth};
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -86,19 +86,39 @@ pub(crate) enum Part {
     Samples(Range<u64>),
 }
 
-/// Samples in a part.
-const PART_SAMPLES: u64 = 1024;
-/// Bytes in a part of a file.
-const PART_BYTES: u64 = 1 << 20;
+impl Part {
+    /// Takes `next` in, if it goes on where this one ends.
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
+        let (range, more) = match (self, next) {
+            (Self::Samples(range), Self::Samples(more)) => (range, more),
+            (Self::Lines { path, range, .. }, Self::Lines { path: same, range: more, .. })
+                if *path == *same =>
+            {
+                (range, more)
+            }
+            _ => return false,
+        };
+        let follows = range.end == more.start;
+        if follows {
+            range.end = more.end;
+        }
+        follows
+    }
+}
 
-/// Cuts a source into its parts, in the order of reading.
+/// Samples in a piece of a part.
+const PIECE_SAMPLES: u64 = 1024;
+/// Bytes in a piece of a file, at least ...
+const PIECE_BYTES: u64 = 1 << 20;
+/// ... and pieces of a file, at most.
+const PIECES: u64 = 4096;
+
+/// The parts of a source, in the order of reading.
 pub(crate) fn parts(source: &Source) -> Result<Vec<Part>, Error> {
     let files = match source {
         Source::Synthetic(Synthetic { documents, .. })
         | Source::Oracle(OracleSource { documents, .. }) => {
-            let starts = (0..*documents).step_by(PART_SAMPLES as usize);
-            let range = |start| start..documents.min(&(start + PART_SAMPLES)).to_owned();
-            return Ok(starts.map(|start| Part::Samples(range(start))).collect());
+            return Ok(vec![Part::Samples(0..*documents)]);
         }
         Source::Files(files) => files,
     };
@@ -121,9 +141,18 @@ pub(crate) fn parts(source: &Source) -> Result<Vec<Part>, Error> {
     Ok(paths.into_iter().map(part).collect())
 }
 
-/// Cuts a part that is a file of lines of text, neither packed nor in another encoding, into ranges.
-pub(crate) fn cut(part: Part, files: &Files, rules: Rules) -> Vec<Part> {
-    let Part::File { path, bytes, skipped } = &part else { return vec![part] };
+/// Cuts a part into pieces: samples anywhere, and a file of lines of text that is neither packed nor in another encoding.
+pub(crate) fn cut(part: Part, files: Option<&Files>, rules: Rules) -> Vec<Part> {
+    let pieces = |whole: Range<u64>, size: u64| {
+        let starts = whole.clone().step_by(usize::try_from(size).unwrap_or(usize::MAX));
+        starts.map(move |start| start..start.saturating_add(size).min(whole.end))
+    };
+    if let Part::Samples(range) = part {
+        return pieces(range, PIECE_SAMPLES).map(Part::Samples).collect();
+    }
+    let (Part::File { path, bytes, skipped }, Some(files)) = (&part, files) else {
+        return vec![part];
+    };
     let name = path.to_string_lossy();
     let has_lines = match files.format.or_else(|| format_of(&name)) {
         Some(Format::Text) => files.unit == Unit::Line,
@@ -134,32 +163,16 @@ pub(crate) fn cut(part: Part, files: &Files, rules: Rules) -> Vec<Part> {
         && files.blake3.is_none()
         && rules.encoding.named().is_none()
         && *bytes <= rules.limits.max_file_bytes;
-    if !has_lines || !is_plain || *bytes <= PART_BYTES || encoding::is_marked(path) {
+    if !has_lines || !is_plain || *bytes <= PIECE_BYTES || encoding::is_marked(path) {
         return vec![part];
     }
-    let starts = (0..*bytes).step_by(PART_BYTES as usize);
-    let range = |start| Part::Lines {
+    let size = PIECE_BYTES.max(bytes.div_ceil(PIECES));
+    let lines = |range: Range<u64>| Part::Lines {
         path: path.clone(),
-        range: start..(start + PART_BYTES).min(*bytes),
-        skipped: if start == 0 { *skipped } else { 0 },
+        skipped: if range.start == 0 { *skipped } else { 0 },
+        range,
     };
-    starts.map(range).collect()
-}
-
-/// The lines that a reader of the lines from byte `start` on did not count.
-pub(crate) fn lines_before(path: &Path, start: u64) -> std::io::Result<u64> {
-    let Some(end) = start.checked_sub(1) else { return Ok(0) };
-    let mut reader = std::io::BufReader::with_capacity(128 << 10, File::open(path)?).take(end);
-    let mut lines = 0;
-    loop {
-        let buffer = std::io::BufRead::fill_buf(&mut reader)?;
-        if buffer.is_empty() {
-            return Ok(lines);
-        }
-        lines += buffer.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let read = buffer.len();
-        std::io::BufRead::consume(&mut reader, read);
-    }
+    pieces(0..*bytes, size).map(lines).collect()
 }
 
 /// Reads a part of a source to its end or its limit. Samples of a known distribution are drawn below
@@ -246,7 +259,7 @@ fn draw(
     sink: &mut Sink<'_>,
 ) -> Result<(), Error> {
     let files = Arc::new(Files::new(name));
-    let origin = Arc::new(Origin { file: name.into(), files, folder: None });
+    let origin = Arc::new(Origin { file: name.into(), files, folder: None, start: 0 });
     for index in numbers {
         let payload = Payload::Sample(key.index(index), truth.clone());
         reading.watch.bytes.fetch_add(1, Relaxed);
@@ -340,7 +353,9 @@ fn read_range(
     }
     stats.files += u64::from(range.start == 0);
     let format = layout.format.or_else(|| format_of(&name)).unwrap_or(Format::Text);
-    read_lines(input, &origin(&name, layout), format, start..range.end, reading, stats, sink)
+    let origin = Arc::new(Origin { start: range.start, ..Origin::new(&name, layout) });
+    let read = read_lines(input, &origin, format, start..range.end, reading, stats, sink);
+    read.map_err(|error| origin.located(error))
 }
 
 fn open_local(path: &Path) -> Result<File, Error> {
@@ -420,12 +435,7 @@ fn read_input(
 }
 
 fn origin(name: &str, layout: &Arc<Files>) -> Arc<Origin> {
-    let folder = name.rsplit_once('/').and_then(|(parent, _)| parent.rsplit('/').next());
-    Arc::new(Origin {
-        file: name.into(),
-        files: Arc::clone(layout),
-        folder: folder.map(String::from),
-    })
+    Arc::new(Origin::new(name, layout))
 }
 
 /// Reads the lines that begin in `range` of a file, from its beginning on, where one does.

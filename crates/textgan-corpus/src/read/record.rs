@@ -1,6 +1,9 @@
 //! What readers hand over: bytes of one document, still to be decoded.
 
 use crate::{Encoding, Error, Files, Limits, Place};
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::path::Path;
 use std::sync::Arc;
 use textgan_random::{Key, Stream};
 use textgan_synthetic::{Grammar, Oracle};
@@ -12,6 +15,48 @@ pub(crate) struct Origin {
     pub(crate) files: Arc<Files>,
     /// The name of the folder that the file is in.
     pub(crate) folder: Option<String>,
+    /// The byte of the file from which on lines were counted.
+    pub(crate) start: u64,
+}
+
+impl Origin {
+    pub(crate) fn new(name: &str, layout: &Arc<Files>) -> Self {
+        let folder = name.rsplit_once('/').and_then(|(parent, _)| parent.rsplit('/').next());
+        Self {
+            file: name.into(),
+            files: Arc::clone(layout),
+            folder: folder.map(String::from),
+            start: 0,
+        }
+    }
+
+    /// The error with its line as it is counted from the beginning of the file.
+    pub(crate) fn located(&self, mut error: Error) -> Error {
+        // It must be told, if need be with a line that is too low.
+        if self.start > 0
+            && let Some(place) = error.place_mut().filter(|place| place.line > 0)
+            && let Ok(lines) = lines_before(Path::new(&*self.file), self.start)
+        {
+            place.line += lines;
+        }
+        error
+    }
+}
+
+/// The lines that a reader of the lines from byte `start` on did not count.
+fn lines_before(path: &Path, start: u64) -> io::Result<u64> {
+    let Some(end) = start.checked_sub(1) else { return Ok(0) };
+    let mut reader = io::BufReader::with_capacity(128 << 10, File::open(path)?).take(end);
+    let mut lines = 0;
+    loop {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(lines);
+        }
+        lines += buffer.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let read = buffer.len();
+        reader.consume(read);
+    }
 }
 
 /// One document as it lies in its file. Decoding it is left to the parallel part.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use textgan_artifact::Quiet;
 use textgan_corpus::{
-    CorpusConfig, Error, Shard, Stats, ingest, ingest_shard, merge_shards, shard_inputs,
+    CorpusConfig, Error, Shard, ShardInputs, Stats, ingest, ingest_shard, merge_shards,
 };
 use textgan_random::Key;
 
@@ -148,7 +148,7 @@ fn the_work_is_shared() {
     let folder = files();
     for config in configs() {
         let config = folder.config(config);
-        let of = |number| shard_inputs(&config, Shard::new(number, 3).unwrap()).unwrap();
+        let of = |number| ShardInputs::new(&config, Shard::new(number, 3).unwrap()).unwrap().files;
         let shares: Vec<Vec<PathBuf>> = (1..=3).map(of).collect();
         let mut all = shares.concat();
         all.sort();
@@ -170,31 +170,122 @@ fn a_merge_refuses_what_is_not_all_of_one_corpus() {
     let shards = [1, 2, 3].map(|number| shard(&folder, &config, number, 3));
     let refusal = |shards: &[PathBuf]| {
         let error = merge(&folder, &config, shards).unwrap_err();
-        let left: Vec<_> = std::fs::read_dir(folder.path("merged")).unwrap().collect();
+        let left: Vec<_> = std::fs::read_dir(folder.path("merged")).into_iter().flatten().collect();
         assert!(left.is_empty(), "{error}: left {left:?}");
         error.to_string()
     };
-    assert!(refusal(&shards[..2]).contains("shard 3/3 is missing among 2"));
+    assert!(refusal(&[]).contains("no shards are given"));
+    assert!(refusal(&shards[..2]).contains("shard 3/3 is missing"));
     let twice = [shards.to_vec(), vec![shards[1].clone()]].concat();
     assert!(refusal(&twice).contains("shard 2/3 is there twice"));
     let mixed = [shards.to_vec(), vec![shard(&folder, &config, 4, 4)]].concat();
-    assert!(refusal(&mixed).contains("is shard 4/4, and others are of 3"));
+    assert!(refusal(&mixed).contains("it is shard 4/4, and others are of 3"));
     let error = merge(&folder, &other, &shards).unwrap_err().to_string();
     assert!(error.contains("made by another config or seed"), "{error}");
     let error = merge_shards(&config, &Key::root(4), &shards, &folder.path("merged"), &Quiet);
     assert!(error.unwrap_err().to_string().contains("made by another config or seed"));
+    // A folder of a shard is not written into.
+    let before = contents(&shards[1]);
+    let error = merge_shards(&config, &Key::root(3), &shards, &shards[1], &Quiet).unwrap_err();
+    assert!(error.to_string().contains("would write into this shard"), "{error}");
+    assert!(contents(&shards[1]) == before);
+}
 
-    let label = shards[2].join("shard.json");
-    let text = std::fs::read_to_string(&label).unwrap();
-    std::fs::write(&label, &text[..text.len() / 2]).unwrap();
-    assert!(refusal(&shards).contains("has a shard.json that cannot be read"));
-    std::fs::remove_file(&label).unwrap();
-    assert!(refusal(&shards).contains("it is no shard, or not finished"));
-    std::fs::write(&label, text).unwrap();
-    let table = shards[2].join("rows-00000-of-00001.parquet");
-    let bytes = std::fs::read(&table).unwrap();
-    std::fs::write(&table, &bytes[..bytes.len() - 9]).unwrap();
-    assert!(refusal(&shards).contains("rows-00000-of-00001.parquet"));
-    std::fs::remove_file(&table).unwrap();
-    assert!(refusal(&shards).contains("rows"));
+#[test]
+fn a_merge_refuses_what_was_changed() {
+    let folder = files();
+    let config = folder.config(configs()[0].clone());
+    let shards = [1, 2].map(|number| shard(&folder, &config, number, 2));
+    let refused = |because: &str| {
+        let error = merge(&folder, &config, &shards).unwrap_err().to_string();
+        assert!(error.contains(because), "{error}");
+    };
+    let changed = |name: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>, because: &str| {
+        let path = shards[1].join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, change(bytes.clone())).unwrap();
+        refused(because);
+        std::fs::write(&path, bytes).unwrap();
+    };
+    let (manifest, table) = ("shard.json", "rows-00000-of-00001.parquet");
+    changed(manifest, &|bytes| bytes[..bytes.len() / 2].to_vec(), "shard.json cannot be read");
+    changed(table, &|bytes| bytes[..bytes.len() - 9].to_vec(), "was changed since it was made");
+    let other = std::fs::read(shards[0].join(table)).unwrap();
+    changed(table, &|_| other.clone(), "was changed since it was made");
+    let edited = |from: &'static str, to: &'static str| {
+        move |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(from, to).into_bytes()
+    };
+    changed(manifest, &edited("\"documents\": [", "\"documents\": [1,"), "shard.json was changed");
+    changed(manifest, &edited("\"step\": \"", "\"step\": 1, \"x\": \""), "cannot be read");
+    merge(&folder, &config, &shards).unwrap();
+    for name in [table, manifest] {
+        std::fs::remove_file(shards[1].join(name)).unwrap();
+        refused(if name == table { "rows" } else { "it is no shard, or not finished" });
+    }
+}
+
+/// The sizes of files decide where the input is cut, so a shard that was made before a file grew does not fit those
+/// that were made after, though it read nothing that changed.
+#[test]
+fn shards_of_different_cuts_are_not_merged() {
+    let folder = Folder::new();
+    let lines = |n: usize| (0..n).map(|i| format!("line {i}, of some words\n")).collect::<String>();
+    folder.write("texts/a.txt", lines(200_000));
+    folder.write("texts/b.txt", lines(50_000));
+    let config = folder.config(json!({ "sources": "texts" }));
+    let inputs = |number| ShardInputs::new(&config, Shard::new(number, 2).unwrap()).unwrap();
+    let before = inputs(1);
+    let mut shards = vec![shard(&folder, &config, 1, 2), shard(&folder, &config, 2, 2)];
+    folder.write("texts/b.txt", lines(120_000));
+    assert_eq!(inputs(1).files, before.files);
+    assert_ne!(inputs(1).cut, before.cut);
+    shards[1] = shard(&folder, &config, 2, 2);
+    let error = merge(&folder, &config, &shards).unwrap_err().to_string();
+    assert!(error.contains("make all of them again"), "{error}");
+    shards[0] = shard(&folder, &config, 1, 2);
+    let whole = folder.path("whole");
+    ingest(&config, &Key::root(3), &whole, &Quiet).unwrap();
+    merge(&folder, &config, &shards).unwrap();
+    assert!(contents(&folder.path("merged")) == contents(&whole));
+}
+
+/// Lines that are longer than a piece of a file, dropped or refused; a file that two sources read; one in UTF-16.
+#[test]
+fn odd_files_are_shared_too() {
+    let folder = Folder::new();
+    let mut text = String::new();
+    for i in 0..60 {
+        text += &"long ".repeat(if i % 20 == 7 { 500_000 } else { 300 * i });
+        text += &format!("line {i}\n\n");
+    }
+    folder.write("long.txt", &text);
+    let utf_16: Vec<u8> =
+        [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    folder.write("wide.txt", utf_16);
+    let limits = |oversized: &str| json!({ "max_document_bytes": 100_000, "oversized": oversized });
+    let sources = json!(["long.txt", { "kind": "files", "path": "long.txt", "limit": 9 }, "wide.txt", "long.txt",
+        { "kind": "files", "path": "long.txt", "unit": "paragraph" }]);
+    let config = folder.config(json!({ "sources": sources, "limits": limits("drop") }));
+    let whole = folder.path("whole");
+    ingest(&config, &Key::root(3), &whole, &Quiet).unwrap();
+    for count in [2, 5] {
+        let shards: Vec<PathBuf> =
+            (1..=count).map(|number| shard(&folder, &config, number, count)).collect();
+        merge(&folder, &config, &shards).unwrap();
+        assert!(contents(&folder.path("merged")) == contents(&whole), "{count}");
+    }
+    // Each shard that reads a line that is too long calls it by its number, whatever else of the file it reads.
+    let config = folder.config(json!({ "sources": sources, "limits": limits("refuse") }));
+    for number in 1..=5 {
+        let shard = Shard::new(number, 5).unwrap();
+        let Err(error) = ingest_shard(&config, &Key::root(3), shard, &folder.path("out"), &Quiet)
+        else {
+            continue;
+        };
+        let error = error.to_string();
+        let line = error.split("line ").nth(1).and_then(|rest| rest.split(':').next());
+        let line: usize = line.unwrap().parse().unwrap();
+        let long = [7, 27, 47].map(|i| 2 * i + 1);
+        assert!(long.contains(&line), "shard {number}: {error}");
+    }
 }
