@@ -4,7 +4,7 @@
     pip install pandas polars pyarrow datasets tensorboard transformers
     python tests/python/check_readers.py runs/NAME
 
-Parquet with pyarrow, pandas, polars and `datasets`; TensorBoard's file with its event accumulators, against
+Parquet with pyarrow, pandas, polars and `datasets`; TensorBoard's files with its event accumulators, against
 `metrics.jsonl` and `samples.jsonl`; `metrics.jsonl` with pandas and polars; the tokenizer of `train/model` with
 `transformers`, against the tokens of the test split and the texts of the samples. Nothing is asked of the network. A
 reader whose package is missing is skipped, by name, and fails with `--all`. Exits with 1 at the first difference.
@@ -120,18 +120,28 @@ def check_tensorboard(run):
         texts[f"samples/{line['index']}"].append((line["step"], f"{line['greedy']}\n\n{line['sampled']}"))
 
     # The one that scripts use, and the one that the page is made of.
-    files = sorted((run / "train").glob("events.out.tfevents.*"))
-    require(len(files) == 1, f"{len(files)} event files in {run / 'train'}")
-    plain = event_accumulator.EventAccumulator(str(files[0]), size_guidance={"scalars": 0}).Reload()
-    unbounded = {"scalars": 0, "text": 0}
-    page = plugin_event_accumulator.EventAccumulator(str(files[0]), tensor_size_guidance=unbounded).Reload()
+    folder = run / "tensorboard"
+    plain = event_accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 0}).Reload()
+    unbounded = {"scalars": 0, "text": 0, "histograms": 0}
+    page = plugin_event_accumulator.EventAccumulator(str(folder), tensor_size_guidance=unbounded).Reload()
 
     require_equal("tags of scalars", sorted(plain.Tags()["scalars"]), sorted(expected))
-    found = sorted(page.Tags()["tensors"])
-    # Older runs have their samples in `samples.jsonl` alone.
-    if not any(tag.startswith("samples/") for tag in found):
-        texts.clear()
-    require_equal("tags of tensors", found, sorted([*expected, *texts]))
+    histograms = sorted(plain.Tags()["histograms"])
+    require(any(tag.startswith("generator/") for tag in histograms), "no histogram of the generator's weights")
+    require_equal("tags of tensors", sorted(page.Tags()["tensors"]), sorted([*expected, *texts, *histograms]))
+    evaluations = sorted({step for step, _ in expected["evaluation/validation_loss"]})
+    for tag in histograms:
+        found = plain.Histograms(tag)
+        require(set(evaluations) & {event.step for event in found}, f"{tag} is at no step of an evaluation")
+        for event in found:
+            value = event.histogram_value
+            require(value.num == sum(value.bucket) > 0, f"{tag} at step {event.step} counts {value.num}")
+            require(value.min <= value.max <= value.bucket_limit[-1], f"{tag} at step {event.step}: its extent")
+        require(page.SummaryMetadata(tag).plugin_data.plugin_name == "histograms", f"{tag} is for another plugin")
+    # The clock, as it was.
+    log = [line["time"] for line in lines(run / "log.jsonl") if line["stage"] == "train"]
+    times = [event.wall_time for tag in expected for event in plain.Scalars(tag)]
+    require(min(log) <= min(times) + 1 and max(times) <= max(log) + 1, "times are not those of the log")
     for tag, values in expected.items():
         readings = {
             "EventAccumulator": [(event.step, event.value) for event in plain.Scalars(tag)],
@@ -151,7 +161,7 @@ def check_tensorboard(run):
         plugin = page.SummaryMetadata(tag).plugin_data.plugin_name
         require(plugin == "text", f"{tag} is for the plugin {plugin!r}")
     count = sum(map(len, expected.values()))
-    return f"{len(expected)} tags, {count} scalars; {len(texts)} tags, {sum(map(len, texts.values()))} texts"
+    return f"{count} scalars of {len(expected)}, {sum(map(len, texts.values()))} texts, {len(histograms)} histograms"
 
 
 # ---- JSON lines ------------------------------------------------------------------------------------------------------

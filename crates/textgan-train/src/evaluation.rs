@@ -32,6 +32,8 @@ pub(crate) struct Evaluation {
     pub distinct: Option<f64>,
     /// How well a discriminator tells text with each kind of damage: area under the ROC curve.
     pub damage: Vec<(Damage, f64)>,
+    /// The critic's logits of held-out texts and of samples.
+    pub logits: Option<[Vec<f32>; 2]>,
 }
 
 /// Held-out sentences, cut into batches.
@@ -103,8 +105,13 @@ pub(crate) fn evaluate(
 ) -> Result<Option<Evaluation>> {
     let (config, generator) = (networks.plan().train, networks.generator());
     let role = phase.objective.role();
-    let mut found =
-        Evaluation { metrics: Vec::new(), score: None, distinct: None, damage: Vec::new() };
+    let mut found = Evaluation {
+        metrics: Vec::new(),
+        score: None,
+        distinct: None,
+        damage: Vec::new(),
+        logits: None,
+    };
     if role != Role::Discriminator {
         let noise = config.validation_noise;
         let Some(loss) = held_out.loss(generator.as_ref(), &keys.noise, noise, stop)? else {
@@ -120,7 +127,9 @@ pub(crate) fn evaluate(
         else {
             return Ok(None);
         };
-        let accuracy = held_out_accuracy(networks.data(), critic, &samples)?;
+        let [real, fake] = held_out_logits(networks.data(), critic, &samples)?;
+        let accuracy = Accuracy::of(|real, fake| critic.threshold(real, fake), &real, &fake);
+        found.logits = Some([real, fake]);
         for (name, value) in
             [("held_out_accuracy_real", accuracy.real), ("held_out_accuracy_fake", accuracy.fake)]
         {
@@ -284,12 +293,12 @@ fn draw(
     Ok(Some(batches))
 }
 
-/// The discriminator on real text that neither network was trained on, against samples.
-fn held_out_accuracy(
+/// The logits of real text that neither network was trained on, and of samples.
+fn held_out_logits(
     data: &TrainData<'_>,
     critic: &dyn Critic,
     samples: &[Generated],
-) -> Result<Accuracy> {
+) -> Result<[Vec<f32>; 2]> {
     let mut real = Vec::new();
     let mut fake = Vec::new();
     let mut first = 0;
@@ -301,5 +310,5 @@ fn held_out_accuracy(
         real.extend(critic.logits(&Texts { sequences: &held_out, noise: None })?);
         fake.extend(critic.logits(&batch.texts())?);
     }
-    Ok(Accuracy::of(|real, fake| critic.threshold(real, fake), &real, &fake))
+    Ok([real, fake])
 }

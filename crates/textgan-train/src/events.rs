@@ -1,18 +1,117 @@
 //! TensorBoard's event files: records of protocol-buffer messages with checksums.
 //!
 //! A record is its length (`u64`), a checksum of that, the message, a checksum of the message, all
-//! little-endian. Only what scalars and texts need is written here. The time of an event is its step, so
-//! that the bytes do not depend on the clock.
+//! little-endian. Only what scalars, texts and histograms need is written here. Events carry the time of the clock, so
+//! these files are a view for people, beside the run's own, and nothing reads them back.
 
-/// The first record of a file, which names the format.
-pub(crate) fn header() -> Vec<u8> {
-    let mut event = time(0);
-    bytes_field(&mut event, 3, b"brain.Event:2");
-    record(&event)
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use textgan_artifact::{make_folder, open_plain, plain_folder};
+
+use crate::Result;
+use crate::error::io;
+
+/// How TensorBoard knows its files by name; the seconds of the clock follow, and whatever one likes.
+const PREFIX: &str = "events.out.tfevents.";
+/// The end of the names of ours.
+const SUFFIX: &str = ".textgan";
+/// Bars of a histogram.
+const BARS: usize = 30;
+
+/// A file of events that a process appends to, from where it began or goes on.
+#[derive(Debug)]
+pub(crate) struct Events {
+    path: PathBuf,
+    file: File,
 }
 
-/// One record with the scalars of one step.
-pub(crate) fn scalars<'a>(step: u64, values: impl Iterator<Item = (&'a str, f64)>) -> Vec<u8> {
+impl Events {
+    /// Begins a file in `folder` for a process that trains from `step` on. Of the files of earlier processes, those of a
+    /// run that begins anew are removed; of others TensorBoard passes over what comes after `step`.
+    pub fn begin(folder: &Path, step: u64) -> Result<Self> {
+        plain_folder(folder).map_err(io("write", folder))?;
+        make_folder(folder)?;
+        if step == 0 {
+            remove_earlier(folder)?;
+        }
+        let (path, file) = create(folder)?;
+        let mut events = Self { path, file };
+        // TensorBoard finds the version in the first record.
+        let mut event = time(0);
+        bytes_field(&mut event, 3, b"brain.Event:2");
+        events.write(&event)?;
+        if step > 0 {
+            // A session log that says `START`: what others had from its step on is not shown.
+            let mut event = time(step + 1);
+            bytes_field(&mut event, 7, &[1 << 3 | VARINT, 1]);
+            events.write(&event)?;
+        }
+        Ok(events)
+    }
+
+    /// The scalars of one step, by tag.
+    pub fn scalars<'a>(
+        &mut self,
+        step: u64,
+        values: impl Iterator<Item = (&'a str, f64)>,
+    ) -> Result<()> {
+        self.write(&scalars(time(step), values))
+    }
+
+    /// A text, as TensorBoard's plugin for texts reads it: a tensor of one string.
+    pub fn text(&mut self, step: u64, tag: &str, text: &str) -> Result<()> {
+        self.write(&self::text(time(step), tag, text))
+    }
+
+    /// How often values are where; nothing for none, and what is not finite does not count.
+    pub fn histogram(&mut self, step: u64, tag: &str, values: &[f32]) -> Result<()> {
+        match histogram(time(step), tag, values) {
+            Some(event) => self.write(&event),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, event: &[u8]) -> Result<()> {
+        self.file.write_all(&record(event)).map_err(io("write", &self.path))
+    }
+}
+
+fn remove_earlier(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(io("read", folder))? {
+        let entry = entry.map_err(io("read", folder))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// A file of a name that is not there yet. TensorBoard reads files in the order of their names.
+fn create(folder: &Path) -> Result<(PathBuf, File)> {
+    let seconds = now() as u64;
+    let mut number = 0;
+    loop {
+        let path = folder.join(format!("{PREFIX}{seconds:010}.{number}{SUFFIX}"));
+        match open_plain(OpenOptions::new().write(true).create_new(true), &path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(io("create", &path)(error)),
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+fn scalars<'a>(mut event: Vec<u8>, values: impl Iterator<Item = (&'a str, f64)>) -> Vec<u8> {
     let mut summary = Vec::new();
     for (tag, value) in values {
         let mut scalar = Vec::new();
@@ -21,13 +120,11 @@ pub(crate) fn scalars<'a>(step: u64, values: impl Iterator<Item = (&'a str, f64)
         scalar.extend((value as f32).to_le_bytes());
         bytes_field(&mut summary, 1, &scalar);
     }
-    let mut event = time(step);
     bytes_field(&mut event, 5, &summary);
-    record(&event)
+    event
 }
 
-/// One record with a text, as TensorBoard's plugin for texts reads it: a tensor of one string.
-pub(crate) fn text(step: u64, tag: &str, text: &str) -> Vec<u8> {
+fn text(mut event: Vec<u8>, tag: &str, text: &str) -> Vec<u8> {
     /// `DT_STRING`.
     const STRING: u64 = 7;
     let (mut plugin, mut metadata) = (Vec::new(), Vec::new());
@@ -45,9 +142,43 @@ pub(crate) fn text(step: u64, tag: &str, text: &str) -> Vec<u8> {
     bytes_field(&mut value, 8, &tensor);
     bytes_field(&mut value, 9, &metadata);
     bytes_field(&mut summary, 1, &value);
-    let mut event = time(step);
     bytes_field(&mut event, 5, &summary);
-    record(&event)
+    event
+}
+
+/// `HistogramProto`: extent, moments, and bars of equal width.
+fn histogram(mut event: Vec<u8>, tag: &str, values: &[f32]) -> Option<Vec<u8>> {
+    let values = || values.iter().map(|&x| f64::from(x)).filter(|x| x.is_finite());
+    let (min, max) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+    // Equal values are a bar too.
+    let width = ((max - min) / BARS as f64).max(f64::from(f32::EPSILON) * max.abs().max(1e-30));
+    let mut bars = [0.0; BARS];
+    for x in values() {
+        bars[(((x - min) / width) as usize).min(BARS - 1)] += 1.0;
+    }
+    let mut proto = Vec::new();
+    let sums = [bars.iter().sum(), values().sum(), values().map(|x| x * x).sum()];
+    for (field, value) in (1..).zip([min, max].into_iter().chain(sums)) {
+        proto.push(field << 3 | FIXED64);
+        proto.extend(f64::to_le_bytes(value));
+    }
+    let packed =
+        |values: &mut dyn Iterator<Item = f64>| values.flat_map(f64::to_le_bytes).collect();
+    // Rounding leaves no value above the last.
+    let limit = |bar| {
+        let limit = min + bar as f64 * width;
+        if bar == BARS { limit.max(max) } else { limit }
+    };
+    let limits: Vec<u8> = packed(&mut (1..=BARS).map(limit));
+    let counts: Vec<u8> = packed(&mut bars.into_iter());
+    bytes_field(&mut proto, 6, &limits);
+    bytes_field(&mut proto, 7, &counts);
+    let (mut value, mut summary) = (Vec::new(), Vec::new());
+    bytes_field(&mut value, 1, tag.as_bytes());
+    bytes_field(&mut value, 5, &proto);
+    bytes_field(&mut summary, 1, &value);
+    bytes_field(&mut event, 5, &summary);
+    Some(event)
 }
 
 fn varint_field(out: &mut Vec<u8>, field: u8, value: u64) {
@@ -61,10 +192,14 @@ const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// The event fields `wall_time` and `step`.
+/// The beginning of an event: its fields `wall_time`, which is now, and `step`.
 fn time(step: u64) -> Vec<u8> {
+    at(now(), step)
+}
+
+fn at(wall_time: f64, step: u64) -> Vec<u8> {
     let mut event = vec![1 << 3 | FIXED64];
-    event.extend((step as f64).to_le_bytes());
+    event.extend(wall_time.to_le_bytes());
     event.push(2 << 3 | VARINT);
     varint(&mut event, step);
     event
@@ -124,18 +259,57 @@ mod tests {
 
     #[test]
     fn a_record_is_framed() {
-        let record = scalars(300, [("loss", 0.5)].into_iter());
+        let message = scalars(at(1.5e9, 300), [("loss", 0.5)].into_iter());
+        let record = record(&message);
         let length = u64::from_le_bytes(record[..8].try_into().expect("8 bytes")) as usize;
         assert_eq!(record.len(), length + 16);
         assert_eq!(record[8..12], masked(crc32c(&record[..8])).to_le_bytes());
-        let message = &record[12..12 + length];
-        assert_eq!(record[12 + length..], masked(crc32c(message)).to_le_bytes());
+        assert_eq!(record[12..12 + length], message);
+        assert_eq!(record[12 + length..], masked(crc32c(&message)).to_le_bytes());
         let mut expected = vec![0x09];
-        expected.extend(300f64.to_le_bytes());
+        expected.extend(1.5e9f64.to_le_bytes());
         expected.extend([0x10, 0xac, 0x02, 0x2a, 13, 0x0a, 11, 0x0a, 4]);
         expected.extend(b"loss");
         expected.extend([0x15, 0, 0, 0, 0x3f]);
         assert_eq!(message, expected);
-        assert!(header().windows(13).any(|window| window == b"brain.Event:2"));
+    }
+
+    #[test]
+    fn a_histogram_counts_what_is_finite() {
+        let doubles = |bytes: &[u8]| -> Vec<f64> {
+            bytes.chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().expect("8"))).collect()
+        };
+        for (values, sums) in [
+            (&[0.0, 1.0, f32::NAN, 3.0, 3.0, f32::INFINITY][..], [0.0, 3.0, 4.0, 7.0, 19.0]),
+            (&[2.0; 5], [2.0, 2.0, 5.0, 10.0, 20.0]),
+        ] {
+            let event = histogram(Vec::new(), "h", values).expect("values");
+            let end = &event[event.len() - 2 * 8 * BARS..];
+            let limits = doubles(&event[event.len() - (2 * 8 * BARS + 3)..][..8 * BARS]);
+            let counts = doubles(&end[8 * BARS..]);
+            assert_eq!(counts.iter().sum::<f64>(), sums[2]);
+            assert!(limits.is_sorted() && limits[BARS - 1] >= sums[1], "{limits:?}");
+            let first = event.iter().position(|&byte| byte == 1 << 3 | FIXED64).expect("min");
+            let found: Vec<f64> =
+                (0..5).flat_map(|i| doubles(&event[first + 1 + 9 * i..][..8])).collect();
+            assert_eq!(found, sums);
+        }
+        assert_eq!(histogram(Vec::new(), "h", &[f32::NAN]), None);
+    }
+
+    /// A run that begins anew has one file; one that goes on has another, which says from where.
+    #[test]
+    fn every_process_has_a_file() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(io("create", "temporary folder"))?;
+        let count = || fs::read_dir(folder.path()).map_or(0, Iterator::count);
+        Events::begin(folder.path(), 0)?.scalars(5, [("a", 1.0)].into_iter())?;
+        let other = folder.path().join("events.out.tfevents.1.another");
+        fs::write(&other, "").map_err(io("write", &other))?;
+        Events::begin(folder.path(), 5)?;
+        assert_eq!(count(), 3);
+        Events::begin(folder.path(), 0)?;
+        assert_eq!(count(), 2);
+        assert!(other.exists());
+        Ok(())
     }
 }

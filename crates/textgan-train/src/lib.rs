@@ -17,12 +17,12 @@
 //! | `checkpoints/` | everything needed to go on: the best, the last ones, and `latest`, which names one |
 //! | `metrics.jsonl` | one line an event: `begin`, `train`, `evaluation`, `alarm`, `end` |
 //! | `samples.jsonl` | texts of fixed noise vectors, by step |
-//! | `events.out.tfevents.*` | the same numbers for TensorBoard |
 //! | `summary.json` | a [`Summary`] |
 //!
 //! Every random draw is named by the seed, the phase and the number of the update, and the growing
 //! files are cut back to the last checkpoint on resuming. So a run that was killed ends with the
-//! same bytes as one that was not, on any number of threads. No clock reaches a file.
+//! same bytes as one that was not, on any number of threads. No clock reaches a file but those for TensorBoard,
+//! which lie in a folder of their own ([`Outputs::events`]).
 //!
 //! ```
 //! use textgan_artifact::Quiet;
@@ -133,7 +133,7 @@ pub use objective::{Declared, Objective, OneOf, Pace, Plan, PlannedPhase, Role};
 pub use run::extend;
 pub use step::Step;
 pub use summary::{End, PhaseSummary, Summary};
-pub use train::{Recipe, train};
+pub use train::{Outputs, Recipe, train};
 
 /// The blocks of the README, which are tested with the documentation.
 #[cfg(doctest)]

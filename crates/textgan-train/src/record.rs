@@ -1,4 +1,4 @@
-//! The files that grow while training: `metrics.jsonl`, `samples.jsonl`, and TensorBoard's.
+//! The files that grow while training: `metrics.jsonl`, `samples.jsonl`, and beside them TensorBoard's.
 //!
 //! A checkpoint remembers their lengths and hashes, and a resumed run cuts them there: what a killed run
 //! had written past its last checkpoint is written again, the same.
@@ -12,15 +12,13 @@ use serde::Serialize;
 use textgan_artifact::open_plain;
 
 use crate::error::io;
+use crate::events::Events;
 use crate::metric::MetricKind;
 use crate::state::{Extent, Written};
-use crate::{Error, Result, events};
-
-/// The name is TensorBoard's pattern, with a zero where it has the clock.
-const EVENTS: &str = "events.out.tfevents.0.textgan";
+use crate::{Error, Result};
 
 /// The names of the growing files.
-pub(crate) const GROWING: [&str; 3] = ["metrics.jsonl", "samples.jsonl", EVENTS];
+pub(crate) const GROWING: [&str; 2] = ["metrics.jsonl", "samples.jsonl"];
 
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Serialize)]
@@ -68,21 +66,18 @@ pub(crate) struct SampleLine<'a> {
 pub(crate) struct Record {
     metrics: Growing,
     samples: Growing,
-    events: Growing,
+    /// TensorBoard's, if it is wanted.
+    events: Option<Events>,
 }
 
 impl Record {
     /// Opens the files in `folder`, cut to what was `written`.
-    pub fn open(folder: &Path, written: &Written) -> Result<Self> {
-        let mut record = Self {
+    pub fn open(folder: &Path, written: &Written, events: Option<Events>) -> Result<Self> {
+        Ok(Self {
             metrics: Growing::open(folder.join("metrics.jsonl"), &written.metrics)?,
             samples: Growing::open(folder.join("samples.jsonl"), &written.samples)?,
-            events: Growing::open(folder.join(EVENTS), &written.events)?,
-        };
-        if record.events.length == 0 {
-            record.events.write(&events::header())?;
-        }
-        Ok(record)
+            events,
+        })
     }
 
     /// Appends a line of metrics, and its numbers to TensorBoard's file under `kind/name`.
@@ -94,27 +89,37 @@ impl Record {
         let tags: Vec<String> =
             line.values.keys().map(|name| format!("{}/{name}", line.event)).collect();
         let values = tags.iter().map(String::as_str).zip(line.values.values().copied());
-        self.events.write(&events::scalars(line.step, values))
+        self.events.as_mut().map_or(Ok(()), |events| events.scalars(line.step, values))
+    }
+
+    /// Appends a histogram to TensorBoard's file; `values` are asked for if there is one.
+    pub fn histogram(
+        &mut self,
+        step: u64,
+        tag: &str,
+        values: impl FnOnce() -> Result<Vec<f32>>,
+    ) -> Result<()> {
+        match &mut self.events {
+            Some(events) => events.histogram(step, tag, &values()?),
+            None => Ok(()),
+        }
     }
 
     /// Appends a sample, and its texts to TensorBoard's file under `samples/index`.
     pub fn sample(&mut self, line: &SampleLine<'_>) -> Result<()> {
         self.samples.json(line)?;
+        let Some(events) = &mut self.events else { return Ok(()) };
         // The page shows Markdown: a blank line keeps the two apart.
         let text = format!("{}\n\n{}", line.greedy, line.sampled);
-        self.events.write(&events::text(line.step, &format!("samples/{}", line.index), &text))
+        events.text(line.step, &format!("samples/{}", line.index), &text)
     }
 
     /// Forces everything to the disk; what a checkpoint may then rely on.
     pub fn sync(&mut self) -> Result<Written> {
-        for file in [&mut self.metrics, &mut self.samples, &mut self.events] {
+        for file in [&mut self.metrics, &mut self.samples] {
             file.sync()?;
         }
-        Ok(Written {
-            metrics: self.metrics.extent(),
-            samples: self.samples.extent(),
-            events: self.events.extent(),
-        })
+        Ok(Written { metrics: self.metrics.extent(), samples: self.samples.extent() })
     }
 }
 
@@ -198,7 +203,7 @@ mod tests {
     #[test]
     fn what_was_written_after_the_checkpoint_is_cut() -> Result<()> {
         let folder = tempfile::tempdir().map_err(io("create", "temporary folder"))?;
-        let mut record = Record::open(folder.path(), &Written::default())?;
+        let mut record = Record::open(folder.path(), &Written::default(), None)?;
         let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
         let line = |step| Line {
             event: "train",
@@ -217,12 +222,12 @@ mod tests {
         drop(record);
 
         let bytes = |name: &str| std::fs::read(folder.path().join(name)).map_err(io("read", name));
-        let uninterrupted = (bytes("metrics.jsonl")?, bytes(EVENTS)?);
-        let mut record = Record::open(folder.path(), &at_checkpoint)?;
+        let uninterrupted = bytes("metrics.jsonl")?;
+        let mut record = Record::open(folder.path(), &at_checkpoint, None)?;
         assert_eq!(bytes("metrics.jsonl")?.len() as u64, at_checkpoint.metrics.bytes);
         record.line(&line(2))?;
         record.sync()?;
-        assert_eq!((bytes("metrics.jsonl")?, bytes(EVENTS)?), uninterrupted);
+        assert_eq!(bytes("metrics.jsonl")?, uninterrupted);
         drop(record);
 
         // A changed byte of what was written before is not gone on from.
@@ -230,7 +235,7 @@ mod tests {
         damaged[5] ^= 1;
         let path = folder.path().join("metrics.jsonl");
         std::fs::write(&path, damaged).map_err(io("write", &path))?;
-        let error = Record::open(folder.path(), &at_checkpoint).map(|_| ()).unwrap_err();
+        let error = Record::open(folder.path(), &at_checkpoint, None).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("metrics.jsonl: its first"), "{error}");
         Ok(())
     }

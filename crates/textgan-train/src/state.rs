@@ -84,8 +84,6 @@ pub(crate) struct Written {
     pub metrics: Extent,
     /// `samples.jsonl`.
     pub samples: Extent,
-    /// The TensorBoard file.
-    pub events: Extent,
 }
 
 /// How much of a file there was, and which bytes.

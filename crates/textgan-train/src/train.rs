@@ -55,6 +55,31 @@ impl<'a, O: Objective> Recipe<'a, O> {
     }
 }
 
+/// Where a run is written.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Outputs<'a> {
+    /// The folder of everything that it makes.
+    pub out: &'a Path,
+    /// A folder for TensorBoard, if that shall be written: numbers, texts of fixed noise, and histograms of weights and of
+    /// what the discriminator says, as they come. It has the time of the clock in it, and is nobody's input.
+    pub events: Option<&'a Path>,
+}
+
+impl<'a> Outputs<'a> {
+    /// Adds a folder for TensorBoard.
+    #[must_use]
+    pub fn with_events(self, folder: &'a Path) -> Self {
+        Self { events: Some(folder), ..self }
+    }
+}
+
+impl<'a> From<&'a Path> for Outputs<'a> {
+    fn from(out: &'a Path) -> Self {
+        Self { out, events: None }
+    }
+}
+
 /// Trains as `recipe` says and leaves everything in `out`; goes on where an earlier call was
 /// stopped or killed, and ends with the same bytes as if it had not been.
 ///
@@ -65,19 +90,20 @@ impl<'a, O: Objective> Recipe<'a, O> {
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `progress` asks to stop, after a
 /// checkpoint; [`Error::NonFinite`](crate::Error::NonFinite) before a step that would ruin the
 /// weights; others when the recipe, the data or `out` cannot be used.
-pub fn train<O: Objective + Serialize>(
+pub fn train<'a, O: Objective + Serialize>(
     recipe: &Recipe<'_, O>,
     data: &TrainData<'_>,
     key: &Key,
-    out: &Path,
+    out: impl Into<Outputs<'a>>,
     progress: &dyn Progress,
 ) -> Result<Summary> {
+    let outputs = out.into();
     let controls = controls::of(&recipe.plan());
     let mut plan = recipe.plan();
     plan.phases.extend(controls.iter().map(ControlPhase::planned));
     let phases = recipe.phases.iter().map(|phase| serde_json::json!(phase));
     let phases = phases.chain(controls.iter().map(ControlPhase::json)).collect();
-    let mut run = Run::begin(&plan, phases, data, key, out, progress)?;
+    let mut run = Run::begin(&plan, phases, data, key, outputs, progress)?;
     while let Some(mut phase) = run.enter_phase()? {
         let ended = loop {
             if run.evaluation_is_due(&phase)

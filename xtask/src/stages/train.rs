@@ -7,12 +7,15 @@ use textgan_artifact::table::{TokenRow, read_split};
 use textgan_artifact::{Fingerprint, Progress, RunDir};
 use textgan_models::ModelCard;
 use textgan_tokenizer::Tokenizer;
-use textgan_train::{TrainData, WellFormed};
+use textgan_train::{Outputs, TrainData, WellFormed};
 
 use super::truth::Known;
 use super::{TOKENIZE, TRAIN, key};
 use crate::config::{PhaseKind, RootConfig};
 use crate::stage::{Input, Stage};
+
+/// The folder of a run that TensorBoard shows. Like the log it has the clock in it, so no stage owns it.
+const EVENTS: &str = "tensorboard";
 
 pub struct Train<'a, O> {
     pub config: &'a RootConfig<O>,
@@ -76,7 +79,9 @@ impl<O: PhaseKind> Stage for Train<'_, O> {
             card: &card,
         };
         let recipe = self.config.recipe();
-        textgan_train::train(&recipe, &data, &key(self.config, TRAIN), out, progress)?;
+        let events = run.join(EVENTS)?;
+        let outputs = Outputs::from(out).with_events(&events);
+        textgan_train::train(&recipe, &data, &key(self.config, TRAIN), outputs, progress)?;
         Ok(())
     }
 

@@ -1,7 +1,5 @@
 //! From a plan to a run: fresh, or where it was left.
 
-use std::path::Path;
-
 use textgan_artifact::Progress;
 use textgan_models::Sizes;
 use textgan_random::Key;
@@ -10,23 +8,26 @@ use super::{Run, resume};
 use crate::checkpoint::Checkpoints;
 use crate::data::{Rows, TrainData};
 use crate::evaluation::HeldOut;
+use crate::events::Events;
 use crate::networks::Networks;
 use crate::objective::{Plan, Role};
 use crate::record::Record;
 use crate::state::State;
+use crate::train::Outputs;
 use crate::{Error, Result, footprint};
 
 impl<'a> Run<'a> {
-    /// Checks everything, builds the networks, and goes to the latest checkpoint in `out`. `phases`
+    /// Checks everything, builds the networks, and goes to the latest checkpoint in its folder. `phases`
     /// are those of the plan, as JSON.
     pub fn begin(
         plan: &'a Plan<'a>,
         phases: Vec<serde_json::Value>,
         data: &'a TrainData<'a>,
         key: &Key,
-        out: &'a Path,
+        outputs: Outputs<'a>,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
+        let out = outputs.out;
         plan.check()?;
         data.check()?;
         plan.check_halves(data)?;
@@ -49,6 +50,8 @@ impl<'a> Run<'a> {
         let recipe = recipe(plan, data, key)?;
         let left = resume::find(&checkpoints, &recipe, &phases, out, progress)?;
         let written = left.as_ref().map(|(_, state)| state.written.clone()).unwrap_or_default();
+        let step = left.as_ref().map_or(0, |(_, state)| state.step);
+        let events = outputs.events.map(|folder| Events::begin(folder, step)).transpose()?;
         let mut run = Self {
             plan,
             networks,
@@ -59,7 +62,7 @@ impl<'a> Run<'a> {
             held_out,
             checkpoints,
             latest: String::new(),
-            record: Record::open(out, &written)?,
+            record: Record::open(out, &written, events)?,
         };
         match left {
             Some((name, state)) => {

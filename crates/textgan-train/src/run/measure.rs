@@ -60,6 +60,7 @@ impl<'a> Run<'a> {
         let value = |metric: &Metric| (metric.name.to_owned(), metric.value);
         self.state.evaluation = found.metrics.iter().map(value).collect();
         self.log("evaluation", None, &self.state.evaluation.clone())?;
+        self.histograms(found.logits.as_ref())?;
         let values = describe(self.state.evaluation.iter());
         progress.message(&format!("step {}: {values}", self.state.step));
 
@@ -121,6 +122,22 @@ impl<'a> Run<'a> {
             }
         }
         Ok(self.state.convergence.is_over(settings.patience).then_some(End::Converged))
+    }
+
+    /// What TensorBoard shows of the weights of all networks, and of what the critic says of real and generated texts.
+    fn histograms(&mut self, logits: Option<&[Vec<f32>; 2]>) -> Result<()> {
+        let step = self.state.step;
+        for (name, logits) in ["real", "generated"].into_iter().zip(logits.into_iter().flatten()) {
+            let tag = format!("logits/{name}");
+            self.record.histogram(step, &tag, || Ok(logits.clone()))?;
+        }
+        for (network, parameters) in self.networks.lasting() {
+            for (name, weights) in parameters.iter() {
+                let values = || Ok(weights.flatten_all()?.to_vec1()?);
+                self.record.histogram(step, &format!("{network}/{name}"), values)?;
+            }
+        }
+        Ok(())
     }
 
     /// Saves the networks as the phase's best, with the weights that were evaluated.

@@ -36,7 +36,7 @@ fn in_phase(
         );
         let plan = plan(&train, &noise, &generator, &discriminator, objective, settings);
         let key = Key::root(1);
-        let mut run = Run::begin(&plan, Vec::new(), data, &key, folder.path(), &Quiet)?;
+        let mut run = Run::begin(&plan, Vec::new(), data, &key, folder.path().into(), &Quiet)?;
         inside(&mut run, test)
     })
 }
