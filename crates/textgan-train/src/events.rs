@@ -43,12 +43,10 @@ impl Events {
         let mut event = time(0);
         bytes_field(&mut event, 3, b"brain.Event:2");
         events.write(&event)?;
-        if step > 0 {
-            // A session log that says `START`: what others had from its step on is not shown.
-            let mut event = time(step + 1);
-            bytes_field(&mut event, 7, &[1 << 3 | VARINT, 1]);
-            events.write(&event)?;
-        }
+        // A session log that says `START`: what others had from its step on is not shown. The first is not a restart.
+        let mut event = time(if step == 0 { 0 } else { step + 1 });
+        bytes_field(&mut event, 7, &[1 << 3 | VARINT, 1]);
+        events.write(&event)?;
         Ok(events)
     }
 
