@@ -30,7 +30,7 @@ pub(crate) struct Events {
 
 impl Events {
     /// Begins a file in `folder` for a process that trains from `step` on. Of the files of earlier processes, those of a
-    /// run that begins anew are removed; of others TensorBoard passes over what comes after `step`.
+    /// run that begins anew are removed; of others TensorBoard passes over what they have of `step` and after it.
     pub fn begin(folder: &Path, step: u64) -> Result<Self> {
         plain_folder(folder).map_err(io("write", folder))?;
         make_folder(folder)?;
@@ -43,8 +43,8 @@ impl Events {
         let mut event = time(0);
         bytes_field(&mut event, 3, b"brain.Event:2");
         events.write(&event)?;
-        // A session log that says `START`: what others had from its step on is not shown. The first is not a restart.
-        let mut event = time(if step == 0 { 0 } else { step + 1 });
+        // A session log that says `START`. Every file needs one: the first that is found is taken for no restart.
+        let mut event = time(step);
         bytes_field(&mut event, 7, &[1 << 3 | VARINT, 1]);
         events.write(&event)?;
         Ok(events)

@@ -8,7 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use textgan_artifact::open_plain;
 
 use crate::error::io;
@@ -71,25 +72,37 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Opens the files in `folder`, cut to what was `written`.
-    pub fn open(folder: &Path, written: &Written, events: Option<Events>) -> Result<Self> {
-        Ok(Self {
-            metrics: Growing::open(folder.join("metrics.jsonl"), &written.metrics)?,
-            samples: Growing::open(folder.join("samples.jsonl"), &written.samples)?,
-            events,
-        })
+    /// Opens the files in `folder`, cut to what was `written`, and a file of events in another, if one is given: what was
+    /// written of the `step` that training goes on from is said there again.
+    pub fn open(
+        folder: &Path,
+        written: &Written,
+        events: Option<&Path>,
+        step: u64,
+    ) -> Result<Self> {
+        let metrics = Growing::open(folder.join("metrics.jsonl"), &written.metrics)?;
+        let samples = Growing::open(folder.join("samples.jsonl"), &written.samples)?;
+        let mut events = events.map(|folder| Events::begin(folder, step)).transpose()?;
+        if let Some(events) = events.as_mut().filter(|_| step > 0) {
+            for line in metrics.lines::<Numbers>()?.iter().filter(|line| line.step == step) {
+                // JSON has no other word for what is no number.
+                let value = |value: &Option<f64>| value.unwrap_or(f64::NAN);
+                let values = line.values.iter().map(|(name, found)| (name.as_str(), value(found)));
+                say(events, &line.event, step, values)?;
+            }
+            for line in samples.lines::<Texts>()?.iter().filter(|line| line.step == step) {
+                show(events, step, line.index, &line.greedy, &line.sampled)?;
+            }
+        }
+        Ok(Self { metrics, samples, events })
     }
 
-    /// Appends a line of metrics, and its numbers to TensorBoard's file under `kind/name`.
+    /// Appends a line of metrics, and its numbers to TensorBoard's file.
     pub fn line(&mut self, line: &Line<'_>) -> Result<()> {
         self.metrics.json(line)?;
-        if line.values.is_empty() {
-            return Ok(());
-        }
-        let tags: Vec<String> =
-            line.values.keys().map(|name| format!("{}/{name}", line.event)).collect();
-        let values = tags.iter().map(String::as_str).zip(line.values.values().copied());
-        self.events.as_mut().map_or(Ok(()), |events| events.scalars(line.step, values))
+        let Some(events) = &mut self.events else { return Ok(()) };
+        let values = line.values.iter().map(|(name, value)| (name.as_str(), *value));
+        say(events, line.event, line.step, values)
     }
 
     /// Appends a histogram to TensorBoard's file; `values` are asked for if there is one.
@@ -105,13 +118,11 @@ impl Record {
         }
     }
 
-    /// Appends a sample, and its texts to TensorBoard's file under `samples/index`.
+    /// Appends a sample, and its texts to TensorBoard's file.
     pub fn sample(&mut self, line: &SampleLine<'_>) -> Result<()> {
         self.samples.json(line)?;
         let Some(events) = &mut self.events else { return Ok(()) };
-        // The page shows Markdown: a blank line keeps the two apart.
-        let text = format!("{}\n\n{}", line.greedy, line.sampled);
-        events.text(line.step, &format!("samples/{}", line.index), &text)
+        show(events, line.step, line.index, &line.greedy, &line.sampled)
     }
 
     /// Forces everything to the disk; what a checkpoint may then rely on.
@@ -121,6 +132,43 @@ impl Record {
         }
         Ok(Written { metrics: self.metrics.extent(), samples: self.samples.extent() })
     }
+}
+
+/// What TensorBoard shows of a [`Line`].
+#[derive(Deserialize)]
+struct Numbers {
+    event: String,
+    step: u64,
+    values: BTreeMap<String, Option<f64>>,
+}
+
+/// What TensorBoard shows of a [`SampleLine`].
+#[derive(Deserialize)]
+struct Texts {
+    step: u64,
+    index: usize,
+    greedy: String,
+    sampled: String,
+}
+
+/// Numbers, under `event/name`.
+fn say<'a>(
+    events: &mut Events,
+    event: &str,
+    step: u64,
+    values: impl Iterator<Item = (&'a str, f64)>,
+) -> Result<()> {
+    let tagged: Vec<_> = values.map(|(name, value)| (format!("{event}/{name}"), value)).collect();
+    if tagged.is_empty() {
+        return Ok(());
+    }
+    events.scalars(step, tagged.iter().map(|(tag, value)| (tag.as_str(), *value)))
+}
+
+/// The texts of a fixed noise vector, under `samples/index`.
+fn show(events: &mut Events, step: u64, index: usize, greedy: &str, sampled: &str) -> Result<()> {
+    // The page shows Markdown: a blank line keeps the two apart.
+    events.text(step, &format!("samples/{index}"), &format!("{greedy}\n\n{sampled}"))
 }
 
 /// A file written at its end only, whose length is known without asking the system.
@@ -174,6 +222,19 @@ impl Growing {
         Extent { bytes: self.length, hash }
     }
 
+    /// What is in the file, line by line.
+    fn lines<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        let text = std::fs::read_to_string(&self.path).map_err(io("read", &self.path))?;
+        let lines = text.lines().map(|line| {
+            let problem = |error: serde_json::Error| Error::Checkpoint {
+                path: self.path.clone(),
+                problem: error.to_string(),
+            };
+            serde_json::from_str(line).map_err(problem)
+        });
+        lines.collect()
+    }
+
     fn json(&mut self, line: &impl Serialize) -> Result<()> {
         let mut bytes =
             serde_json::to_vec(line).map_err(|error| io("write", &self.path)(error.into()))?;
@@ -203,7 +264,7 @@ mod tests {
     #[test]
     fn what_was_written_after_the_checkpoint_is_cut() -> Result<()> {
         let folder = tempfile::tempdir().map_err(io("create", "temporary folder"))?;
-        let mut record = Record::open(folder.path(), &Written::default(), None)?;
+        let mut record = Record::open(folder.path(), &Written::default(), None, 0)?;
         let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
         let line = |step| Line {
             event: "train",
@@ -223,7 +284,7 @@ mod tests {
 
         let bytes = |name: &str| std::fs::read(folder.path().join(name)).map_err(io("read", name));
         let uninterrupted = bytes("metrics.jsonl")?;
-        let mut record = Record::open(folder.path(), &at_checkpoint, None)?;
+        let mut record = Record::open(folder.path(), &at_checkpoint, None, 0)?;
         assert_eq!(bytes("metrics.jsonl")?.len() as u64, at_checkpoint.metrics.bytes);
         record.line(&line(2))?;
         record.sync()?;
@@ -235,7 +296,7 @@ mod tests {
         damaged[5] ^= 1;
         let path = folder.path().join("metrics.jsonl");
         std::fs::write(&path, damaged).map_err(io("write", &path))?;
-        let error = Record::open(folder.path(), &at_checkpoint, None).map(|_| ()).unwrap_err();
+        let error = Record::open(folder.path(), &at_checkpoint, None, 0).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("metrics.jsonl: its first"), "{error}");
         Ok(())
     }

@@ -8,7 +8,6 @@ use super::{Run, resume};
 use crate::checkpoint::Checkpoints;
 use crate::data::{Rows, TrainData};
 use crate::evaluation::HeldOut;
-use crate::events::Events;
 use crate::networks::Networks;
 use crate::objective::{Plan, Role};
 use crate::record::Record;
@@ -51,7 +50,6 @@ impl<'a> Run<'a> {
         let left = resume::find(&checkpoints, &recipe, &phases, out, progress)?;
         let written = left.as_ref().map(|(_, state)| state.written.clone()).unwrap_or_default();
         let step = left.as_ref().map_or(0, |(_, state)| state.step);
-        let events = outputs.events.map(|folder| Events::begin(folder, step)).transpose()?;
         let mut run = Self {
             plan,
             networks,
@@ -62,7 +60,7 @@ impl<'a> Run<'a> {
             held_out,
             checkpoints,
             latest: String::new(),
-            record: Record::open(out, &written, events)?,
+            record: Record::open(out, &written, outputs.events, step)?,
         };
         match left {
             Some((name, state)) => {
