@@ -29,7 +29,10 @@ fn make_shard<O: PhaseKind>(args: &OneStage, shard: Shard, terminal: &Terminal) 
     let (loaded, run) = resolve::<O>(&args.target)?;
     let only = IngestShard::new(&loaded.config, shard)?;
     RunDir::create(&run)?;
-    write_config(&loaded.config, &run)?;
+    if shard.number() == 1 {
+        // Once, for whoever merges; others may be doing the same now.
+        write_config(&loaded.config, &run)?;
+    }
     let folder = folder(&run, shard);
     let mut runner = Runner::open(&folder, vec![Box::new(only)], terminal)?
         .by_config(config::resolved(&loaded.config, &folder)?);
