@@ -5,7 +5,8 @@ use textgan_nn::ops::Relaxation;
 
 use super::discriminator::{Judge, divergence_problem, learning_problem};
 use super::maximum_likelihood::{Writer, declared_encoder, encoder_parameters, latent_problem};
-use super::{DISCRIMINATOR, GENERATOR, needs_discriminator, optimizer_problem};
+use super::turns::turns;
+use super::{DISCRIMINATOR, GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{
@@ -33,12 +34,8 @@ impl Objective for Adversarial {
 
     fn check(&self, plan: &Plan<'_>) -> Problem {
         needs_discriminator(plan)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
+        turns!(self).check()?;
         at_least_one("generator_steps", self.generator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)?;
         require(self.anchor >= 0.0, || format!("anchor = {} must not be negative", self.anchor))?;
         require(self.reference >= 0.0, || {
             format!("reference = {} must not be negative", self.reference)

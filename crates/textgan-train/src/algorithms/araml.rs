@@ -2,16 +2,15 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::{Context, Generator, Sequences, Tokens};
+use textgan_models::{Context, Generator, Sequences};
 use textgan_nn::{Mode, ops};
 
 use super::discriminator::{Judge, learning_problem};
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
+use super::turns::turns;
+use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
-use crate::config::{
-    DiscriminatorLearning, Judged, OptimizerConfig, Problem, at_least_one, positive, require,
-};
+use crate::config::{DiscriminatorLearning, Judged, OptimizerConfig, Problem, positive, require};
 use crate::losses::Divergence;
 use crate::losses::likelihood::noise;
 use crate::metric::{Group, Metric, Unit};
@@ -71,15 +70,11 @@ impl Objective for Araml {
 
     fn check(&self, plan: &Plan<'_>) -> Problem {
         needs_discriminator(plan)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
+        turns!(self).check()?;
         positive("temperature", self.temperature.into())?;
         require((0.0..=1.0).contains(&self.exchanged), || {
             format!("exchanged = {} is outside 0 to 1", self.exchanged)
         })?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)?;
         learning_problem(&self.discriminator)
     }
 
@@ -103,23 +98,13 @@ struct Game {
 
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
-        let config = &self.config;
-        let generator =
-            generator_learner(self.generator.as_ref(), &config.optimizer, config.learning_rate);
-        let (optimizer, rate) =
-            (&config.discriminator_optimizer, config.discriminator_learning_rate);
-        vec![generator, self.judge.learner(optimizer, rate)]
+        turns!(self.config).learners(self.generator.as_ref(), &self.judge).into()
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
         let generator = self.generator.as_ref();
-        for _ in 0..self.config.discriminator_steps {
-            let mut update = step.update(DISCRIMINATOR)?;
-            let fresh = step.sample(&update, generator)?;
-            let fake = self.judge.shown(step, &mut update, fresh)?;
-            let loss = self.judge.loss(&update, &fake, &Tokens::Hard(fake.targets()))?;
-            step.descend(update, loss)?;
-        }
+        turns!(self.config)
+            .teach(&self.judge, step, |step, update| step.sample(update, generator))?;
         if !step.gate_is_open() {
             return Ok(());
         }

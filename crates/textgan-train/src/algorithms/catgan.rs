@@ -8,12 +8,12 @@ use textgan_nn::Parameters;
 use textgan_nn::ops::Relaxation;
 
 use super::discriminator::{Judge, divergence_problem, learning_problem};
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
+use super::turns::turns;
+use super::{DISCRIMINATOR, GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{
-    DiscriminatorLearning, Judged, OptimizerConfig, Problem, Temperature, at_least_one, positive,
-    require,
+    DiscriminatorLearning, Judged, OptimizerConfig, Problem, Temperature, positive, require,
 };
 use crate::generated::Generated;
 use crate::losses::{Divergence, gumbel, weighed};
@@ -92,9 +92,7 @@ impl Objective for Catgan {
         require(!self.mutations.is_empty(), || {
             "mutations = [] leaves no child: name a divergence or more".to_owned()
         })?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
+        turns!(self).check()?;
         positive("distance", self.distance.into())?;
         positive("temperature.start", self.temperature.start.into())?;
         positive("temperature.end", self.temperature.end.into())?;
@@ -106,8 +104,6 @@ impl Objective for Catgan {
             "discriminator.replay keeps words, and this discriminator reads mixtures of words: leave it out"
                 .to_owned()
         })?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)?;
         learning_problem(&self.discriminator)?;
         divergence_problem(self.divergence, Judged::Whole, &self.discriminator)
     }
@@ -131,13 +127,10 @@ struct Game {
 
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
-        let config = &self.config;
-        let generator =
-            generator_learner(self.generator.as_ref(), &config.optimizer, config.learning_rate);
-        let (optimizer, rate) =
-            (&config.discriminator_optimizer, config.discriminator_learning_rate);
+        let [generator, discriminator] =
+            turns!(self.config).learners(self.generator.as_ref(), &self.judge);
         // The generator reads real texts too: those that its own are compared with.
-        vec![Learner { sorted: false, ..generator }, self.judge.learner(optimizer, rate)]
+        vec![Learner { sorted: false, ..generator }, discriminator]
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {

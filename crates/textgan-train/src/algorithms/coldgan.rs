@@ -2,15 +2,14 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::{Generator, Tokens};
+use textgan_models::Generator;
 
 use super::discriminator::{Judge, learning_problem};
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
+use super::turns::turns;
+use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
-use crate::config::{
-    DiscriminatorLearning, Judged, OptimizerConfig, Problem, at_least_one, positive, require,
-};
+use crate::config::{DiscriminatorLearning, Judged, OptimizerConfig, Problem, positive, require};
 use crate::generated::Generated;
 use crate::losses::gumbel::sample_nll;
 use crate::losses::{Divergence, reinforce};
@@ -74,9 +73,7 @@ impl Objective for Coldgan {
 
     fn check(&self, plan: &Plan<'_>) -> Problem {
         needs_discriminator(plan)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
+        turns!(self).check()?;
         positive("temperature", self.temperature.into())?;
         require((0.0..1.0).contains(&self.cautious), || {
             format!(
@@ -85,8 +82,6 @@ impl Objective for Coldgan {
             )
         })?;
         require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)?;
         learning_problem(&self.discriminator)
     }
 
@@ -110,22 +105,11 @@ struct Game {
 
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
-        let config = &self.config;
-        let generator =
-            generator_learner(self.generator.as_ref(), &config.optimizer, config.learning_rate);
-        let (optimizer, rate) =
-            (&config.discriminator_optimizer, config.discriminator_learning_rate);
-        vec![generator, self.judge.learner(optimizer, rate)]
+        turns!(self.config).learners(self.generator.as_ref(), &self.judge).into()
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
-        for _ in 0..self.config.discriminator_steps {
-            let mut update = step.update(DISCRIMINATOR)?;
-            let fresh = self.mixed(&update)?;
-            let fake = self.judge.shown(step, &mut update, fresh)?;
-            let loss = self.judge.loss(&update, &fake, &Tokens::Hard(fake.targets()))?;
-            step.descend(update, loss)?;
-        }
+        turns!(self.config).teach(&self.judge, step, |_, update| self.mixed(update))?;
         if !step.gate_is_open() {
             return Ok(());
         }

@@ -11,10 +11,11 @@ use textgan_nn::ops::{self, HeadInput, JudgeKind, RatioOptions, softplus};
 use textgan_nn::{Mode, Parameters};
 
 use super::language_model::text_noise;
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, optimizer_problem};
+use super::turns::turns;
+use super::{DISCRIMINATOR, GENERATOR, generator_learner};
 use crate::Result;
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
-use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
+use crate::config::{OptimizerConfig, Problem, positive, require};
 use crate::data::Rows;
 use crate::generated::{Generated, Texts};
 use crate::losses::NEVER_SAMPLED;
@@ -84,13 +85,9 @@ impl Objective for Dense {
     }
 
     fn check(&self, _: &Plan<'_>) -> Problem {
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
+        turns!(self).check()?;
         positive("bound", self.bound.into())?;
-        require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)
+        require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))
     }
 
     fn declares(&self) -> Vec<Declared> {

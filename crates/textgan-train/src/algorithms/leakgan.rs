@@ -4,15 +4,14 @@ use candle_core::{Tensor, Var};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::{
-    DiscriminatorConfig, Generator, GeneratorConfig, Guidance, LEAK_PARAMETERS, Sequences, Tokens,
+    DiscriminatorConfig, Generator, GeneratorConfig, Guidance, LEAK_PARAMETERS, Sequences,
 };
 use textgan_nn::Mode;
 use textgan_random::Key;
 
 use super::discriminator::Judge;
-use super::{
-    DISCRIMINATOR, GENERATOR, generator_parameters, needs_discriminator, optimizer_problem,
-};
+use super::turns::turns;
+use super::{GENERATOR, generator_parameters, needs_discriminator};
 use crate::algorithm::{Algorithm, Critic, Learner, Loss};
 use crate::config::{
     Baseline, DiscriminatorLearning, Judged, MonteCarlo, OptimizerConfig, Problem, RewardScore,
@@ -136,12 +135,10 @@ impl Objective for Leakgan {
              likelihood_share = 1.0 before the likelihood that it begins with"
                 .to_owned()
         })?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
+        turns!(self).check()?;
         at_least_one("cycle", self.cycle)?;
         at_least_one("rollouts", self.rollouts as u64)?;
-        positive("learning_rate", self.learning_rate)?;
         positive("manager_learning_rate", self.manager_learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
         positive("sharpness", self.sharpness.into())?;
         require((0.0..=1.0).contains(&self.likelihood_share), || {
             format!("likelihood_share = {} is outside 0 to 1", self.likelihood_share)
@@ -162,9 +159,7 @@ impl Objective for Leakgan {
         require(self.discriminator_optimizer.average == 0.0, || {
             "the generator is told the discriminator as it is: discriminator_optimizer.average must be 0"
                 .to_owned()
-        })?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)
+        })
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -233,13 +228,9 @@ impl Algorithm for Game {
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
-        for _ in 0..self.config.discriminator_steps {
-            let mut update = step.update(DISCRIMINATOR)?;
-            let fresh = step.sample(&update, self.generator.as_ref())?;
-            let fake = self.judge.shown(step, &mut update, fresh)?;
-            let loss = self.judge.loss(&update, &fake, &Tokens::Hard(fake.targets()))?;
-            step.descend(update, loss)?;
-        }
+        turns!(self.config).teach(&self.judge, step, |step, update| {
+            step.sample(update, self.generator.as_ref())
+        })?;
         self.leak()?;
         match self.config.is_likelihood(step.number()) {
             true => self.imitate(step),
@@ -438,10 +429,11 @@ mod tests {
     use candle_core::Device;
     use textgan_models::{
         CnnDiscriminatorConfig, Context, Discriminator, EmbeddingConfig, LeakConfig, NoiseConfig,
-        Sizes, build_discriminator, build_generator,
+        Sizes, Tokens, build_discriminator, build_generator,
     };
     use textgan_nn::{Optimizer, Parameters};
 
+    use super::super::DISCRIMINATOR;
     use super::*;
     use crate::losses::reinforce::action_log_probs;
     use crate::testing::{VOCAB, target_log_probs};

@@ -25,6 +25,7 @@ mod sentigan;
 mod tailr;
 mod textgail;
 mod textgan;
+mod turns;
 mod unlikelihood;
 
 pub use arae::Arae;

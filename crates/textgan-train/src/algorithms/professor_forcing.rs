@@ -8,10 +8,11 @@ use textgan_nn::layers::{Linear, LinearConfig, Recurrent, RecurrentConfig};
 use textgan_nn::{Builder, Mode, Parameters, kernels::CellKind};
 use textgan_random::Key;
 
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, optimizer_problem};
+use super::turns::turns;
+use super::{DISCRIMINATOR, GENERATOR, generator_learner};
 use crate::Result;
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
-use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
+use crate::config::{OptimizerConfig, Problem, at_least_one, require};
 use crate::data::Rows;
 use crate::generated::{Generated, Texts};
 use crate::losses::{Divergence, likelihood};
@@ -67,12 +68,8 @@ impl Objective for ProfessorForcing {
 
     fn check(&self, _: &Plan<'_>) -> Problem {
         at_least_one("hidden", self.hidden as u64)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
-        require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)
+        turns!(self).check()?;
+        require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))
     }
 
     fn declares(&self) -> Vec<Declared> {

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use textgan_models::{Discriminator, Generator, Sequences, Tokens};
 use textgan_nn::{Mode, Parameters};
 
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
+use super::turns::turns;
+use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss};
-use crate::config::{Baseline, OptimizerConfig, Problem, at_least_one, positive, require};
+use crate::config::{Baseline, OptimizerConfig, Problem, positive, require};
 use crate::data::Rows;
 use crate::generated::Texts;
 use crate::losses::gumbel::sample_nll;
@@ -74,17 +75,13 @@ impl Objective for Rankgan {
 
     fn check(&self, plan: &Plan<'_>) -> Problem {
         needs_discriminator(plan)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
+        turns!(self).check()?;
         positive("gamma", self.gamma.into())?;
         require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;
         require(plan.train.batch_size >= 4, || {
             "half of a batch is ranked by the other half: train.batch_size must be at least 4"
                 .to_owned()
-        })?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)
+        })
     }
 
     fn pace(&self) -> Option<Pace> {

@@ -2,16 +2,15 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::{Generator, Tokens};
+use textgan_models::Generator;
 use textgan_nn::{Mode, ops};
 
 use super::discriminator::{Judge, learning_problem};
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
+use super::turns::turns;
+use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
-use crate::config::{
-    DiscriminatorLearning, Judged, OptimizerConfig, Problem, at_least_one, positive, require,
-};
+use crate::config::{DiscriminatorLearning, Judged, OptimizerConfig, Problem, require};
 use crate::generated::Generated;
 use crate::losses::Divergence;
 use crate::metric::{Group, Metric, Unit};
@@ -67,14 +66,10 @@ impl Objective for Selfgan {
 
     fn check(&self, plan: &Plan<'_>) -> Problem {
         needs_discriminator(plan)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
+        turns!(self).check()?;
         require((1..=1000).contains(&self.candidates), || {
             format!("candidates = {} is outside 1 to 1000", self.candidates)
         })?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)?;
         learning_problem(&self.discriminator)
     }
 
@@ -98,23 +93,12 @@ struct Game {
 
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
-        let config = &self.config;
-        let generator =
-            generator_learner(self.generator.as_ref(), &config.optimizer, config.learning_rate);
-        let (optimizer, rate) =
-            (&config.discriminator_optimizer, config.discriminator_learning_rate);
-        vec![generator, self.judge.learner(optimizer, rate)]
+        turns!(self.config).learners(self.generator.as_ref(), &self.judge).into()
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
-        for _ in 0..self.config.discriminator_steps {
-            let mut update = step.update(DISCRIMINATOR)?;
-            // It must tell what the generator learns from, not what it writes alone.
-            let (chosen, _) = self.chosen(&update)?;
-            let fake = self.judge.shown(step, &mut update, chosen)?;
-            let loss = self.judge.loss(&update, &fake, &Tokens::Hard(fake.targets()))?;
-            step.descend(update, loss)?;
-        }
+        // It must tell what the generator learns from, not what it writes alone.
+        turns!(self.config).teach(&self.judge, step, |_, update| Ok(self.chosen(update)?.0))?;
         if !step.gate_is_open() {
             return Ok(());
         }

@@ -8,12 +8,10 @@ use textgan_nn::layers::{Linear, LinearConfig};
 use textgan_nn::{Builder, Mode, Parameters};
 use textgan_random::Key;
 
-use super::{
-    DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem,
-    whole_features,
-};
+use super::turns::turns;
+use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, whole_features};
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
-use crate::config::{Judged, OptimizerConfig, Problem, at_least_one, positive, require};
+use crate::config::{Judged, OptimizerConfig, Problem, require};
 use crate::data::Rows;
 use crate::generated::{Generated, Texts};
 use crate::losses::gumbel::sample_nll;
@@ -70,12 +68,8 @@ impl Objective for Sentigan {
 
     fn check(&self, plan: &Plan<'_>) -> Problem {
         needs_discriminator(plan)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
-        require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)
+        turns!(self).check()?;
+        require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))
     }
 
     fn pace(&self) -> Option<Pace> {

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::{Generator, Tokens};
+use textgan_models::Generator;
 
 use super::discriminator::{Judge, learning_problem};
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
+use super::turns::turns;
+use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss};
 use crate::config::{
@@ -81,17 +82,13 @@ impl Objective for Textgail {
 
     fn check(&self, plan: &Plan<'_>) -> Problem {
         needs_discriminator(plan)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
+        turns!(self).check()?;
         at_least_one("proximal.epochs", self.proximal.epochs)?;
         positive("proximal.clip", self.proximal.clip.into())?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
         require((0.0..=1.0).contains(&self.demonstrations), || {
             format!("demonstrations = {} is outside 0 to 1", self.demonstrations)
         })?;
         require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)?;
         learning_problem(&self.discriminator)
     }
 
@@ -115,24 +112,16 @@ struct Game {
 
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
-        let config = &self.config;
-        let generator =
-            generator_learner(self.generator.as_ref(), &config.optimizer, config.learning_rate);
-        let (optimizer, rate) =
-            (&config.discriminator_optimizer, config.discriminator_learning_rate);
+        let [generator, discriminator] =
+            turns!(self.config).learners(self.generator.as_ref(), &self.judge);
         // The generator reads real texts too: demonstrations, and those that its own are compared with.
-        vec![Learner { sorted: false, ..generator }, self.judge.learner(optimizer, rate)]
+        vec![Learner { sorted: false, ..generator }, discriminator]
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
         let generator = self.generator.as_ref();
-        for _ in 0..self.config.discriminator_steps {
-            let mut update = step.update(DISCRIMINATOR)?;
-            let fresh = step.sample(&update, generator)?;
-            let fake = self.judge.shown(step, &mut update, fresh)?;
-            let loss = self.judge.loss(&update, &fake, &Tokens::Hard(fake.targets()))?;
-            step.descend(update, loss)?;
-        }
+        turns!(self.config)
+            .teach(&self.judge, step, |step, update| step.sample(update, generator))?;
         if !step.gate_is_open() {
             return Ok(());
         }

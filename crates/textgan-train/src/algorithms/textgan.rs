@@ -8,12 +8,12 @@ use textgan_nn::Mode;
 use textgan_nn::ops::Relaxation;
 
 use super::discriminator::{Judge, learning_problem};
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, optimizer_problem};
+use super::turns::turns;
+use super::{DISCRIMINATOR, GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss};
 use crate::config::{
-    DiscriminatorLearning, Judged, OptimizerConfig, Problem, Temperature, at_least_one, positive,
-    require,
+    DiscriminatorLearning, Judged, OptimizerConfig, Problem, Temperature, positive, require,
 };
 use crate::losses::mmd::squared_mmd;
 use crate::losses::{Divergence, gumbel, weighed};
@@ -77,9 +77,7 @@ impl Objective for Textgan {
 
     fn check(&self, plan: &Plan<'_>) -> Problem {
         needs_discriminator(plan)?;
-        at_least_one("discriminator_steps", self.discriminator_steps)?;
-        positive("learning_rate", self.learning_rate)?;
-        positive("discriminator_learning_rate", self.discriminator_learning_rate)?;
+        turns!(self).check()?;
         positive("temperature.start", self.temperature.start.into())?;
         positive("temperature.end", self.temperature.end.into())?;
         for (key, value) in [("matching", self.matching), ("weight", self.weight)] {
@@ -89,8 +87,6 @@ impl Objective for Textgan {
             "discriminator.replay keeps words, and this discriminator reads mixtures of words: leave it out"
                 .to_owned()
         })?;
-        optimizer_problem(&self.optimizer)?;
-        optimizer_problem(&self.discriminator_optimizer)?;
         learning_problem(&self.discriminator)
     }
 
@@ -114,13 +110,10 @@ struct Game {
 
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
-        let config = &self.config;
-        let generator =
-            generator_learner(self.generator.as_ref(), &config.optimizer, config.learning_rate);
-        let (optimizer, rate) =
-            (&config.discriminator_optimizer, config.discriminator_learning_rate);
+        let [generator, discriminator] =
+            turns!(self.config).learners(self.generator.as_ref(), &self.judge);
         // The generator reads real texts too: those whose features it matches.
-        vec![Learner { sorted: false, ..generator }, self.judge.learner(optimizer, rate)]
+        vec![Learner { sorted: false, ..generator }, discriminator]
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
