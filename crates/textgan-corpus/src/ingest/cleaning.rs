@@ -11,6 +11,9 @@ use rayon::prelude::*;
 use std::sync::Arc;
 use textgan_random::Key;
 
+/// The rows of a record, or what is wrong with it, and where it came from.
+type Decoded = Result<Vec<Row>, (Arc<Origin>, Error)>;
+
 /// The state of cleaning, over all batches.
 pub(super) struct Cleaning<'a> {
     steps: &'a [Step],
@@ -69,7 +72,7 @@ impl<'a> Cleaning<'a> {
         self.documents[index] += records.len() as u64;
         let own = self.streams[index].own;
         let split = own.map_or(Split::Train, |(split, _)| split);
-        let decoded: Vec<Result<Vec<Row>, (Arc<Origin>, Error)>> = records
+        let decoded: Vec<Decoded> = records
             .into_par_iter()
             .enumerate()
             .map(|(place, record)| {
