@@ -121,6 +121,7 @@ def check_tensorboard(run):
 
     # The one that scripts use, and the one that the page is made of.
     folder = run / "tensorboard"
+    require(folder.is_dir(), f"{folder} is not there: this run was not trained here")
     plain = event_accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 0}).Reload()
     unbounded = {"scalars": 0, "text": 0, "histograms": 0}
     page = plugin_event_accumulator.EventAccumulator(str(folder), tensor_size_guidance=unbounded).Reload()

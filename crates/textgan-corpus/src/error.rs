@@ -202,6 +202,14 @@ pub enum Error {
         /// The dataset.
         repository: String,
     },
+    /// An object store without the feature `cloud`.
+    #[error(
+        "this build cannot read `{address}`; build with the feature `cloud`, or fetch the files and name them"
+    )]
+    NoCloud {
+        /// The address.
+        address: String,
+    },
     /// A grammar that cannot be used.
     #[error("{}: {source}", .path.display())]
     Grammar {

@@ -29,13 +29,13 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Begins a file in `folder` for a process that trains from `step` on. Of the files of earlier processes, those of a
-    /// run that begins anew are removed; of others TensorBoard passes over what they have of `step` and after it.
+    /// Begins a file in `folder` for a process that trains from `step` on. Files of earlier processes get another name, which
+    /// TensorBoard does not look at, when training begins anew; else it passes over what they have of `step` and after it.
     pub fn begin(folder: &Path, step: u64) -> Result<Self> {
         plain_folder(folder).map_err(io("write", folder))?;
         make_folder(folder)?;
         if step == 0 {
-            remove_earlier(folder)?;
+            set_aside(folder)?;
         }
         let (path, file) = create(folder)?;
         let mut events = Self { path, file };
@@ -77,14 +77,19 @@ impl Events {
     }
 }
 
-fn remove_earlier(folder: &Path) -> Result<()> {
+/// How names begin that TensorBoard does not know.
+const ASIDE: &str = "earlier.";
+
+fn set_aside(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
         let entry = entry.map_err(io("read", folder))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+        let rest = name.strip_prefix(PREFIX).filter(|rest| rest.ends_with(SUFFIX));
+        if let Some(rest) = rest {
             let path = entry.path();
-            fs::remove_file(&path).map_err(io("remove", &path))?;
+            fs::rename(&path, folder.join(format!("{ASIDE}{rest}")))
+                .map_err(io("rename", &path))?;
         }
     }
     Ok(())
@@ -295,19 +300,28 @@ mod tests {
         assert_eq!(histogram(Vec::new(), "h", &[f32::NAN]), None);
     }
 
-    /// A run that begins anew has one file; one that goes on has another, which says from where.
+    /// A run that begins anew has one file; one that goes on has another, which says from where; none is lost, and none
+    /// written through a link.
     #[test]
     fn every_process_has_a_file() -> Result<()> {
         let folder = tempfile::tempdir().map_err(io("create", "temporary folder"))?;
-        let count = || fs::read_dir(folder.path()).map_or(0, Iterator::count);
+        let count = |prefix: &str| {
+            let names = fs::read_dir(folder.path()).into_iter().flatten().flatten();
+            names.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).count()
+        };
         Events::begin(folder.path(), 0)?.scalars(5, [("a", 1.0)].into_iter())?;
         let other = folder.path().join("events.out.tfevents.1.another");
         fs::write(&other, "").map_err(io("write", &other))?;
         Events::begin(folder.path(), 5)?;
-        assert_eq!(count(), 3);
+        assert_eq!((count(PREFIX), count(ASIDE)), (3, 0));
         Events::begin(folder.path(), 0)?;
-        assert_eq!(count(), 2);
+        assert_eq!((count(PREFIX), count(ASIDE)), (2, 2));
         assert!(other.exists());
+        let link = folder.path().join("link");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(folder.path(), &link).map_err(io("link", &link))?;
+        #[cfg(unix)]
+        assert!(Events::begin(&link, 0).unwrap_err().to_string().contains("symbolic link"));
         Ok(())
     }
 }

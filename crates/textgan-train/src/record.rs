@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -72,8 +72,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Opens the files in `folder`, cut to what was `written`, and a file of events in another, if one is given: what was
-    /// written of the `step` that training goes on from is said there again.
+    /// Opens the files in `folder`, cut to what was `written`, and a file of events in another, if one is given: numbers and
+    /// texts of the `step` that training goes on from are said there again.
     pub fn open(
         folder: &Path,
         written: &Written,
@@ -84,13 +84,13 @@ impl Record {
         let samples = Growing::open(folder.join("samples.jsonl"), &written.samples)?;
         let mut events = events.map(|folder| Events::begin(folder, step)).transpose()?;
         if let Some(events) = events.as_mut().filter(|_| step > 0) {
-            for line in metrics.lines::<Numbers>()?.iter().filter(|line| line.step == step) {
+            for line in metrics.lines(|line: &Numbers| line.step == step)? {
                 // JSON has no other word for what is no number.
                 let value = |value: &Option<f64>| value.unwrap_or(f64::NAN);
                 let values = line.values.iter().map(|(name, found)| (name.as_str(), value(found)));
                 say(events, &line.event, step, values)?;
             }
-            for line in samples.lines::<Texts>()?.iter().filter(|line| line.step == step) {
+            for line in samples.lines(|line: &Texts| line.step == step)? {
                 show(events, step, line.index, &line.greedy, &line.sampled)?;
             }
         }
@@ -222,17 +222,21 @@ impl Growing {
         Extent { bytes: self.length, hash }
     }
 
-    /// What is in the file, line by line.
-    fn lines<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        let text = std::fs::read_to_string(&self.path).map_err(io("read", &self.path))?;
-        let lines = text.lines().map(|line| {
-            let problem = |error: serde_json::Error| Error::Checkpoint {
+    /// The lines of the file that are wanted.
+    fn lines<T: DeserializeOwned>(&self, wanted: impl Fn(&T) -> bool) -> Result<Vec<T>> {
+        let file = File::open(&self.path).map_err(io("read", &self.path))?;
+        let mut found = Vec::new();
+        for line in BufReader::new(file).lines() {
+            let line = line.map_err(io("read", &self.path))?;
+            let line: T = serde_json::from_str(&line).map_err(|error| Error::Checkpoint {
                 path: self.path.clone(),
                 problem: error.to_string(),
-            };
-            serde_json::from_str(line).map_err(problem)
-        });
-        lines.collect()
+            })?;
+            if wanted(&line) {
+                found.push(line);
+            }
+        }
+        Ok(found)
     }
 
     fn json(&mut self, line: &impl Serialize) -> Result<()> {
@@ -260,6 +264,51 @@ impl Growing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A process that goes on says again what the step that it begins with had, of which TensorBoard forgets what others said.
+    #[test]
+    fn events_of_the_first_step_are_said_again() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(io("create", "temporary folder"))?;
+        let events = folder.path().join("events");
+        let values = BTreeMap::from([("loss".to_owned(), 1.5), ("odd".to_owned(), f64::NAN)]);
+        let (event, kind, kinds) = ("train", "maximum-likelihood", BTreeMap::new());
+        let line = |step| Line {
+            event,
+            phase: 0,
+            kind,
+            step,
+            phase_step: step,
+            note: None,
+            values: &values,
+            kinds: kinds.clone(),
+        };
+        let mut record = Record::open(folder.path(), &Written::default(), Some(&events), 0)?;
+        record.line(&line(7))?;
+        record.line(&line(8))?;
+        let (greedy, sampled) = ("a dog".to_owned(), "a cat".to_owned());
+        record.sample(&SampleLine { phase: 0, step: 8, index: 3, label: None, greedy, sampled })?;
+        record.histogram(8, "weights", || Ok(vec![0.5; 4]))?;
+        let written = record.sync()?;
+        drop(record);
+        drop(Record::open(folder.path(), &written, Some(&events), 8)?);
+        let mut files: Vec<_> = std::fs::read_dir(&events)
+            .map_err(io("read", &events))?
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        let [first, second] = &files[..] else { panic!("two files: {files:?}") };
+        let count = |path: &PathBuf, what: &str| -> Result<usize> {
+            let bytes = std::fs::read(path).map_err(io("read", path))?;
+            Ok(bytes.windows(what.len()).filter(|window| *window == what.as_bytes()).count())
+        };
+        for (what, before, again) in
+            [("train/loss", 2, 1), ("train/odd", 2, 1), ("samples/3", 1, 1), ("weights", 1, 0)]
+        {
+            assert_eq!((count(first, what)?, count(second, what)?), (before, again), "{what}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn what_was_written_after_the_checkpoint_is_cut() -> Result<()> {

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use textgan_artifact::Progress;
@@ -77,6 +77,12 @@ impl<'a> Outputs<'a> {
 impl<'a> From<&'a Path> for Outputs<'a> {
     fn from(out: &'a Path) -> Self {
         Self { out, events: None }
+    }
+}
+
+impl<'a> From<&'a PathBuf> for Outputs<'a> {
+    fn from(out: &'a PathBuf) -> Self {
+        Self::from(out.as_path())
     }
 }
 

@@ -7,8 +7,11 @@ use crate::exit::Failed;
 
 const CHECKS: [(&str, &str); 4] = [
     ("format", "fmt --all --check"),
-    ("lints", "clippy --workspace --all-targets --features xtask/hub,xtask/tui -- --deny warnings"),
-    ("documentation", "doc --workspace --no-deps --features xtask/hub,xtask/tui"),
+    (
+        "lints",
+        "clippy --workspace --all-targets --features xtask/cloud,xtask/hub,xtask/tui -- --deny warnings",
+    ),
+    ("documentation", "doc --workspace --no-deps --features xtask/cloud,xtask/hub,xtask/tui"),
     ("dependencies", "deny check bans licenses sources"),
 ];
 

@@ -7,7 +7,8 @@ use crate::args::Forwarded;
 use crate::cargo::cargo;
 
 pub fn run(args: Forwarded) -> Result<()> {
-    let mut arguments = vec!["test", "--workspace", "--features", "xtask/hub,xtask/tui"];
+    let mut arguments =
+        vec!["test", "--workspace", "--features", "xtask/cloud,xtask/hub,xtask/tui"];
     arguments.extend(args.arguments.iter().map(String::as_str));
     cargo(&arguments, &[])
 }

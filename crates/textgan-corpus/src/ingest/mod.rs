@@ -125,6 +125,8 @@ impl Piece<'_> {
         match &self.part {
             Part::Whole { bytes } => *bytes,
             Part::File { bytes, .. } => Some(*bytes),
+            #[cfg(feature = "cloud")]
+            Part::Object { object, .. } => Some(object.bytes),
             Part::Samples(range) | Part::Lines { range, .. } => Some(range.end - range.start),
         }
     }

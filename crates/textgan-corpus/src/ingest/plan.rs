@@ -132,6 +132,8 @@ impl ShardInputs {
         for Piece { source, part, .. } in &pieces {
             match part {
                 Part::File { path, .. } | Part::Lines { path, .. } => files.push(path.clone()),
+                #[cfg(feature = "cloud")]
+                Part::Object { .. } => {}
                 Part::Whole { .. } | Part::Samples(_) => files.append(&mut source.inputs()?),
             }
         }
@@ -187,6 +189,11 @@ fn cut(pieces: &[Piece<'_>]) -> String {
         Part::Whole { bytes } => format!("{} whole {bytes:?}\n", piece.stream),
         Part::File { path, bytes, .. } => format!("{} file {path:?} {bytes}\n", piece.stream),
         Part::Lines { path, range, .. } => format!("{} lines {path:?} {range:?}\n", piece.stream),
+        #[cfg(feature = "cloud")]
+        Part::Object { object, .. } => {
+            let read::Object { name, bytes, version } = object;
+            format!("{} object {name:?} {bytes} {version:?}\n", piece.stream)
+        }
         Part::Samples(range) => format!("{} samples {range:?}\n", piece.stream),
     };
     hash_bytes(pieces.iter().map(describe).collect::<String>().as_bytes())

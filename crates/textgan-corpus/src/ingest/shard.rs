@@ -42,6 +42,22 @@ struct ShardManifest {
     stats: ShardStats,
     /// The hash of each table, by name.
     tables: BTreeMap<String, String>,
+    /// A hash of all the above.
+    checksum: String,
+}
+
+impl ShardManifest {
+    /// What [`checksum`](Self::checksum) should be.
+    fn sum(&self) -> Result<String, Error> {
+        let Self { shard, fingerprint, cut, stats, tables, .. } = self;
+        let whole = Fingerprint::new("shard", 1)
+            .field("shard", shard)
+            .field("fingerprint", fingerprint)
+            .field("cut", cut)
+            .field("stats", stats)
+            .field("tables", tables);
+        Ok(whole.finish()?)
+    }
 }
 
 /// Reads and cleans one shard of a corpus into the folder `out`, for [`merge_shards`]: as much as can be done with rows
@@ -101,7 +117,10 @@ fn write_shard(
         tables.insert(name(&path), hash_file(&path)?);
     }
     let (fingerprint, stats) = (fingerprint(config, key)?, cleaning.shard(&readers));
-    Ok(ShardManifest { shard, fingerprint, cut, stats, tables })
+    let checksum = String::new();
+    let mut manifest = ShardManifest { shard, fingerprint, cut, stats, tables, checksum };
+    manifest.checksum = manifest.sum()?;
+    Ok(manifest)
 }
 
 fn name(path: &Path) -> String {
@@ -211,6 +230,9 @@ impl<'a> Found<'a> {
         let manifest: ShardManifest = serde_json::from_slice(&bytes).map_err(|error| {
             wrong(folder, format!("its {SHARD_MANIFEST} cannot be read ({error}); {AGAIN}"))
         })?;
+        if manifest.checksum != manifest.sum()? {
+            return Err(wrong(folder, format!("its {SHARD_MANIFEST} was changed; {AGAIN}")));
+        }
         let tables = shards(folder, SHARD_ROWS)?;
         if !tables.iter().map(|path| name(path)).eq(manifest.tables.keys().cloned()) {
             return Err(wrong(

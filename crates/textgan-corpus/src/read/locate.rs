@@ -16,6 +16,8 @@ pub(crate) enum Address<'a> {
     Local(&'a Path),
     Url(&'a str),
     Hub(HubAddress<'a>),
+    /// A key, folder or pattern in a bucket.
+    Objects(&'a str),
 }
 
 /// An `http(s)://` address without user and password, query and fragment, which may be secret; any other
@@ -56,6 +58,8 @@ pub(crate) fn parse_address(path: &str) -> Result<Address<'_>, Error> {
     };
     match scheme {
         "http" | "https" => Ok(Address::Url(path)),
+        "s3" | "gs" | "az" => Ok(Address::Objects(path)),
+        "file" => Ok(Address::Local(Path::new(rest))),
         "hf" => parse_hub(rest).map(Address::Hub).ok_or_else(|| {
             Error::config(
                 "corpus.sources.path",
@@ -64,7 +68,7 @@ pub(crate) fn parse_address(path: &str) -> Result<Address<'_>, Error> {
         }),
         _ => Err(Error::config(
             "corpus.sources.path",
-            format!("is `{path}`; only http://, https:// and hf:// addresses can be read"),
+            format!("is `{path}`; only http://, https://, hf://, s3://, gs://, az:// and file:// addresses can be read"),
         )),
     }
 }
@@ -121,7 +125,7 @@ pub(crate) fn hint_for(name: &str) -> &'static str {
 pub(crate) fn local_files(files: &Files) -> Result<Vec<PathBuf>, Error> {
     Ok(match parse_address(&files.path)? {
         Address::Local(path) => locate(path, files)?.paths,
-        Address::Url(_) | Address::Hub(_) => Vec::new(),
+        Address::Url(_) | Address::Hub(_) | Address::Objects(_) => Vec::new(),
     })
 }
 

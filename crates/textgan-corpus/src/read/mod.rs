@@ -1,6 +1,8 @@
 //! From sources to records, one after the other, in memory that one record bounds.
 
 mod archive;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod csv;
 mod decode;
 mod encoding;
@@ -15,6 +17,8 @@ mod locate;
 mod parquet;
 mod record;
 
+#[cfg(feature = "cloud")]
+pub(crate) use cloud::Object;
 pub(crate) use decode::decode;
 pub(crate) use guard::Watch;
 pub(crate) use locate::local_files;
@@ -82,6 +86,9 @@ pub(crate) enum Part {
     },
     /// The lines of a local file that begin in a range of its bytes.
     Lines { path: PathBuf, range: Range<u64>, skipped: u64 },
+    /// An object of a store.
+    #[cfg(feature = "cloud")]
+    Object { object: cloud::Object, skipped: u64 },
     /// Samples of a known distribution, by number.
     Samples(Range<u64>),
 }
@@ -106,11 +113,11 @@ impl Part {
     }
 }
 
-/// Samples in a piece of a part.
+/// Samples in a piece of a part, at least.
 const PIECE_SAMPLES: u64 = 1024;
-/// Bytes in a piece of a file, at least ...
+/// Bytes in a piece of a file, at least.
 const PIECE_BYTES: u64 = 1 << 20;
-/// ... and pieces of a file, at most.
+/// Pieces of a part, at most.
 const PIECES: u64 = 4096;
 
 /// The parts of a source, in the order of reading.
@@ -122,14 +129,21 @@ pub(crate) fn parts(source: &Source) -> Result<Vec<Part>, Error> {
         }
         Source::Files(files) => files,
     };
-    let Address::Local(path) = parse_address(&files.path)? else {
-        return Ok(vec![Part::Whole { bytes: None }]);
+    let path = match parse_address(&files.path)? {
+        Address::Local(path) => path,
+        #[cfg(feature = "cloud")]
+        Address::Objects(address) if files.limit.is_none() => {
+            let (objects, mut skipped) = cloud::list(address, files)?;
+            check_pin(files, objects.len())?;
+            let part = |object| Part::Object { object, skipped: std::mem::take(&mut skipped) };
+            return Ok(objects.into_iter().map(part).collect());
+        }
+        Address::Url(_) | Address::Hub(_) | Address::Objects(_) => {
+            return Ok(vec![Part::Whole { bytes: None }]);
+        }
     };
     let Located { paths, mut skipped } = locate(path, files)?;
-    if files.blake3.is_some() && paths.len() != 1 {
-        let message = format!("pins one file, but `{}` names {}", files.path, paths.len());
-        return Err(Error::config("corpus.sources.blake3", message));
-    }
+    check_pin(files, paths.len())?;
     let size = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
     if files.limit.is_some() {
         return Ok(vec![Part::Whole { bytes: Some(paths.iter().map(size).sum()) }]);
@@ -141,6 +155,15 @@ pub(crate) fn parts(source: &Source) -> Result<Vec<Part>, Error> {
     Ok(paths.into_iter().map(part).collect())
 }
 
+/// A hash pins one file.
+fn check_pin(files: &Files, count: usize) -> Result<(), Error> {
+    if files.blake3.is_none() || count == 1 {
+        return Ok(());
+    }
+    let message = format!("pins one file, but `{}` names {count}", files.path);
+    Err(Error::config("corpus.sources.blake3", message))
+}
+
 /// Cuts a part into pieces: samples anywhere, and a file of lines of text that is neither packed nor in another encoding.
 pub(crate) fn cut(part: Part, files: Option<&Files>, rules: Rules) -> Vec<Part> {
     let pieces = |whole: Range<u64>, size: u64| {
@@ -148,7 +171,8 @@ pub(crate) fn cut(part: Part, files: Option<&Files>, rules: Rules) -> Vec<Part> 
         starts.map(move |start| start..start.saturating_add(size).min(whole.end))
     };
     if let Part::Samples(range) = part {
-        return pieces(range, PIECE_SAMPLES).map(Part::Samples).collect();
+        let size = PIECE_SAMPLES.max((range.end - range.start).div_ceil(PIECES));
+        return pieces(range, size).map(Part::Samples).collect();
     }
     let (Part::File { path, bytes, skipped }, Some(files)) = (&part, files) else {
         return vec![part];
@@ -199,6 +223,11 @@ pub(crate) fn read_part(
         (Source::Files(files), Part::Lines { path, range, skipped }) => {
             stats.skipped_files += skipped;
             read_range(path, range, &Arc::new(files.clone()), reading, stats, sink).map(drop)
+        }
+        #[cfg(feature = "cloud")]
+        (Source::Files(files), Part::Object { object, skipped }) => {
+            stats.skipped_files += skipped;
+            read_object(&object.name, &Arc::new(files.clone()), reading, stats, sink).map(drop)
         }
         (Source::Files(files), Part::Whole { .. } | Part::Samples(_)) => {
             let mut left = files.limit.unwrap_or(u64::MAX);
@@ -310,7 +339,37 @@ fn read_files(
         }
         #[cfg(not(feature = "hub"))]
         Address::Hub(hub) => Err(Error::NoHub { repository: hub.repository.into() }),
+        #[cfg(feature = "cloud")]
+        Address::Objects(address) => {
+            let (objects, skipped) = cloud::list(address, files)?;
+            check_pin(files, objects.len())?;
+            stats.skipped_files += skipped;
+            for object in objects {
+                if let Break(()) = read_object(&object.name, &layout, reading, stats, sink)? {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        #[cfg(not(feature = "cloud"))]
+        Address::Objects(address) => Err(Error::NoCloud { address: address.into() }),
     }
+}
+
+/// Reads an object of a store.
+#[cfg(feature = "cloud")]
+fn read_object(
+    name: &str,
+    layout: &Arc<Files>,
+    reading: &Reading<'_>,
+    stats: &mut ReadStats,
+    sink: &mut Sink<'_>,
+) -> Result<Flow, Error> {
+    let fetched = cloud::fetch(name, reading)?;
+    if let Some(expected) = &layout.blake3 {
+        check_hash(name, expected, &fetched.blake3)?;
+    }
+    read_file(fetched.file, name, layout, reading, stats, sink)
 }
 
 /// Reads a file of this machine.

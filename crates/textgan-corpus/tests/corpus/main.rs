@@ -2,6 +2,8 @@
 
 mod address;
 mod cleaning;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod formats;
 mod hostile;
 #[cfg(feature = "hub")]

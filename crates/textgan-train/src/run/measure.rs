@@ -60,7 +60,7 @@ impl<'a> Run<'a> {
         let value = |metric: &Metric| (metric.name.to_owned(), metric.value);
         self.state.evaluation = found.metrics.iter().map(value).collect();
         self.log("evaluation", None, &self.state.evaluation.clone())?;
-        self.histograms(found.logits.as_ref())?;
+        phase.course.with_averages(|| self.histograms(found.logits.as_ref()))?;
         let values = describe(self.state.evaluation.iter());
         progress.message(&format!("step {}: {values}", self.state.step));
 
@@ -124,7 +124,8 @@ impl<'a> Run<'a> {
         Ok(self.state.convergence.is_over(settings.patience).then_some(End::Converged))
     }
 
-    /// What TensorBoard shows of the weights of all networks, and of what the critic says of real and generated texts.
+    /// What TensorBoard shows of the weights of the networks that last, and of what the critic says of real and generated
+    /// texts.
     fn histograms(&mut self, logits: Option<&[Vec<f32>; 2]>) -> Result<()> {
         let step = self.state.step;
         for (name, logits) in ["real", "generated"].into_iter().zip(logits.into_iter().flatten()) {
