@@ -96,7 +96,7 @@ pub(super) fn fetch(name: &str, reading: &Reading<'_>) -> Result<Fetched, Error>
     let mut stream = found.into_stream();
     // An answer that breaks off is asked for again by the store, from where it did.
     while let Some(chunk) =
-        bucket.wait(async { Ok(stream.next().await.transpose()?) }).map_err(failed)?
+        bucket.wait(async { stream.next().await.transpose() }).map_err(failed)?
     {
         if reading.watch.stop.load(Relaxed) {
             return Err(Error::Interrupted);
