@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use textgan_artifact::{Progress, RunDir};
 use textgan_corpus::Shard;
 
-use super::pipeline::{CONFIG, resolve, summarise, write_config};
+use super::pipeline::{resolve, summarise, write_config};
 use super::stage;
 use crate::args::{Ingest, OneStage, ShardChoice};
 use crate::config::{self, PhaseKind};
@@ -29,8 +29,9 @@ fn make_shard<O: PhaseKind>(args: &OneStage, shard: Shard, terminal: &Terminal) 
     let (loaded, run) = resolve::<O>(&args.target)?;
     let only = IngestShard::new(&loaded.config, shard)?;
     RunDir::create(&run)?;
-    // Once, for whoever merges, who writes it under the lock of the run; others may be making shards now.
-    if shard.number() == 1 && !run.join(CONFIG).exists() {
+    // Once, for whoever merges; others may be making shards now. The config of a run that has stages stays.
+    let has_stages = run.join(stages::INGEST).exists();
+    if shard.number() == 1 && !has_stages {
         write_config(&loaded.config, &run)?;
     }
     let folder = folder(&run, shard);

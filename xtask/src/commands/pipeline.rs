@@ -12,7 +12,7 @@ use crate::stages;
 use crate::terminal::Terminal;
 
 /// The file of a run that keeps its config.
-pub const CONFIG: &str = "config.toml";
+const CONFIG: &str = "config.toml";
 
 pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
     let (mut loaded, mut folder) = resolve::<O>(&args.target)?;

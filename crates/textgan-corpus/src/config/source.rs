@@ -33,6 +33,9 @@ pub struct Files {
     ///   of their paths) or a glob such as `data/**/*.txt.gz`; relative to the working directory;
     /// - an `http://` or `https://` address (what comes before an `@` or after a `?` in it is used and
     ///   never stored or shown);
+    /// - `s3://BUCKET/KEY`, an object, a folder of objects or a glob of them; likewise `gs://` and `az://` (needs the
+    ///   feature `cloud`; who asks is said by the variables of the environment that the stores' tools have, such as
+    ///   `AWS_ACCESS_KEY_ID`);
     /// - `hf://datasets/OWNER/NAME[@REVISION]/GLOB`, files of a dataset on the Hugging Face hub
     ///   (needs the feature `hub`). `@~parquet` is the branch where the hub keeps a Parquet copy.
     ///

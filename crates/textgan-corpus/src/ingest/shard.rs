@@ -64,7 +64,7 @@ impl ShardManifest {
 /// without knowing of those of other shards, and the hashes and signatures that the rest asks for.
 ///
 /// A source is cut between its files, and within those of plain lines, a synthetic one anywhere; what is behind an
-/// address, and a source with a `limit`, is one piece.
+/// address of a file, and a source with a `limit`, is one piece, and so is every object of a bucket.
 ///
 /// # Errors
 /// [`Error`] says which file, line or key is wrong. `out` has no `shard.json` then.

@@ -4,7 +4,7 @@ use super::Reading;
 use super::fetch::Fetched;
 use super::locate::format_of;
 use crate::{Error, Files};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use std::io::{Seek, Write};
@@ -56,15 +56,30 @@ pub(crate) fn list(address: &str, files: &Files) -> Result<(Vec<Object>, u64), E
         false => None,
     };
     let prefix = (!folder.is_empty()).then(|| parsed(address, folder)).transpose()?;
-    let mut found: Vec<ObjectMeta> =
-        bucket.wait(bucket.store.list(prefix.as_ref()).try_collect()).map_err(failed)?;
-    let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
-    found.retain(|object| {
+    let below = prefix.as_ref().map_or(0, |prefix| prefix.as_ref().len());
+    let options = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let wanted = |object: &ObjectMeta| {
         let key = object.location.as_ref();
-        let matches = |pattern: &glob::Pattern| pattern.matches_with(key, options);
-        let hidden = key[folder.len()..].split('/').any(|part| part.starts_with('.'));
-        pattern.as_ref().map_or(!hidden, matches)
-    });
+        let hidden = || key[below..].split('/').any(|part| part.starts_with('.'));
+        match &pattern {
+            Some(pattern) => pattern.matches_with(key, options),
+            // Tools leave objects without bytes in the place of folders.
+            None => object.size > 0 && !hidden(),
+        }
+    };
+    let mut found = Vec::new();
+    let mut listing = bucket.store.list(prefix.as_ref());
+    while let Some(object) =
+        bucket.wait(async { listing.next().await.transpose() }).map_err(failed)?
+    {
+        if wanted(&object) {
+            found.push(object);
+        }
+    }
     if found.is_empty() {
         let message =
             "no such object or folder, or no match; check the bucket and the key".to_owned();
@@ -76,12 +91,17 @@ pub(crate) fn list(address: &str, files: &Files) -> Result<(Vec<Object>, u64), E
     if found.is_empty() {
         return Err(Error::NoKnownFormat { path: address.into(), skipped });
     }
-    found.sort_unstable_by(|a, b| a.location.as_ref().cmp(b.location.as_ref()));
+    // As folders of this machine are read: name by name.
+    let names = |object: &ObjectMeta| -> Vec<String> {
+        object.location.as_ref().split('/').map(str::to_owned).collect()
+    };
+    found.sort_by_cached_key(names);
     Ok((found.into_iter().map(|object| bucket.object(object)).collect(), skipped))
 }
 
 /// Fetches an object to a file without a name.
-pub(super) fn fetch(name: &str, reading: &Reading<'_>) -> Result<Fetched, Error> {
+pub(super) fn fetch(object: &Object, reading: &Reading<'_>) -> Result<Fetched, Error> {
+    let name = object.name.as_str();
     let (bucket, key) = Bucket::open(name)?;
     let key = parsed(name, key)?;
     let failed = |error| bucket.failed(name, error);
@@ -93,8 +113,12 @@ pub(super) fn fetch(name: &str, reading: &Reading<'_>) -> Result<Fetched, Error>
     let mut total = 0;
     let found = bucket.wait(bucket.store.get(&key)).map_err(failed)?;
     let expected = found.range.end - found.range.start;
+    if expected != object.bytes {
+        let message =
+            format!("it has {expected} bytes, and had {} when it was listed", object.bytes);
+        return Err(Error::Fetch { url: name.to_owned(), message });
+    }
     let mut stream = found.into_stream();
-    // An answer that breaks off is asked for again by the store, from where it did.
     while let Some(chunk) =
         bucket.wait(async { stream.next().await.transpose() }).map_err(failed)?
     {
@@ -130,7 +154,8 @@ fn parsed(address: &str, key: &str) -> Result<Key, Error> {
 }
 
 impl Bucket {
-    /// The bucket of an address, by the variables of the environment that the tools of the store have, and the key.
+    /// The bucket of an address, and the key. Variables of the environment say who asks, and whom: those that
+    /// `object_store` knows, which are named as those of the stores' own tools.
     fn open(address: &str) -> Result<(Self, &str), Error> {
         let failed = |message: String| Error::Fetch { url: address.to_owned(), message };
         let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
@@ -139,7 +164,12 @@ impl Bucket {
         let url = own.parse::<url::Url>().map_err(|error| failed(error.to_string()))?;
         // Of two that other dependencies bring, one must be chosen; whoever chose before is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let variables = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        // Those of the stores' own tools only: the store would take a plain TOKEN for its own.
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.to_str()?.to_ascii_lowercase();
+            let known = ["aws_", "google_", "azure_"].iter().any(|of| name.starts_with(of));
+            known.then_some((name, value.to_str()?.to_owned()))
+        });
         // The time of a whole download is limited elsewhere.
         let timeouts = [("timeout", "100 days"), ("connect_timeout", "30 seconds")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -191,7 +221,16 @@ impl Bucket {
 /// A message with its causes, in a line of bounded length: some quote the store's whole answer.
 fn one_line(error: &object_store::Error) -> String {
     const LONGEST: usize = 300;
-    let text: String = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{} ..", &text[..end]),
         None => text,

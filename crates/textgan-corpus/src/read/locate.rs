@@ -58,8 +58,17 @@ pub(crate) fn parse_address(path: &str) -> Result<Address<'_>, Error> {
     };
     match scheme {
         "http" | "https" => Ok(Address::Url(path)),
+        "s3" | "gs" | "az" if has_secret(rest) => Err(Error::config(
+            "corpus.sources.path",
+            "has a password or a signature in it, which runs would store; give them in the variables of the \
+             store's own tools, such as AWS_SECRET_ACCESS_KEY and AZURE_STORAGE_SAS_KEY",
+        )),
         "s3" | "gs" | "az" => Ok(Address::Objects(path)),
-        "file" => Ok(Address::Local(Path::new(rest))),
+        "file" if rest.starts_with('/') => Ok(Address::Local(Path::new(rest))),
+        "file" => Err(Error::config(
+            "corpus.sources.path",
+            format!("is `{path}`; a file of this machine is `file:///` and its path from the root, or the path alone"),
+        )),
         "hf" => parse_hub(rest).map(Address::Hub).ok_or_else(|| {
             Error::config(
                 "corpus.sources.path",
@@ -71,6 +80,13 @@ pub(crate) fn parse_address(path: &str) -> Result<Address<'_>, Error> {
             format!("is `{path}`; only http://, https://, hf://, s3://, gs://, az:// and file:// addresses can be read"),
         )),
     }
+}
+
+/// Whether an address of a bucket has more in it than bucket and key.
+fn has_secret(rest: &str) -> bool {
+    let bucket = rest.split('/').next().unwrap_or(rest);
+    let user = bucket.split_once('@').map(|(user, _)| user);
+    user.is_some_and(|user| user.contains(':')) || rest.contains("?sig=") || rest.contains("&sig=")
 }
 
 fn parse_hub(rest: &str) -> Option<HubAddress<'_>> {
@@ -150,8 +166,10 @@ pub(crate) fn locate(path: &Path, files: &Files) -> Result<Located, Error> {
             if !pattern.contains(['*', '?', '[']) {
                 return Err(missing());
             }
-            let options =
-                glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+            let options = glob::MatchOptions {
+                require_literal_leading_dot: true,
+                ..glob::MatchOptions::new()
+            };
             let matches = glob::glob_with(&pattern, options).map_err(|e| {
                 Error::config("corpus.sources.path", format!("is `{pattern}`, not a pattern: {e}"))
             })?;
@@ -265,6 +283,9 @@ mod tests {
             "hf://datasets/a/b/",
             "hf://datasets//b/c",
             "ftp://x/y",
+            "s3://key:word@bucket/x",
+            "az://bucket/x.txt?sv=1&sig=abc",
+            "file://x.txt",
         ] {
             assert!(parse_address(wrong).is_err(), "{wrong}");
         }

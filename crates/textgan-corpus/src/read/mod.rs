@@ -227,7 +227,7 @@ pub(crate) fn read_part(
         #[cfg(feature = "cloud")]
         (Source::Files(files), Part::Object { object, skipped }) => {
             stats.skipped_files += skipped;
-            read_object(&object.name, &Arc::new(files.clone()), reading, stats, sink).map(drop)
+            read_object(object, &Arc::new(files.clone()), reading, stats, sink).map(drop)
         }
         (Source::Files(files), Part::Whole { .. } | Part::Samples(_)) => {
             let mut left = files.limit.unwrap_or(u64::MAX);
@@ -345,7 +345,7 @@ fn read_files(
             check_pin(files, objects.len())?;
             stats.skipped_files += skipped;
             for object in objects {
-                if let Break(()) = read_object(&object.name, &layout, reading, stats, sink)? {
+                if let Break(()) = read_object(&object, &layout, reading, stats, sink)? {
                     break;
                 }
             }
@@ -359,17 +359,17 @@ fn read_files(
 /// Reads an object of a store.
 #[cfg(feature = "cloud")]
 fn read_object(
-    name: &str,
+    object: &Object,
     layout: &Arc<Files>,
     reading: &Reading<'_>,
     stats: &mut ReadStats,
     sink: &mut Sink<'_>,
 ) -> Result<Flow, Error> {
-    let fetched = cloud::fetch(name, reading)?;
+    let fetched = cloud::fetch(object, reading)?;
     if let Some(expected) = &layout.blake3 {
-        check_hash(name, expected, &fetched.blake3)?;
+        check_hash(&object.name, expected, &fetched.blake3)?;
     }
-    read_file(fetched.file, name, layout, reading, stats, sink)
+    read_file(fetched.file, &object.name, layout, reading, stats, sink)
 }
 
 /// Reads a file of this machine.

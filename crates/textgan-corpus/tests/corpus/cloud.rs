@@ -8,12 +8,16 @@ use textgan_artifact::Quiet;
 use textgan_corpus::{Shard, ShardInputs, Split, ingest, ingest_shard, merge_shards};
 use textgan_random::Key;
 
-const OBJECTS: [(&str, &str); 5] = [
+const OBJECTS: [(&str, &str); 8] = [
     ("texts/1.txt", "one\n"),
     ("texts/0.txt", "zero\n"),
     ("texts/more/2.txt", "two\n"),
     ("texts/.hidden/3.txt", "three\n"),
     ("texts/picture.png", "no text"),
+    // As tools leave it in the place of a folder; and in the order of folders, not of bytes.
+    ("texts/", ""),
+    ("texts/more.txt", "more\n"),
+    ("texts/A.txt", "capital\n"),
 ];
 
 /// A bucket named `bucket`, and one named `closed`.
@@ -57,10 +61,14 @@ fn server() -> String {
 /// The environment says where the store is, so this test runs in a process of its own: itself.
 #[test]
 fn objects_are_read_like_files() {
-    if !std::env::var("AWS_ENDPOINT").is_ok_and(|url| url.starts_with("http://127.0.0.1")) {
+    if std::env::var_os("TEXTGAN_TEST_CHILD").is_none() {
         let status = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["cloud::objects_are_read_like_files", "--exact"])
+            .env_remove("AWS_ENDPOINT_URL_S3")
             .env("AWS_ENDPOINT", server())
+            // What the store must not take for its own, and what is no text.
+            .envs([("TEXTGAN_TEST_CHILD", "yes"), ("TOKEN", "another's"), ("READ_TIMEOUT", "30")])
+            .env("ODD", <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xFF"))
             .envs([("AWS_ALLOW_HTTP", "true"), ("AWS_REGION", "us-east-1")])
             .envs([("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")])
             .status();
@@ -69,9 +77,11 @@ fn objects_are_read_like_files() {
     }
     let folder = Folder::new();
     for (path, expected) in [
-        ("s3://bucket/texts", &["zero", "one", "two"][..]),
-        ("s3://bucket/texts/", &["zero", "one", "two"]),
-        ("s3://bucket/texts/*.txt", &["zero", "one"]),
+        ("s3://bucket/texts", &["zero", "one", "capital", "two", "more"][..]),
+        ("s3://bucket/texts/", &["zero", "one", "capital", "two", "more"]),
+        ("s3://bucket/texts/*.txt", &["zero", "one", "capital", "more"]),
+        ("s3://bucket/texts/[a-z]*.txt", &["more"]),
+        ("s3://bucket/*/*/*.txt", &["two"]),
         ("s3://bucket/texts/[1-9].txt", &["one"]),
         ("s3://bucket/texts/1.txt", &["one"]),
         ("s3://bucket/packed.txt.gz", &["packed"]),
@@ -79,8 +89,8 @@ fn objects_are_read_like_files() {
         assert_eq!(folder.ingest(as_read(json!(path))).unwrap().train(), expected, "{path}");
     }
     let outcome = folder.ingest(as_read(json!("s3://bucket/texts"))).unwrap();
-    assert_eq!(outcome.rows(Split::Train)[2].source, "s3://bucket/texts/more/2.txt");
-    assert_eq!((outcome.stats.read.files, outcome.stats.read.skipped_files), (3, 1));
+    assert_eq!(outcome.rows(Split::Train)[3].source, "s3://bucket/texts/more/2.txt");
+    assert_eq!((outcome.stats.read.files, outcome.stats.read.skipped_files), (5, 1));
 
     let source = |path: &str, more: serde_json::Value| {
         let mut source = json!({ "kind": "files", "path": path });
@@ -92,7 +102,7 @@ fn objects_are_read_like_files() {
     let pin = json!({ "blake3": textgan_artifact::hash_bytes(b"one\n") });
     folder.ingest(source("s3://bucket/texts/1.txt", pin.clone())).unwrap();
     assert!(folder.refusal(source("s3://bucket/texts/0.txt", pin.clone())).contains("0.txt"));
-    assert!(folder.refusal(source("s3://bucket/texts", pin)).contains("names 3"));
+    assert!(folder.refusal(source("s3://bucket/texts", pin)).contains("names 5"));
 
     for (path, because) in [
         ("s3://bucket/absent/x.txt", "no such object or folder, or no match"),
@@ -116,7 +126,7 @@ fn objects_are_read_like_files() {
             let (out, shard) = (folder.path(&number.to_string()), Shard::new(number, 3).unwrap());
             assert!(ShardInputs::new(&config, shard).unwrap().files.is_empty());
             let read = ingest_shard(&config, &Key::root(3), shard, &out, &Quiet).unwrap();
-            assert_eq!(read.documents, 1, "shard {number}");
+            assert!((1..=2).contains(&read.documents), "shard {number}");
             out
         })
         .collect();
