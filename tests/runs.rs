@@ -246,3 +246,22 @@ fn served(program: &Program, page: &str, address: &str) -> String {
     child.wait().unwrap();
     answer
 }
+
+/// What TensorBoard shows lies beside the stages, since the clock is in it; of a training that another config begins anew
+/// it shows no more, and loses nothing.
+#[test]
+fn tensorboard_is_beside_the_stages() {
+    let program = Program::new();
+    let train = ["pipeline", "--config", "tiny.toml", "--run", "run", "--until", "train"];
+    program.succeeds(&train);
+    let begins = |names: &[String]| -> Vec<String> {
+        names.iter().filter_map(|name| Some(name.split('.').next()?.to_owned())).collect()
+    };
+    assert_eq!(begins(&program.names("run/tensorboard")), ["events"]);
+    let manifest = fs::read_to_string(program.path("run/train/manifest.json")).unwrap();
+    assert!(!manifest.contains("tfevents"));
+    program.succeeds(&train);
+    assert_eq!(begins(&program.names("run/tensorboard")), ["events"], "nothing was trained");
+    program.succeeds(&[&train[..], &["--set", "train.batch_size=8"]].concat());
+    assert_eq!(begins(&program.names("run/tensorboard")), ["earlier", "events"]);
+}
