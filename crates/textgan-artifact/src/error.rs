@@ -137,6 +137,14 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// Another process that works on the same run cannot go on.
+    #[error("process {rank} of this run failed: {problem}")]
+    Teammate {
+        /// Its number, from 0.
+        rank: usize,
+        /// In its own words.
+        problem: String,
+    },
     /// A value that has no JSON form.
     #[error("cannot express {what} as JSON: {message}")]
     Json {

@@ -46,6 +46,7 @@ mod progress;
 mod publish;
 mod run;
 pub mod table;
+mod team;
 
 pub use error::{Error, Result};
 pub use fingerprint::{Fingerprint, canonical_json};
@@ -58,6 +59,7 @@ pub use publish::{
     copy_atomic, make_folder, publish, recover, remove_folder, replace_file, write_atomic,
 };
 pub use run::{RunDir, RunLock};
+pub use team::{ALONE, Team, Wire};
 
 /// The blocks of the README, which are tested with the documentation.
 #[cfg(doctest)]

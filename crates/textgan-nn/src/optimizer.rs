@@ -130,21 +130,32 @@ impl Optimizer {
         Ok(Self { config, entries, steps: 0 })
     }
 
+    /// The gradients of the parameters, in their order: what [`descend`](Self::descend) takes.
+    ///
+    /// # Errors
+    /// If a parameter has no gradient.
+    pub fn gradients(&self, gradients: &GradStore) -> Result<Vec<Tensor>> {
+        let find = |entry: &Entry| match gradients.get(entry.variable.as_tensor()) {
+            Some(gradient) => Ok(gradient.contiguous()?),
+            None => Err(Error::NoGradient { name: entry.name.clone() }),
+        };
+        self.entries.iter().map(find).collect()
+    }
+
     /// The norm of the gradient over all parameters; nothing is changed. When two optimizers share
     /// one loss, ask both before either steps.
     ///
     /// # Errors
-    /// If a parameter has no gradient, or if the gradient is not finite.
-    pub fn gradient_norm(&self, gradients: &GradStore) -> Result<f32> {
-        let gradients = self.gradients(gradients)?;
+    /// If the gradient is not finite.
+    pub fn norm(&self, gradients: &[Tensor]) -> Result<f32> {
         let mut total = 0f64;
-        for gradient in &gradients {
+        for gradient in gradients {
             total += sum_of_squares(gradient)?;
         }
         let norm = total.sqrt() as f32;
         match norm.is_finite() {
             true => Ok(norm),
-            false => Err(self.non_finite(&gradients, norm)?),
+            false => Err(self.non_finite(gradients, norm)?),
         }
     }
 
@@ -154,15 +165,23 @@ impl Optimizer {
     /// If a parameter has no gradient, or if the gradient is not finite; no weight and no moment
     /// is changed then.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f32) -> Result<StepStats> {
-        let grad_norm = self.gradient_norm(gradients)?;
         let gradients = self.gradients(gradients)?;
+        self.descend(&gradients, learning_rate)
+    }
+
+    /// One update along [`gradients`](Self::gradients), or a mean of several of them.
+    ///
+    /// # Errors
+    /// If the gradient is not finite; no weight and no moment is changed then.
+    pub fn descend(&mut self, gradients: &[Tensor], learning_rate: f32) -> Result<StepStats> {
+        let grad_norm = self.norm(gradients)?;
         let limit = self.config.clip_norm.unwrap_or(f32::INFINITY);
         let clipped = grad_norm > limit;
 
         self.steps += 1;
         let AdamConfig { beta1, beta2, epsilon, weight_decay, .. } = self.config;
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.steps as f64);
-        for (entry, gradient) in self.entries.iter_mut().zip(&gradients) {
+        for (entry, gradient) in self.entries.iter_mut().zip(gradients) {
             let decay = if entry.variable.rank() >= 2 { weight_decay } else { 0.0 };
             let update = Update {
                 beta1,
@@ -247,14 +266,6 @@ impl Optimizer {
         }
         self.steps = steps;
         Ok(())
-    }
-
-    fn gradients(&self, gradients: &GradStore) -> Result<Vec<Tensor>> {
-        let find = |entry: &Entry| match gradients.get(entry.variable.as_tensor()) {
-            Some(gradient) => Ok(gradient.contiguous()?),
-            None => Err(Error::NoGradient { name: entry.name.clone() }),
-        };
-        self.entries.iter().map(find).collect()
     }
 
     fn non_finite(&self, gradients: &[Tensor], norm: f32) -> Result<Error> {

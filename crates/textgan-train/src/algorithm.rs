@@ -14,8 +14,9 @@ use crate::step::Step;
 
 /// An algorithm in the midst of its phase: handles to its networks, and no state of its own that
 /// changes. What it must remember between steps is in [`Step::memory`]; so a run that is killed goes
-/// on to the same bits without the algorithm knowing of checkpoints.
-pub trait Algorithm {
+/// on to the same bits without the algorithm knowing of checkpoints. Several replicas of a step may be made beside each
+/// other, on parts of a batch (`train.replicas`): weights that it changes by itself it changes in [`Step::once`].
+pub trait Algorithm: Send + Sync {
     /// What its optimizers move.
     fn learners(&self) -> Vec<Learner>;
 

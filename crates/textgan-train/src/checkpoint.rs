@@ -284,7 +284,7 @@ mod tests {
         let state = State {
             checkpoints: vec!["step-2".to_owned()],
             best: Some("best-step-2".to_owned()),
-            ..State::new(Vec::new())
+            ..State::new(Vec::new(), 1)
         };
         checkpoints.write("step-4", Some(&state), |_| Ok(()))?;
         checkpoints.set_latest("step-4", &state)?;
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(checkpoints.latest(&Quiet)?, Some(("step-4".to_owned(), state.clone())));
 
         // A damaged one is not gone on from, and a name that leads elsewhere neither.
-        let older = State { phase_step: 2, ..State::new(Vec::new()) };
+        let older = State { phase_step: 2, ..State::new(Vec::new(), 1) };
         checkpoints.write("step-2", Some(&older), |_| Ok(()))?;
         let path = checkpoints.path("step-4").join(STATE);
         let whole = std::fs::read(&path).map_err(io("read", &path))?;

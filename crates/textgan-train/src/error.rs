@@ -105,6 +105,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Replicas of a step that have not all made the same updates.
+    #[error(
+        "the replicas of this step did not all make the same updates: whether it makes one depends on what they drew; \
+         train it whole, with train.replicas = 1"
+    )]
+    Apart,
     /// A file or folder that cannot be read, written or published.
     #[error(transparent)]
     Artifact(#[from] textgan_artifact::Error),

@@ -1,5 +1,6 @@
 //! What is measured on held-out text while training.
 
+use textgan_artifact::Team;
 use textgan_metrics::{References, distinct_n, self_bleu};
 use textgan_models::{Generator, Sequences};
 use textgan_random::Key;
@@ -11,6 +12,7 @@ use crate::data::TrainData;
 use crate::gate;
 use crate::generated::{Generated, Texts};
 use crate::losses::likelihood::marginal_nll;
+use crate::memory::StoredText;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
 use crate::objective::{PlannedPhase, Role};
@@ -68,19 +70,19 @@ impl HeldOut {
     /// stopped.
     pub fn loss(
         &self,
+        team: &Team,
         generator: &dyn Generator,
         key: &Key,
         noise: usize,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<f64>> {
-        let mut total = 0.0;
-        for batch in &self.batches {
-            match marginal_nll(generator, batch, key, noise, stop)? {
-                Some(sentences) => total += sentences.iter().sum::<f64>(),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(total / self.tokens as f64))
+        let sum = |batch: usize| -> Result<Option<f64>> {
+            let sentences = marginal_nll(generator, &self.batches[batch], key, noise, stop)?;
+            Ok(sentences.map(|sentences| sentences.iter().sum()))
+        };
+        let sums = team.map("validation loss", self.batches.len(), sum)?;
+        let total: Option<f64> = sums.into_iter().sum();
+        Ok(total.map(|total| total / self.tokens as f64))
     }
 }
 
@@ -96,6 +98,7 @@ pub(crate) struct EvaluationKeys {
 
 /// Evaluates as `phase` asks; `None` if `stop` says so in between.
 pub(crate) fn evaluate(
+    team: &Team,
     networks: &Networks<'_>,
     held_out: &HeldOut,
     phase: PlannedPhase<'_>,
@@ -114,7 +117,7 @@ pub(crate) fn evaluate(
     };
     if role != Role::Discriminator {
         let noise = config.validation_noise;
-        let Some(loss) = held_out.loss(generator.as_ref(), &keys.noise, noise, stop)? else {
+        let Some(loss) = held_out.loss(team, generator.as_ref(), &keys.noise, noise, stop)? else {
             return Ok(None);
         };
         found.note("validation_loss", loss, Unit::NatsPerToken, Group::Likelihood);
@@ -123,7 +126,7 @@ pub(crate) fn evaluate(
     if let Some(critic) = algorithm.critic() {
         let settings = &phase.settings.evaluation;
         let Some(samples) =
-            draw(networks, generator.as_ref(), settings.samples, &keys.samples, stop)?
+            draw(team, networks, generator.as_ref(), settings.samples, &keys.samples, stop)?
         else {
             return Ok(None);
         };
@@ -270,8 +273,12 @@ impl Damage {
     }
 }
 
+/// A chunk of samples, and the log-probabilities of their tokens.
+type Drawn = (Vec<StoredText>, Vec<Vec<f32>>);
+
 /// Samples for an evaluation, with the labels of validation sentences.
 fn draw(
+    team: &Team,
     networks: &Networks<'_>,
     generator: &dyn Generator,
     count: usize,
@@ -279,18 +286,22 @@ fn draw(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Generated>>> {
     let data = networks.data();
-    let mut batches = Vec::new();
-    for first in (0..count).step_by(CHUNK) {
+    let chunk = |chunk: usize| -> Result<Option<Drawn>> {
         if stop() {
             return Ok(None);
         }
+        let first = chunk * CHUNK;
         let rows = CHUNK.min(count - first);
         let label = |row: usize| data.valid[row % data.valid.len()].label.unwrap_or_default();
         let labels: Option<Vec<u32>> =
             (!data.labels.is_empty()).then(|| (first..first + rows).map(label).collect());
-        batches.push(Generated::draw(generator, key, first as u64, rows, labels.as_deref())?);
-    }
-    Ok(Some(batches))
+        let drawn = Generated::draw(generator, key, first as u64, rows, labels.as_deref())?;
+        Ok(Some((drawn.stored()?, drawn.log_probs)))
+    };
+    let drawn: Option<Vec<Drawn>> =
+        team.map("samples", count.div_ceil(CHUNK), chunk)?.into_iter().collect();
+    let again = |(texts, log_probs): Drawn| Generated::from_stored(&texts, log_probs);
+    drawn.map(|drawn| drawn.into_iter().map(again).collect()).transpose()
 }
 
 /// The logits of real text that neither network was trained on, and of samples.

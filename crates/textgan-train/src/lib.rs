@@ -92,6 +92,7 @@ mod metric;
 mod networks;
 mod objective;
 mod record;
+mod replicas;
 mod run;
 mod schedule;
 mod state;

@@ -12,7 +12,7 @@ use crate::networks::Networks;
 /// Those of this crate are in [`BuiltIn`](crate::BuiltIn). Another crate implements this trait for
 /// its own configs and puts them beside those in an enum of its own: see the example
 /// `outside_objective`.
-pub trait Objective {
+pub trait Objective: Send + Sync {
     /// The name that config files give it.
     fn kind(&self) -> &'static str;
 
@@ -80,7 +80,7 @@ pub enum Role {
 
 /// A choice among objectives: the enum that a config's `kind` picks from. It is an objective too, the
 /// one that it holds.
-pub trait OneOf {
+pub trait OneOf: Send + Sync {
     /// What it holds.
     fn chosen(&self) -> &dyn Objective;
 }

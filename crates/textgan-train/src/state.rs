@@ -8,11 +8,11 @@ use crate::alarms::Watch;
 use crate::algorithm::Accuracy;
 use crate::convergence::Convergence;
 use crate::memory::Memory;
-use crate::metric::{Group, MetricKind, Unit};
+use crate::metric::MetricKind;
 use crate::summary::PhaseSummary;
 
 /// Version of the layout of checkpoints.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// How fast the average of the accuracy follows, per update.
 const ACCURACY_STEP: f64 = 0.05;
@@ -44,14 +44,10 @@ pub(crate) struct State {
     pub converged: Option<bool>,
     /// What the alarms remember.
     pub watch: Watch,
-    /// The discriminator's accuracy, averaged over recent updates of this phase.
-    pub accuracy: Option<f64>,
     /// Whether the generator may move in this phase.
     pub gate_open: bool,
-    /// What the algorithm of this phase remembers.
-    pub memory: Memory,
-    /// Training facts since the last line of the log.
-    pub interval: Facts,
+    /// What belongs to each replica.
+    pub replicas: Vec<Replica>,
     /// Updates in this phase, by learner.
     pub updates: BTreeMap<String, u64>,
     /// Unit and group of every metric of the run so far.
@@ -77,6 +73,17 @@ pub(crate) struct State {
     pub done: Vec<PhaseSummary>,
 }
 
+/// What belongs to one of the replicas that share out a batch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Replica {
+    /// What the algorithm of this phase remembers.
+    pub memory: Memory,
+    /// The discriminator's accuracy, averaged over recent updates of this phase.
+    pub accuracy: Option<f64>,
+    /// Training facts since the last line of the log.
+    pub interval: Facts,
+}
+
 /// What the growing files held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
@@ -96,8 +103,8 @@ pub(crate) struct Extent {
 }
 
 impl State {
-    /// Before the first step.
-    pub fn new(phases: Vec<serde_json::Value>) -> Self {
+    /// Before the first step, of so many replicas.
+    pub fn new(phases: Vec<serde_json::Value>, replicas: usize) -> Self {
         Self {
             version: VERSION,
             recipe: serde_json::Value::Null,
@@ -111,10 +118,8 @@ impl State {
             round_loss: None,
             converged: None,
             watch: Watch::default(),
-            accuracy: None,
             gate_open: false,
-            memory: Memory::default(),
-            interval: Facts::default(),
+            replicas: vec![Replica::default(); replicas],
             updates: BTreeMap::new(),
             metrics: BTreeMap::new(),
             explained: BTreeSet::new(),
@@ -145,25 +150,23 @@ impl State {
             written: self.written.clone(),
             recipe: std::mem::take(&mut self.recipe),
             done,
-            ..Self::new(std::mem::take(&mut self.phases))
+            ..Self::new(std::mem::take(&mut self.phases), self.replicas.len())
         };
     }
 }
 
 /// Named numbers, summed until they are logged as means.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Facts(BTreeMap<String, (f64, u64)>);
+pub(crate) struct Facts(BTreeMap<String, Fact>);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Fact {
+    sum: f64,
+    count: u64,
+    kind: MetricKind,
+}
 
 impl State {
-    /// Adds a number to those of the next line of the log.
-    pub fn note(&mut self, name: &str, value: f64, unit: Unit, group: Group) {
-        self.know(name, MetricKind { unit, group });
-        // What is no number has no mean, and no place in a checkpoint: JSON would not read it back.
-        if value.is_finite() {
-            self.interval.add(name, value);
-        }
-    }
-
     /// Remembers what a metric is counted in.
     pub fn know(&mut self, name: &str, kind: MetricKind) {
         if !self.metrics.contains_key(name) {
@@ -171,6 +174,27 @@ impl State {
         }
     }
 
+    /// The means of what the replicas took note of since the last line of the log, which begins anew.
+    pub fn take_means(&mut self) -> BTreeMap<String, f64> {
+        let mut all = Facts::default();
+        for replica in &mut self.replicas {
+            all.join(std::mem::take(&mut replica.interval));
+        }
+        for (name, fact) in &all.0 {
+            self.know(name, fact.kind);
+        }
+        let known = all.0.into_iter().filter(|(_, fact)| fact.count > 0);
+        known.map(|(name, fact)| (name, fact.sum / fact.count as f64)).collect()
+    }
+
+    /// The discriminator's accuracy, averaged over recent updates of this phase and over the replicas.
+    pub fn accuracy(&self) -> Option<f64> {
+        let sum: Option<f64> = self.replicas.iter().map(|replica| replica.accuracy).sum();
+        Some(sum? / self.replicas.len() as f64)
+    }
+}
+
+impl Replica {
     /// Takes note of how often the discriminator was right in an update.
     pub fn note_accuracy(&mut self, accuracy: Accuracy) {
         let now = accuracy.mean();
@@ -181,14 +205,23 @@ impl State {
 
 impl Facts {
     /// Adds one observation.
-    pub fn add(&mut self, name: &str, value: f64) {
-        let (sum, count) = self.0.entry(name.to_owned()).or_default();
-        *sum += value;
-        *count += 1;
+    pub fn add(&mut self, name: &str, value: f64, kind: MetricKind) {
+        let fact = Fact { sum: 0.0, count: 0, kind };
+        let fact = self.0.entry(name.to_owned()).or_insert(fact);
+        // What is no number has no mean, and no place in a checkpoint: JSON would not read it back.
+        if value.is_finite() {
+            fact.sum += value;
+            fact.count += 1;
+        }
     }
 
-    /// The means so far.
-    pub fn means(&self) -> BTreeMap<String, f64> {
-        self.0.iter().map(|(name, &(sum, count))| (name.clone(), sum / count as f64)).collect()
+    /// Adds all of another's.
+    fn join(&mut self, other: Self) {
+        for (name, fact) in other.0 {
+            let nothing = Fact { sum: 0.0, count: 0, kind: fact.kind };
+            let ours = self.0.entry(name).or_insert(nothing);
+            ours.sum += fact.sum;
+            ours.count += fact.count;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What an algorithm can do in a step.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use textgan_models::{Generator, Sequences};
@@ -11,34 +12,57 @@ use crate::algorithm::{Bounds, Loss, Update};
 use crate::generated::Generated;
 use crate::memory::Memory;
 use crate::meter::Meter;
-use crate::metric::{Group, Metric, Unit};
+use crate::metric::{Group, Metric, MetricKind, Unit};
 use crate::networks::Networks;
-use crate::run::Course;
-use crate::state::State;
+use crate::replicas::{Meeting, Outcome};
+use crate::state::Replica;
 use crate::{Error, Result};
 
 /// A step of a phase: where it is, and what may be done in it. Everything that changes the run goes
 /// through here, so checkpoints, averages, clipping and the log are nobody's business but the loop's.
 pub struct Step<'s, 'a> {
     pub(crate) networks: &'s Networks<'a>,
-    pub(crate) course: &'s mut Course,
-    pub(crate) state: &'s mut State,
-    pub(crate) meter: &'s mut Meter,
+    pub(crate) moment: &'s Moment<'s>,
+    /// Where the replicas of this step meet.
+    pub(crate) meeting: &'s Meeting<'s>,
+    /// Place of this one among those of this process, and among all.
+    pub(crate) place: usize,
+    pub(crate) number: usize,
+    pub(crate) replica: &'s mut Replica,
+    /// Updates in this phase, by learner.
+    pub(crate) updates: BTreeMap<String, u64>,
+    /// What the first replica of a process says for all beside the progress bar.
+    pub(crate) meter: Option<&'s mut Meter>,
+}
+
+/// Where a run is when it makes a step.
+pub(crate) struct Moment<'m> {
     /// The phase's key.
-    pub(crate) key: Key,
+    pub key: Key,
+    /// The phase, from 0, and its `kind`.
+    pub phase: usize,
+    pub kind: &'static str,
+    /// Steps made over all phases.
+    pub step: u64,
+    /// Steps made in this phase, of how many.
+    pub phase_step: u64,
+    pub steps: u64,
+    /// What the full learning rates are multiplied by.
+    pub scale: f64,
+    pub gate_open: bool,
     /// The folder of the last good checkpoint.
-    pub(crate) checkpoint: PathBuf,
+    pub checkpoint: &'m Path,
 }
 
 impl<'a> Step<'_, 'a> {
     /// The number of this step in its phase, from 0.
     pub fn number(&self) -> u64 {
-        self.state.phase_step
+        self.moment.phase_step
     }
 
     /// The steps of the whole phase.
     pub fn steps(&self) -> u64 {
-        self.course.steps
+        self.moment.steps
     }
 
     /// The networks of the run.
@@ -49,12 +73,12 @@ impl<'a> Step<'_, 'a> {
     /// Whether the generator may move: the discriminator has passed the phase's gate, or there is
     /// none.
     pub fn gate_is_open(&self) -> bool {
-        self.state.gate_open
+        self.moment.gate_open
     }
 
-    /// What the algorithm remembers between steps.
+    /// What the algorithm remembers between steps; each replica has its own.
     pub fn memory(&mut self) -> &mut Memory {
-        &mut self.state.memory
+        &mut self.replica.memory
     }
 
     /// The next update of the learner of this name: what it reads, and the name of what it draws.
@@ -62,17 +86,21 @@ impl<'a> Step<'_, 'a> {
     /// # Errors
     /// When the algorithm has declared no such learner.
     pub fn update(&mut self, learner: &'static str) -> Result<Update> {
-        let place = self.course.sides.iter().position(|side| side.learner.name == learner);
-        let Some(place) = place else {
+        let Some(side) = self.meeting.side(learner) else {
             let problem = format!("an algorithm moves {learner}, which is not among its learners");
             return Err(Error::Train { problem });
         };
-        let number = self.state.updates.get(learner).copied().unwrap_or(0);
+        let number = self.updates.get(learner).copied().unwrap_or(0);
         let data = self.networks.data();
-        let rows = self.course.sides[place].batches.batch(number);
+        let rows = self.meeting.rows(side, number, self.number);
+        let key = self.moment.key.child(learner).index(number);
         Ok(Update {
-            learner: place,
-            key: self.key.child(learner).index(number),
+            learner: side,
+            // Replicas draw what is their own; one alone is the whole.
+            key: match self.meeting.replicas() {
+                1 => key,
+                _ => key.child("replica").index(self.number as u64),
+            },
             real: data.sequences(rows.iter().map(|&row| &data.train[row]))?,
         })
     }
@@ -94,8 +122,8 @@ impl<'a> Step<'_, 'a> {
     pub fn real_like(&mut self, update: &Update, texts: &Sequences) -> Result<Sequences> {
         let data = self.networks.data();
         let lengths = (0..texts.batch()).map(|row| texts.row(row).len());
-        let batches = &mut self.course.sides[update.learner].batches;
-        let rows = batches.of_lengths(lengths, &update.key.child("lengths"));
+        let key = update.key.child("lengths");
+        let rows = self.meeting.rows_of_lengths(update.learner, lengths, &key);
         data.sequences(rows.iter().map(|&row| &data.train[row]))
     }
 
@@ -114,7 +142,7 @@ impl<'a> Step<'_, 'a> {
     ) -> Result<Generated> {
         const OLDER: &str = "older samples";
         let texts = fresh.stored()?;
-        let older = self.state.memory.texts(OLDER);
+        let older = self.replica.memory.texts(OLDER);
         let mut shown = texts.clone();
         let exchanged = match older.is_empty() {
             true => 0,
@@ -127,66 +155,71 @@ impl<'a> Step<'_, 'a> {
             log_probs[row].clear();
         }
         let shown = Generated::from_stored(&shown, log_probs)?;
-        self.state.memory.keep_texts(OLDER, texts, most);
+        self.replica.memory.keep_texts(OLDER, texts, most);
         Ok(shown)
     }
 
     /// Descends `loss`: one step of the optimizer of `update`'s learner, and of no other. The graph
-    /// ends here.
+    /// ends here. Where there are replicas this waits until each has come with its loss, and descends their mean.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] before a step that would ruin the weights.
+    /// [`Error::NonFinite`] before a step that would ruin the weights; [`Error::Apart`] if the replicas do not all
+    /// come for the same.
     pub fn descend(&mut self, update: Update, loss: Loss) -> Result<()> {
-        let name = self.course.sides[update.learner].learner.name;
-        if !f64::from(loss.value.to_scalar::<f32>()?).is_finite() {
-            return Err(self.non_finite(format!("the {name} loss")));
-        }
-        let gradients = loss.value.backward()?;
-        let fraction = self.course.fraction(self.state.phase_step);
-        let side = &mut self.course.sides[update.learner];
-        let rate = side.learner.learning_rate * fraction * self.state.learning_rate_scale;
-        let stats = match side.optimizer.step(&gradients, rate as f32) {
-            Err(textgan_nn::Error::NonFinite { name: of, .. }) => {
+        let (name, scale) = (self.meeting.name(update.learner), self.moment.scale);
+        let updates = self.updates.entry(name.to_owned()).or_default();
+        let (place, side, made) = (self.place, update.learner, *updates);
+        *updates += 1;
+        let (rate, stats) = match self.meeting.descend(place, &loss.value, side, scale, made) {
+            Ok((rate, Outcome::Moved(stats))) => (rate, stats),
+            Ok(_) => return Err(self.non_finite(format!("the {name} loss"))),
+            Err(Error::Nn(textgan_nn::Error::NonFinite { name: of, .. })) => {
                 return Err(self.non_finite(format!("the {name} gradient (of {of})")));
             }
-            stats => stats?,
+            Err(error) => return Err(error),
         };
-        let bounds = side.learner.bounds;
-        if bounds != Bounds::default() {
-            keep_within(bounds, &side.learner.parameters)?;
-        }
-        let updates = self.state.updates.entry(name.to_owned()).or_default();
-        if let Some(average) = &side.average {
-            average.update(*updates)?;
-        }
-        *updates += 1;
         let optimizer = [(GRADIENT_NORM, f64::from(stats.grad_norm)), (LEARNING_RATE, rate)];
+        let kind = MetricKind { unit: Unit::Plain, group: Group::Optimizer };
         for (what, value) in optimizer {
-            self.state.note(&format!("{name}_{what}"), value, Unit::Plain, Group::Optimizer);
+            self.replica.interval.add(&format!("{name}_{what}"), value, kind);
         }
         if let Some(accuracy) = loss.accuracy {
-            self.state.note_accuracy(accuracy);
+            self.replica.note_accuracy(accuracy);
         }
-        self.meter.read(update.real.tokens());
+        if let Some(meter) = &mut self.meter {
+            // The others read about as much.
+            meter.read(update.real.tokens() * self.meeting.replicas());
+        }
         for metric in loss.metrics {
             self.note(metric);
         }
         Ok(())
     }
 
-    /// Takes note of a number for the log: its mean over the steps between two lines is written.
+    /// Has `work` done once, where there are replicas when all have come this far: for weights that change other than by
+    /// [`descend`](Self::descend), which they share.
+    ///
+    /// # Errors
+    /// What `work` says; [`Error::Apart`] if the replicas do not all come here.
+    pub fn once(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.meeting.once(self.place, work)
+    }
+
+    /// Takes note of a number for the log: its mean over the steps between two lines is written, and over the replicas.
     pub fn note(&mut self, metric: Metric) {
-        self.state.note(metric.name, metric.value, metric.kind.unit, metric.kind.group);
-        self.meter.show(&metric);
+        self.replica.interval.add(metric.name, metric.value, metric.kind);
+        if let Some(meter) = &mut self.meter {
+            meter.show(&metric);
+        }
     }
 
     fn non_finite(&self, what: String) -> Error {
         Error::NonFinite {
             what,
-            step: self.state.step,
-            phase: self.state.phase,
-            kind: self.course.kind,
-            checkpoint: self.checkpoint.clone(),
+            step: self.moment.step,
+            phase: self.moment.phase,
+            kind: self.moment.kind,
+            checkpoint: self.moment.checkpoint.to_owned(),
         }
     }
 }
@@ -198,7 +231,7 @@ const EMBEDDING: &str = "embedding";
 
 /// Brings every matrix of a layer back within its bounds. What a Lipschitz bound has no need of is spared:
 /// embeddings, which words are looked up in and no product is taken with, and biases.
-fn keep_within(bounds: Bounds, parameters: &Parameters) -> Result<()> {
+pub(crate) fn keep_within(bounds: Bounds, parameters: &Parameters) -> Result<()> {
     for (name, variable) in parameters.iter() {
         let is_embedding = name.split('.').any(|part| part == EMBEDDING);
         if is_embedding || variable.rank() < 2 {

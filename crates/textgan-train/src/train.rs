@@ -1,11 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use textgan_artifact::Progress;
+use textgan_artifact::{ALONE, Progress, Team};
 use textgan_models::{DiscriminatorConfig, GeneratorConfig, NoiseConfig};
 use textgan_random::Key;
 
-use crate::Result;
 use crate::algorithms::BuiltIn;
 use crate::config::{Phase, TrainConfig};
 use crate::controls::{self, ControlPhase};
@@ -13,6 +12,7 @@ use crate::data::TrainData;
 use crate::objective::{Objective, Plan, PlannedPhase};
 use crate::run::Run;
 use crate::summary::{End, Summary};
+use crate::{Error, Result};
 
 /// Everything that decides what a run trains and how, besides the data and the seed.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,9 @@ pub struct Outputs<'a> {
     /// A folder for TensorBoard, if that shall be written: numbers, texts of fixed noise, and histograms of weights and of
     /// what the discriminator says, as they come. It has the time of the clock in it, and is nobody's input.
     pub events: Option<&'a Path>,
+    /// The processes that train together. One of them writes; the others read its checkpoints, so the folder is one that
+    /// all of them reach.
+    pub team: &'a Team,
 }
 
 impl<'a> Outputs<'a> {
@@ -72,11 +75,18 @@ impl<'a> Outputs<'a> {
     pub fn with_events(self, folder: &'a Path) -> Self {
         Self { events: Some(folder), ..self }
     }
+
+    /// Trains together with other processes, which call [`train`] with the same: see
+    /// [`TrainConfig::replicas`](crate::TrainConfig::replicas).
+    #[must_use]
+    pub fn with_team(self, team: &'a Team) -> Self {
+        Self { team, ..self }
+    }
 }
 
 impl<'a> From<&'a Path> for Outputs<'a> {
     fn from(out: &'a Path) -> Self {
-        Self { out, events: None }
+        Self { out, events: None, team: &ALONE }
     }
 }
 
@@ -104,6 +114,24 @@ pub fn train<'a, O: Objective + Serialize>(
     progress: &dyn Progress,
 ) -> Result<Summary> {
     let outputs = out.into();
+    let trained = train_with(recipe, data, key, outputs, progress);
+    // Whom another told to give up has nothing to tell.
+    if let Err(error) = &trained
+        && !matches!(error, Error::Artifact(textgan_artifact::Error::Teammate { .. }))
+    {
+        outputs.team.fail(&error.to_string());
+    }
+    trained
+}
+
+fn train_with<O: Objective + Serialize>(
+    recipe: &Recipe<'_, O>,
+    data: &TrainData<'_>,
+    key: &Key,
+    outputs: Outputs<'_>,
+    progress: &dyn Progress,
+) -> Result<Summary> {
+    let team = outputs.team;
     let controls = controls::of(&recipe.plan());
     let mut plan = recipe.plan();
     plan.phases.extend(controls.iter().map(ControlPhase::planned));
@@ -128,7 +156,7 @@ pub fn train<'a, O: Objective + Serialize>(
             if run.checkpoint_is_due(&phase) {
                 run.checkpoint(&phase, true)?;
             }
-            if progress.stop_requested() {
+            if team.any("stop", progress.stop_requested())? {
                 return Err(run.interrupt(&phase));
             }
         };

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use textgan_artifact::{Progress, Quiet};
+use textgan_artifact::{Progress, Quiet, Team};
 
-use crate::{Error, Result, Summary};
+use crate::{Outputs, Result, Summary};
 
 /// Runs `training` undisturbed, then stops it on request and kills it at `deaths` moments each, and
 /// runs it on one thread and on two; every folder must end with the same bytes.
@@ -28,16 +28,6 @@ pub fn same_bytes_whatever_happens(
     training: impl Fn(&Path, &dyn Progress) -> Result<Summary> + Sync,
     deaths: usize,
 ) -> Result<()> {
-    // Several trials may go on in one process.
-    static TRIALS: AtomicI64 = AtomicI64::new(0);
-    let trial = TRIALS.fetch_add(1, Ordering::Relaxed);
-    let folder = |name: &str| {
-        let name = format!("textgan-trial-{}-{trial}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        textgan_artifact::remove_folder(&path)?;
-        std::fs::create_dir_all(&path).map_err(crate::error::io("create", &path))?;
-        Ok::<_, Error>(path)
-    };
     let whole = folder("whole")?;
     let questions = Interrupting::new(i64::MAX, false);
     training(&whole, &questions)?;
@@ -69,6 +59,81 @@ pub fn same_bytes_whatever_happens(
         textgan_artifact::remove_folder(&out)?;
     }
     Ok(textgan_artifact::remove_folder(&whole)?)
+}
+
+/// Runs `training` by one process, then shared out over teams of 2 to `replicas` (threads take the part of processes), and
+/// stopped by the last of a team of two, to be finished by a team of another size; every folder must end with the same
+/// bytes. `training` has as many [replicas](crate::TrainConfig::replicas).
+///
+/// # Errors
+/// Of the training, and of files that cannot be read.
+///
+/// # Panics
+/// With the names of the files that differ, if the training is not up to it.
+pub fn same_bytes_in_any_team(
+    training: impl Fn(Outputs<'_>, &dyn Progress) -> Result<Summary> + Sync,
+    replicas: usize,
+) -> Result<()> {
+    let whole = folder("whole")?;
+    let questions = Interrupting::new(i64::MAX, false);
+    training(Outputs::from(&whole), &questions)?;
+    let asked = i64::MAX - questions.left.load(Ordering::Relaxed);
+    let expected = files(&whole)?;
+    // The outcome of rank 0, and whether all of them came to the same.
+    let in_team =
+        |size: usize, out: &Path, progress: &(dyn Fn(usize) -> Box<dyn Progress> + Sync)| {
+            let one = |team: Team| {
+                training(Outputs::from(out).with_team(&team), progress(team.rank()).as_ref())
+            };
+            std::thread::scope(|scope| {
+                let teams = Team::of_threads(size).into_iter();
+                let threads: Vec<_> = teams.map(|team| scope.spawn(|| one(team))).collect();
+                let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+                let outcomes = outcomes.into_iter().map(|outcome| match outcome {
+                    Ok(outcome) => outcome,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                });
+                outcomes.collect::<Vec<_>>()
+            })
+        };
+    for size in 2..=replicas {
+        let out = folder("team")?;
+        for outcome in in_team(size, &out, &|_| Box::new(Quiet)) {
+            outcome?;
+        }
+        assert_same(&expected, &files(&out)?, &format!("in a team of {size}"));
+        textgan_artifact::remove_folder(&out)?;
+    }
+    let out = folder("stopped")?;
+    let last = |rank: usize| -> Box<dyn Progress> {
+        match rank {
+            1 => Box::new(Interrupting::new(asked / 2, false)),
+            _ => Box::new(Quiet),
+        }
+    };
+    for outcome in in_team(2, &out, &last) {
+        match outcome {
+            Err(error) if error.is_interrupted() => {}
+            outcome => panic!("a team of which one was asked to stop: {outcome:?}"),
+        }
+    }
+    for outcome in in_team(replicas, &out, &|_| Box::new(Quiet)) {
+        outcome?;
+    }
+    assert_same(&expected, &files(&out)?, "stopped in a team of 2");
+    textgan_artifact::remove_folder(&out)?;
+    Ok(textgan_artifact::remove_folder(&whole)?)
+}
+
+/// A new folder; several trials may go on in one process.
+fn folder(name: &str) -> Result<PathBuf> {
+    static FOLDERS: AtomicI64 = AtomicI64::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("textgan-trial-{}-{number}-{name}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    textgan_artifact::remove_folder(&path)?;
+    std::fs::create_dir_all(&path).map_err(crate::error::io("create", &path))?;
+    Ok(path)
 }
 
 /// Asks to stop, or dies, at the `left`th time it is asked whether to.

@@ -265,7 +265,7 @@ impl Game {
         }
         step.descend(update, loss)?;
         if let Some((policy, lag)) = &self.policy {
-            policy.parameters().approach(generator.parameters(), *lag)?;
+            step.once(|| Ok(policy.parameters().approach(generator.parameters(), *lag)?))?;
         }
         Ok(())
     }

@@ -92,6 +92,10 @@ impl Objective for Catgan {
         require(!self.mutations.is_empty(), || {
             "mutations = [] leaves no child: name a divergence or more".to_owned()
         })?;
+        require(plan.train.replicas == 1 || self.mutations.len() == 1, || {
+            "several mutations are tried on the weights themselves, one after another: they need train.replicas = 1"
+                .to_owned()
+        })?;
         turns!(self).check()?;
         positive("distance", self.distance.into())?;
         positive("temperature.start", self.temperature.start.into())?;

@@ -231,7 +231,7 @@ impl Algorithm for Game {
         turns!(self.config).teach(&self.judge, step, |step, update| {
             step.sample(update, self.generator.as_ref())
         })?;
-        self.leak()?;
+        step.once(|| self.leak())?;
         match self.config.is_likelihood(step.number()) {
             true => self.imitate(step),
             false if step.gate_is_open() => self.play(step),

@@ -77,7 +77,7 @@ impl Default for Spin {
 }
 
 /// What a game against oneself minimises, of the log-ratios of real and of generated texts, `[batch]` each.
-type Contrast = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor>>;
+type Contrast = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync>;
 
 impl Objective for Ddo {
     fn kind(&self) -> &'static str {
@@ -201,7 +201,8 @@ impl Algorithm for SelfPlay {
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
         if step.number().is_multiple_of(self.round) {
-            self.reference.parameters().approach(self.generator.parameters(), 0.0)?;
+            let (reference, now) = (self.reference.parameters(), self.generator.parameters());
+            step.once(|| Ok(reference.approach(now, 0.0)?))?;
         }
         let update = step.update(GENERATOR)?;
         let fake = step.sample(&update, self.reference.as_ref())?;

@@ -60,6 +60,13 @@ impl Plan<'_> {
 impl TrainConfig {
     fn problem(&self) -> Problem {
         at_least_one("batch_size", self.batch_size as u64)?;
+        at_least_one("replicas", self.replicas as u64)?;
+        require(self.replicas <= self.batch_size, || {
+            format!(
+                "replicas = {} are more than the {} texts of a batch",
+                self.replicas, self.batch_size
+            )
+        })?;
         at_least_one("length_window", self.length_window as u64)?;
         at_least_one("log_every", self.log_every)?;
         at_least_one("checkpoint_every", self.checkpoint_every)?;

@@ -32,6 +32,12 @@ use textgan_nn::kernels::Precision;
 pub struct TrainConfig {
     /// Sentences in a batch; the batches of an epoch differ in size by at most one.
     pub batch_size: usize,
+    /// Replicas that share out a batch: each makes a step on its part, and they move along the mean of their gradients.
+    /// They work beside each other, on the processors of one machine and in as many processes as there are (`mpirun`), which
+    /// does not change a bit; how many there are does: what an algorithm counts over a batch, such as the mean of its
+    /// rewards, it counts over a replica's part.
+    #[serde(skip_serializing_if = "is_one")]
+    pub replicas: usize,
     /// Batches whose sentences are sorted by length before they are cut, so that a batch holds
     /// sentences of like length and little padding. 1 does not sort.
     pub length_window: usize,
@@ -75,6 +81,10 @@ pub struct TrainConfig {
 /// The step of a phase's first snapshot, where nothing else is asked for.
 const FIRST_SNAPSHOT: u64 = 50;
 
+fn is_one(replicas: &usize) -> bool {
+    *replicas == 1
+}
+
 /// So that runs of before there were any stay what they are.
 fn is_usual(step: &u64) -> bool {
     *step == FIRST_SNAPSHOT
@@ -84,6 +94,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             batch_size: 64,
+            replicas: 1,
             length_window: 8,
             precision: Precision::F32,
             log_every: 10,

@@ -26,9 +26,17 @@ impl<'a> Run<'a> {
         outputs: Outputs<'a>,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let out = outputs.out;
+        let (out, team) = (outputs.out, outputs.team);
         plan.check()?;
         data.check()?;
+        if team.size() > plan.train.replicas {
+            let problem = format!(
+                "{} processes cannot share out a step of {} replicas: set train.replicas to as many or more",
+                team.size(),
+                plan.train.replicas
+            );
+            return Err(Error::Train { problem });
+        }
         plan.check_halves(data)?;
         footprint::check(plan, data, progress)?;
         let mut networks = Networks::new(plan, data, key.child("initialisation"))?;
@@ -45,28 +53,45 @@ impl<'a> Run<'a> {
         }
         let games = plan.phases.iter().any(|phase| phase.objective.role() == Role::Game);
         let held_out = HeldOut::new(data, plan.train, games)?;
-        let checkpoints = Checkpoints::of(out)?;
         let recipe = recipe(plan, data, key)?;
-        let left = resume::find(&checkpoints, &recipe, &phases, out, progress)?;
+        let found = match team.leads() {
+            true => {
+                let checkpoints = Checkpoints::of(out)?;
+                Some(resume::find(&checkpoints, &recipe, &phases, out, progress)?)
+            }
+            false => None,
+        };
+        // The folder is there once its owner has something to say.
+        let left = match team.size() {
+            1 => found.flatten(),
+            _ => team.tell("where to go on", found)?,
+        };
+        let checkpoints = Checkpoints::of(out)?;
         let written = left.as_ref().map(|(_, state)| state.written.clone()).unwrap_or_default();
         let step = left.as_ref().map_or(0, |(_, state)| state.step);
         let mut run = Self {
             plan,
             networks,
-            state: State { recipe, ..State::new(phases) },
+            state: State { recipe, ..State::new(phases, plan.train.replicas) },
+            team,
             out,
             key: *key,
             progress,
             held_out,
             checkpoints,
             latest: String::new(),
-            record: Record::open(out, &written, outputs.events, step)?,
+            record: match team.leads() {
+                true => Some(Record::open(out, &written, outputs.events, step)?),
+                false => None,
+            },
         };
         match left {
             Some((name, state)) => {
                 run.state = state;
                 run.load_networks(&name)?;
-                run.checkpoints.set_latest(&name, &run.state)?;
+                if team.leads() {
+                    run.checkpoints.set_latest(&name, &run.state)?;
+                }
                 run.latest = name;
                 run.progress.message(&format!("going on from step {}", run.state.step));
             }

@@ -39,10 +39,10 @@ impl<'a> Run<'a> {
             noise: self.key.child("validation-noise"),
             samples: self.key.child("evaluation"),
         };
-        let stop = || progress.stop_requested();
+        let (stop, team) = (|| progress.stop_requested(), self.team);
         let (algorithm, planned) = (phase.algorithm.as_ref(), phase.planned);
         let found = phase.course.with_averages(|| {
-            evaluate(&self.networks, &self.held_out, planned, algorithm, keys, &stop)
+            evaluate(team, &self.networks, &self.held_out, planned, algorithm, keys, &stop)
         })?;
         let Some(found) = found else { return Err(self.interrupt(phase)) };
         if let Some(metric) = found.metrics.iter().find(|metric| !metric.value.is_finite()) {
@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
             }
         }
         if let Some(distinct) = found.distinct {
-            let accuracy = self.state.accuracy;
+            let accuracy = self.state.accuracy();
             let alarms = &planned.settings.alarms;
             for alarm in self.state.watch.look(alarms, distinct, accuracy, found.sees()) {
                 progress.message(&alarm.message);
@@ -127,15 +127,15 @@ impl<'a> Run<'a> {
     /// What TensorBoard shows of the weights of the networks that last, and of what the critic says of real and generated
     /// texts.
     fn histograms(&mut self, logits: Option<&[Vec<f32>; 2]>) -> Result<()> {
-        let step = self.state.step;
+        let (step, Some(record)) = (self.state.step, &mut self.record) else { return Ok(()) };
         for (name, logits) in ["real", "generated"].into_iter().zip(logits.into_iter().flatten()) {
             let tag = format!("logits/{name}");
-            self.record.histogram(step, &tag, || Ok(logits.clone()))?;
+            record.histogram(step, &tag, || Ok(logits.clone()))?;
         }
         for (network, parameters) in self.networks.lasting() {
             for (name, weights) in parameters.iter() {
                 let values = || Ok(weights.flatten_all()?.to_vec1()?);
-                self.record.histogram(step, &format!("{network}/{name}"), values)?;
+                record.histogram(step, &format!("{network}/{name}"), values)?;
             }
         }
         Ok(())
@@ -144,10 +144,13 @@ impl<'a> Run<'a> {
     /// Saves the networks as the phase's best, with the weights that were evaluated.
     fn keep_best(&mut self, phase: &Current<'_>) -> Result<()> {
         let name = format!("best-step-{:06}", self.state.step);
-        self.checkpoints.write(&name, None, |folder| {
-            phase.course.with_averages(|| self.save_networks(folder))?;
-            self.save_companions(folder, &phase.course)
-        })?;
+        if self.team.leads() {
+            self.checkpoints.write(&name, None, |folder| {
+                phase.course.with_averages(|| self.save_networks(folder))?;
+                self.save_companions(folder, &phase.course)
+            })?;
+        }
+        self.team.wait(&format!("checkpoint {name}"))?;
         self.state.best = Some(name);
         Ok(())
     }
@@ -159,7 +162,7 @@ impl<'a> Run<'a> {
         let moves = matches!(phase.planned.objective.role(), Role::Generator | Role::Game);
         // Which steps does not depend on how long the phase is: one that is extended has left the same.
         let is_due = first > 0 && step.is_multiple_of(first) && (step / first).is_power_of_two();
-        if !is_due || !moves || phase.planned.control.is_some() {
+        if !is_due || !moves || phase.planned.control.is_some() || !self.team.leads() {
             return Ok(());
         }
         let folder = self.out.join(SNAPSHOTS);
@@ -177,9 +180,9 @@ impl<'a> Run<'a> {
         let due = config.sample_every > 0
             && (self.is_at_limit(phase)
                 || self.state.phase_step.is_multiple_of(config.sample_every));
-        if !due || config.fixed_samples == 0 {
+        let Some(record) = self.record.as_mut().filter(|_| due && config.fixed_samples > 0) else {
             return Ok(());
-        }
+        };
         let (data, generator) = (self.networks.data(), self.networks.generator());
         let key = self.key.child("fixed-samples");
         let rows = config.fixed_samples;
@@ -202,7 +205,7 @@ impl<'a> Run<'a> {
             }
             let label = labels.as_ref().map(|labels| data.labels[labels[index] as usize].as_str());
             let (phase, step) = (self.state.phase, self.state.step);
-            self.record.sample(&SampleLine { phase, step, index, label, greedy, sampled })?;
+            record.sample(&SampleLine { phase, step, index, label, greedy, sampled })?;
         }
         Ok(())
     }

@@ -11,8 +11,9 @@ pub use resume::extend;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use textgan_artifact::Progress;
+use textgan_artifact::{Progress, Team};
 use textgan_nn::Optimizer;
 use textgan_random::Key;
 
@@ -26,8 +27,9 @@ use crate::meter::Meter;
 use crate::networks::Networks;
 use crate::objective::{Plan, PlannedPhase};
 use crate::record::{Line, Record};
-use crate::state::State;
-use crate::step::Step;
+use crate::replicas::Meeting;
+use crate::state::{Facts, Replica, State};
+use crate::step::{Moment, Step};
 use crate::{Error, Result};
 
 /// A run under way.
@@ -35,6 +37,7 @@ pub(crate) struct Run<'a> {
     pub plan: &'a Plan<'a>,
     pub networks: Networks<'a>,
     pub state: State,
+    team: &'a Team,
     out: &'a Path,
     key: Key,
     progress: &'a dyn Progress,
@@ -42,7 +45,8 @@ pub(crate) struct Run<'a> {
     checkpoints: Checkpoints,
     /// Name of the newest checkpoint.
     latest: String,
-    record: Record,
+    /// Of who leads the team.
+    record: Option<Record>,
 }
 
 /// A phase under way.
@@ -84,19 +88,48 @@ impl<'a> Run<'a> {
 
     /// One step of the phase.
     pub fn step(&mut self, phase: &mut Current<'a>) -> Result<()> {
-        let (key, checkpoint) = (self.phase_key(), self.latest_checkpoint());
-        phase.algorithm.step(&mut Step {
-            networks: &self.networks,
-            course: &mut phase.course,
-            state: &mut self.state,
-            meter: &mut phase.meter,
-            key,
-            checkpoint,
-        })?;
+        let course = &mut phase.course;
+        let (step, phase_step) = (self.state.step, self.state.phase_step);
+        let moment = Moment {
+            key: self.phase_key(),
+            phase: self.state.phase,
+            kind: course.kind,
+            step,
+            phase_step,
+            steps: course.steps,
+            scale: course.fraction(phase_step) * self.state.learning_rate_scale,
+            gate_open: self.state.gate_open,
+            checkpoint: &self.latest_checkpoint(),
+        };
+        let all = self.state.replicas.len();
+        let ours = self.team.part(self.team.rank(), all);
+        let sides = std::mem::take(&mut course.sides);
+        let meeting = Meeting::new(self.team, all, ours.len(), sides);
+        let (networks, algorithm) = (&self.networks, phase.algorithm.as_ref());
+        let (updates, meter) = (&self.state.updates, Mutex::new(Some(&mut phase.meter)));
+        let replicas = &mut self.state.replicas[ours.clone()];
+        let made = meeting.run(replicas, |place, replica| {
+            let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut step = Step {
+                networks,
+                moment: &moment,
+                meeting: &meeting,
+                place,
+                number: ours.start + place,
+                replica,
+                updates: updates.clone(),
+                meter: meter.take_if(|_| place == 0),
+            };
+            drop(meter);
+            algorithm.step(&mut step)?;
+            Ok(step.updates)
+        });
+        phase.course.sides = meeting.into_sides();
+        self.state.updates = made?.swap_remove(0);
         self.state.step += 1;
         self.state.phase_step += 1;
         if self.state.phase_step.is_multiple_of(self.plan.train.log_every) {
-            let means = std::mem::take(&mut self.state.interval).means();
+            let means = self.take_means()?;
             self.log("train", None, &means)?;
         }
         Ok(())
@@ -154,14 +187,80 @@ impl<'a> Run<'a> {
         name: String,
         save: impl FnOnce(&Self, &Path) -> Result<()>,
     ) -> Result<()> {
-        self.state.written = self.record.sync()?;
+        self.gather_replicas()?;
+        if let Some(record) = &mut self.record {
+            self.state.written = record.sync()?;
+        }
         let networks = self.networks.lasting();
         self.state.networks = networks.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let contents = |folder: &Path| save(self, folder);
-        self.checkpoints.write(&name, Some(&self.state), contents)?;
-        self.checkpoints.set_latest(&name, &self.state)?;
+        self.check_alike()?;
+        if self.team.leads() {
+            let contents = |folder: &Path| save(self, folder);
+            self.checkpoints.write(&name, Some(&self.state), contents)?;
+            self.checkpoints.set_latest(&name, &self.state)?;
+        }
+        // Whoever reads it reads it whole.
+        self.team.wait(&format!("checkpoint {name}"))?;
         self.latest = name;
         Ok(())
+    }
+
+    /// Makes the replicas of other processes what they are there.
+    fn gather_replicas(&mut self) -> Result<()> {
+        if self.team.size() > 1 {
+            let ours = self.team.part(self.team.rank(), self.state.replicas.len());
+            let ours: Vec<Replica> = self.state.replicas[ours].to_vec();
+            let all = self.team.share("replicas", ours)?;
+            self.state.replicas = all.into_iter().flatten().collect();
+        }
+        Ok(())
+    }
+
+    /// The means of what all replicas took note of since the last line of the log.
+    fn take_means(&mut self) -> Result<BTreeMap<String, f64>> {
+        if self.team.size() > 1 {
+            let ours = self.team.part(self.team.rank(), self.state.replicas.len());
+            let note = |replica: &Replica| (replica.interval.clone(), replica.accuracy);
+            let ours: Vec<(Facts, Option<f64>)> =
+                self.state.replicas[ours].iter().map(note).collect();
+            let all = self.team.share("notes", ours)?;
+            for (replica, (interval, accuracy)) in
+                self.state.replicas.iter_mut().zip(all.into_iter().flatten())
+            {
+                (replica.interval, replica.accuracy) = (interval, accuracy);
+            }
+        }
+        Ok(self.state.take_means())
+    }
+
+    /// Refuses to go on where the processes of a team have come to different weights: all made the same updates of the
+    /// same sums, so one of them computes otherwise.
+    fn check_alike(&self) -> Result<()> {
+        if self.team.size() == 1 {
+            return Ok(());
+        }
+        let mut hasher = blake3::Hasher::new();
+        for (_, parameters) in self.networks.lasting() {
+            for (_, weights) in parameters.iter() {
+                for value in weights.flatten_all()?.to_vec1::<f32>()? {
+                    hasher.update(&value.to_le_bytes());
+                }
+            }
+        }
+        let ours = (
+            hasher.finalize().to_hex().to_string(),
+            textgan_artifact::instruction_set().to_owned(),
+        );
+        let all = self.team.share("weights", ours)?;
+        match all.iter().position(|other| other.0 != all[0].0) {
+            None => Ok(()),
+            Some(rank) => Err(Error::Train {
+                problem: format!(
+                    "processes 0 ({}) and {rank} ({}) have come to different weights at step {}: run them on processors of one kind",
+                    all[0].1, all[rank].1, self.state.step
+                ),
+            }),
+        }
     }
 
     /// Weights of all networks.
@@ -218,7 +317,12 @@ impl<'a> Run<'a> {
         let kinds: BTreeMap<&str, _> =
             values.keys().map(String::as_str).filter(new).filter_map(kind_of).collect();
         state.explained.extend(kinds.keys().map(|&name| name.to_owned()));
-        self.record.line(&Line { event, phase, kind, step, phase_step, note, values, kinds })
+        match &mut self.record {
+            Some(record) => {
+                record.line(&Line { event, phase, kind, step, phase_step, note, values, kinds })
+            }
+            None => Ok(()),
+        }
     }
 
     fn phase_key(&self) -> Key {

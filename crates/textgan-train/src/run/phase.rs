@@ -7,7 +7,6 @@ use textgan_models::{Generator, save_generator};
 use textgan_nn::Optimizer;
 
 use super::{Course, Current, Run, Side};
-use crate::Result;
 use crate::algorithm::Learner;
 use crate::average::Average;
 use crate::batches::Batches;
@@ -16,6 +15,7 @@ use crate::error::io;
 use crate::meter::Meter;
 use crate::objective::{PlannedPhase, Role};
 use crate::summary::{End, PhaseSummary, Summary};
+use crate::{Error, Result};
 
 impl<'a> Run<'a> {
     /// Prepares the phase at hand, at its beginning or in its midst; `None` when all are done.
@@ -50,6 +50,15 @@ impl<'a> Run<'a> {
         let mut sides = Vec::with_capacity(learners.len());
         for learner in learners {
             let rows = learner.reads.of(data.train.len(), settings.cross_fit);
+            let batches = rows.len().div_ceil(config.batch_size).max(1);
+            if rows.len() / batches < config.replicas {
+                let problem = format!(
+                    "{} sentences make batches too small for {} replicas: set train.replicas lower",
+                    rows.len(),
+                    config.replicas
+                );
+                return Err(Error::Train { problem });
+            }
             let lengths = rows.iter().map(|&row| data.train[row].tokens.len()).collect();
             let batches = Batches::new(
                 rows,
@@ -81,7 +90,7 @@ impl<'a> Run<'a> {
 
     /// Hands on the weights that the phase keeps, and moves to the next phase.
     pub fn end_phase(&mut self, mut phase: Current<'a>, ended: End) -> Result<()> {
-        let rest = std::mem::take(&mut self.state.interval).means();
+        let rest = self.take_means()?;
         if !rest.is_empty() {
             self.log("train", None, &rest)?;
         }
@@ -151,6 +160,9 @@ impl<'a> Run<'a> {
 
     /// Publishes the models.
     fn publish(&self) -> Result<()> {
+        if !self.team.leads() {
+            return Ok(());
+        }
         self.save_generator("model")?;
         for (name, writer) in self.networks.writers() {
             self.save_writer(name, writer)?;
@@ -161,10 +173,12 @@ impl<'a> Run<'a> {
     /// Publishes the summary.
     pub fn finish(&mut self) -> Result<Summary> {
         // One that was extended by nothing has not published what it has.
-        if !self.out.join("model").is_dir() {
+        if self.team.leads() && !self.out.join("model").is_dir() {
             self.publish()?;
         }
-        self.forget_controls()?;
+        if self.team.leads() {
+            self.forget_controls()?;
+        }
         let data = self.networks.data();
         let summary = Summary {
             steps: self.state.step,
@@ -175,7 +189,9 @@ impl<'a> Run<'a> {
             phases: self.state.done.clone(),
             metrics: self.state.metrics.clone(),
         };
-        summary.write(&self.out.join("summary.json"))?;
+        if self.team.leads() {
+            summary.write(&self.out.join("summary.json"))?;
+        }
         Ok(summary)
     }
 
@@ -197,6 +213,9 @@ impl<'a> Run<'a> {
     }
 
     fn save_generator(&self, name: &str) -> Result<()> {
+        if !self.team.leads() {
+            return Ok(());
+        }
         self.save_writer(name, self.networks.generator().as_ref())
     }
 

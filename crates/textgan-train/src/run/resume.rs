@@ -159,7 +159,8 @@ mod tests {
     fn a_longer_run_goes_on_and_another_does_not() {
         let phases =
             [json!({"kind": "a", "steps": 10, "rate": 1}), json!({"kind": "b", "steps": 5})];
-        let state = |phase, phase_step| State { phase, phase_step, ..State::new(phases.to_vec()) };
+        let state =
+            |phase, phase_step| State { phase, phase_step, ..State::new(phases.to_vec(), 1) };
         let longer = [json!({"kind": "a", "steps": 20, "rate": 1}), phases[1].clone()];
         let other = [json!({"kind": "a", "steps": 10, "rate": 2}), phases[1].clone()];
         let third = [phases[0].clone(), json!({"kind": "c"})];

@@ -10,7 +10,7 @@ use textgan_models::{
     DiscriminatorConfig, GeneratorConfig, ModelCard, NoiseConfig, TransformerConfig,
 };
 use textgan_random::Key;
-use textgan_train::{Error, Phase, Recipe, Summary, TrainConfig, TrainData, train};
+use textgan_train::{Error, Outputs, Phase, Recipe, Summary, TrainConfig, TrainData, train};
 
 /// Words of the language, the four special tokens included.
 pub const VOCAB: usize = 12;
@@ -68,7 +68,11 @@ impl Setting {
         }
     }
 
-    pub fn run(&self, out: &Path, progress: &dyn Progress) -> Result<Summary, Error> {
+    pub fn run<'a>(
+        &self,
+        out: impl Into<Outputs<'a>>,
+        progress: &dyn Progress,
+    ) -> Result<Summary, Error> {
         let data = TrainData {
             train: &self.rows.0,
             valid: &self.rows.1,

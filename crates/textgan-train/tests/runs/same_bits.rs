@@ -1,11 +1,12 @@
 //! The same run gives the same bytes, whatever happened to it.
 
-use textgan_artifact::Quiet;
+use textgan_artifact::{Progress, Quiet, Team};
 use textgan_models::{
     CnnDiscriminatorConfig, DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, LeakConfig,
     TransformerDiscriminatorConfig,
 };
-use textgan_train::{Control, Error, extend, trial};
+use textgan_train::candle_core::Device;
+use textgan_train::{Control, Error, Outputs, extend, trial};
 
 use crate::common::{Setting, StopAfter, assert_same, files, phases};
 
@@ -118,6 +119,93 @@ fn threads_do_not_matter() {
         files(out.path())
     };
     assert_same(&run(1), &run(2), "one and two threads");
+}
+
+/// Every algorithm, replicas with memory of their own among them.
+#[test]
+fn teams_do_not_matter() {
+    let noiseless = |text: &str| {
+        let mut setting = Setting::new(phases(text));
+        setting.noise.dimension = 0;
+        setting
+    };
+    let mut ratio = Setting::new(phases(RATIO));
+    ratio.train.controls = vec![Control::Likelihood, Control::Distillation];
+    let settings = [
+        Setting::new(phases(PHASES)),
+        Setting::new(phases(PAPERS)),
+        noiseless(SELF_PLAY),
+        leakgan(),
+        ratio,
+    ];
+    for mut setting in settings {
+        setting.train.replicas = 3;
+        let training =
+            |outputs: Outputs<'_>, progress: &dyn Progress| setting.run(outputs, progress);
+        trial::same_bytes_in_any_team(training, 3).expect("training");
+    }
+}
+
+/// With replicas the gradient of a loss that is a mean over texts of one length is the mean of theirs, so that the weights
+/// come to almost the same.
+#[test]
+fn replicas_come_to_almost_the_same_weights() {
+    let weights = |replicas: usize| {
+        let mut setting = Setting::new(phases(
+            "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = 3\nlearning_rate = 1e-3\nkeep = \"last\"\n",
+        ));
+        setting.noise.dimension = 0;
+        let GeneratorConfig::Transformer(body) = &mut setting.generator else {
+            panic!("a transformer")
+        };
+        body.dropout = 0.0;
+        setting.train.replicas = replicas;
+        // Parts of one size.
+        setting.train.batch_size = 12;
+        setting.rows.0.truncate(96);
+        for rows in [&mut setting.rows.0, &mut setting.rows.1] {
+            rows.iter_mut().for_each(|row| row.tokens.truncate(2));
+        }
+        let out = tempfile::tempdir().expect("a folder");
+        setting.run(out.path(), &Quiet).expect("training");
+        let model = textgan_models::load_generator(&out.path().join("model"), &Device::Cpu)
+            .expect("a model");
+        let weights = model.parameters().iter().flat_map(|(_, weights)| {
+            weights.flatten_all().and_then(|weights| weights.to_vec1::<f32>()).expect("weights")
+        });
+        weights.collect::<Vec<f32>>()
+    };
+    let whole = weights(1);
+    for replicas in [2, 4] {
+        let parts = weights(replicas);
+        let furthest = whole.iter().zip(&parts).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(furthest > 0.0 && furthest < 1e-4, "{replicas}: {furthest}");
+    }
+}
+
+/// Whether a step is made may not depend on what a replica drew; and a team that is too large for the replicas is told.
+#[test]
+fn what_cannot_be_shared_out_is_refused() {
+    let mut setting = Setting::new(phases(PHASES));
+    let out = tempfile::tempdir().expect("a folder");
+    let error = |setting: &Setting, size: usize| {
+        let one = |team: Team| {
+            let outputs = Outputs::from(out.path()).with_team(&team);
+            setting.run(outputs, &Quiet).expect_err("a refusal").to_string()
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                Team::of_threads(size).into_iter().map(|team| scope.spawn(|| one(team))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+        })
+    };
+    for said in error(&setting, 2) {
+        assert!(said.contains("2 processes") && said.contains("train.replicas"), "{said}");
+    }
+    setting.train.replicas = 17;
+    assert!(error(&setting, 1)[0].contains("more than the 16 texts of a batch"));
+    setting.train.replicas = 16;
+    assert!(error(&setting, 1)[0].contains("set train.replicas lower"));
 }
 
 #[test]
@@ -342,14 +430,22 @@ const LEAKGAN: &str = r#"
     keep = "last"
 "#;
 
+fn leak() -> CnnDiscriminatorConfig {
+    CnnDiscriminatorConfig { filters: vec![(1, 4), (2, 4)], ..Default::default() }
+}
+
+fn leakgan() -> Setting {
+    let mut setting = Setting::new(phases(LEAKGAN));
+    setting.generator = GeneratorConfig::Leak(LeakConfig { leak: leak(), ..Default::default() });
+    setting.discriminator = Some(DiscriminatorConfig::Cnn(leak()));
+    setting.train.controls = vec![Control::Likelihood, Control::Blind];
+    setting
+}
+
 #[test]
 fn leakgan_gives_the_same_bytes_whatever_happens() {
-    let mut setting = Setting::new(phases(LEAKGAN));
-    let leak = CnnDiscriminatorConfig { filters: vec![(1, 4), (2, 4)], ..Default::default() };
-    setting.generator =
-        GeneratorConfig::Leak(LeakConfig { leak: leak.clone(), ..Default::default() });
-    setting.discriminator = Some(DiscriminatorConfig::Cnn(leak.clone()));
-    setting.train.controls = vec![Control::Likelihood, Control::Blind];
+    let leak = leak();
+    let mut setting = leakgan();
     let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
         setting.run(out, progress)
     };
