@@ -19,6 +19,7 @@ pub mod runner;
 mod signals;
 pub mod stage;
 pub mod stages;
+mod team;
 mod terminal;
 mod trained;
 

@@ -12,11 +12,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use textgan_artifact::{
-    Header, Manifest, Progress, RunDir, RunLock, publish, remove_folder, write_atomic,
+    ALONE, Header, Manifest, Progress, RunDir, RunLock, Team, publish, remove_folder, write_atomic,
 };
 
 use crate::exit::Refusal;
 use crate::stage::Stage;
+use crate::team;
 use inspection::{Recipe, State};
 
 /// Which stages to look at, and how hard.
@@ -50,6 +51,7 @@ pub struct Runner<'a> {
     inspection: Inspection<'a>,
     progress: &'a dyn Progress,
     siblings: Option<&'a Siblings>,
+    team: &'a Team,
     /// What manifests say of the config.
     config: Option<String>,
     /// Whether the folder came into being with this runner.
@@ -101,13 +103,27 @@ impl<'a> Runner<'a> {
         let run = RunDir::create(path)?;
         let lock = run.lock()?;
         let inspection = Inspection::new(run, stages)?;
-        Ok(Self { inspection, progress, siblings: None, config: None, is_new, _lock: lock })
+        Ok(Self {
+            inspection,
+            progress,
+            siblings: None,
+            team: &ALONE,
+            config: None,
+            is_new,
+            _lock: lock,
+        })
     }
 
     /// Says in every manifest that the stage was made by this config.
     #[must_use]
     pub fn by_config(self, text: String) -> Self {
         Self { config: Some(text), ..self }
+    }
+
+    /// Makes the stages that can be shared out with the processes that this one leads.
+    #[must_use]
+    pub fn with_team(self, team: &'a Team) -> Self {
+        Self { team, ..self }
     }
 
     /// Takes over what `siblings` have finished, where it is what would be made here; of several that
@@ -285,6 +301,9 @@ impl<'a> Runner<'a> {
 
         self.log(name, Event::Begin)?;
         let begin = Instant::now();
+        if stage.is_shared() {
+            team::call(self.team, index)?;
+        }
         let result = stage.run(&self.inspection.run, &partial, self.progress);
         self.progress.finish();
         let seconds = begin.elapsed().as_secs_f64();

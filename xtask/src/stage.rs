@@ -49,6 +49,11 @@ pub trait Stage {
         Ok(false)
     }
 
+    /// Whether all processes of a team [run](Self::run) it together; else the one who leads does alone.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Whether its output took long to make: what another config would replace is set aside then,
     /// instead of being removed.
     fn is_precious(&self) -> bool {

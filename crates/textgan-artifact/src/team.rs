@@ -154,22 +154,28 @@ impl Team {
     /// Gives everyone what each has brought, as values.
     ///
     /// # Errors
-    /// As [`gather`](Self::gather), and if the values have no JSON form.
+    /// As [`gather`](Self::gather), and if the values cannot be sent.
     pub fn share<T: Serialize + DeserializeOwned>(&self, meeting: &str, mine: T) -> Result<Vec<T>> {
         if self.wire.is_none() {
             return Ok(vec![mine]);
         }
-        let json = |error: serde_json::Error| Error::Json {
-            what: format!("what a process brought to {meeting}"),
-            message: error.to_string(),
+        // Unlike JSON, CBOR has numbers that are none, and gives back every bit of the others.
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&mine, &mut bytes).map_err(|error| Error::Teammate {
+            rank: self.rank(),
+            problem: format!("what it brought to {meeting:?} cannot be sent: {error}"),
+        })?;
+        let found = self.gather(meeting, &bytes)?;
+        let value = |(rank, bytes): (usize, &Vec<u8>)| {
+            ciborium::from_reader(&bytes[..]).map_err(|error| Error::Teammate {
+                rank,
+                problem: format!("what it brought to {meeting:?} is not understood: {error}"),
+            })
         };
-        let mine = serde_json::to_vec(&mine).map_err(json)?;
-        let found = self.gather(meeting, &mine)?;
-        found.iter().map(|bytes| serde_json::from_slice(bytes).map_err(json)).collect()
+        found.iter().enumerate().map(value).collect()
     }
 
-    /// Works out `items` values, each once, shared out over the processes by contiguous parts; everyone gets all, in
-    /// order. What cannot be said in JSON, such as a number that is none, cannot be shared.
+    /// Works out `items` values, each once, by the processes in turn; everyone gets all, in order.
     ///
     /// # Errors
     /// What `work` says, of this process or another, and as [`gather`](Self::gather).
@@ -183,20 +189,22 @@ impl Team {
         T: Serialize + DeserializeOwned,
         E: From<Error>,
     {
-        let mine: Vec<T> = self.part(self.rank(), items).map(work).collect::<Result<_, E>>()?;
-        Ok(self.share(meeting, mine)?.into_iter().flatten().collect())
+        let mine = (self.rank()..items).step_by(self.size());
+        let mine: Vec<T> = mine.map(work).collect::<Result<_, E>>()?;
+        let mut all: Vec<_> = self.share(meeting, mine)?.into_iter().map(Vec::into_iter).collect();
+        Ok((0..items).filter_map(|item| all[item % self.size()].next()).collect())
     }
 
     /// Tells everyone what rank 0 knows; the others bring nothing.
     ///
     /// # Errors
-    /// As [`gather`](Self::gather), and if the value has no JSON form.
+    /// As [`gather`](Self::gather), and if the value cannot be sent.
     pub fn tell<T: Serialize + DeserializeOwned>(
         &self,
         meeting: &str,
         value: Option<T>,
     ) -> Result<T> {
-        // Not an option: JSON has one word for nothing, whatever it is nothing of.
+        // Not an option: there is one word for nothing, whatever it is nothing of.
         let told: Vec<T> = value.into_iter().collect();
         let told = self.share(meeting, told)?.into_iter().flatten().next();
         let problem = || "it had nothing to tell".to_owned();
@@ -342,6 +350,9 @@ mod tests {
                 let got = team.exchange("parts", parts)?;
                 assert!(got.iter().enumerate().all(|(from, x)| *x == [from as u8, rank]));
                 let squares = team.map("squares", 7, |i| Ok::<_, Error>(i * i))?;
+                let odd = [f64::NAN, f64::NEG_INFINITY, 0.1, -0.0, 1e-310];
+                let all = team.share("odd numbers", odd)?;
+                assert!(all.iter().all(|x| x.map(f64::to_bits) == odd.map(f64::to_bits)));
                 let told: String = team.tell("name", team.leads().then(|| "zero".to_owned()))?;
                 let any = team.any("flag", team.rank() + 1 == size)?;
                 Ok((squares, told, any, team.any("none", false)?))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use textgan_artifact::Progress;
 use textgan_artifact::table::TokenRow;
 use textgan_generate::{Drawn, Labels, Model};
@@ -41,6 +42,7 @@ pub(crate) fn measures(series: Vec<Series>) -> Vec<Measure> {
 }
 
 /// What was found of one model.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Measured {
     choice: Choice,
     pub series: Vec<Series>,

@@ -50,7 +50,7 @@ pub(crate) fn interval(successes: usize, trials: usize) -> [f64; 2] {
 }
 
 /// Successes among trials that are alike and independent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Count {
     pub successes: usize,
     pub trials: usize,

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use textgan_artifact::table::{TokenRow, read_split};
-use textgan_artifact::{Progress, write_atomic};
+use textgan_artifact::{ALONE, Progress, Team, write_atomic};
 use textgan_metrics::References;
 use textgan_random::Key;
 use textgan_tokenizer::{Statistics, Tokenizer};
@@ -62,6 +62,40 @@ pub fn evaluate(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
+    evaluate_in(&ALONE, inputs, config, key, out, progress)
+}
+
+/// The same by several processes, each of which measures some of the models; the first writes. They all read the same
+/// folders and call this with the same.
+///
+/// # Errors
+/// As [`evaluate`], and when another process cannot go on.
+pub fn evaluate_in(
+    team: &Team,
+    inputs: &Inputs<'_>,
+    config: &EvaluateConfig,
+    key: &Key,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<Evaluation> {
+    let evaluated = evaluate_together(team, inputs, config, key, out, progress);
+    // Whom another told to give up has nothing to tell.
+    if let Err(error) = &evaluated
+        && !matches!(error, Error::Artifact(textgan_artifact::Error::Teammate { .. }))
+    {
+        team.fail(&error.to_string());
+    }
+    evaluated
+}
+
+fn evaluate_together(
+    team: &Team,
+    inputs: &Inputs<'_>,
+    config: &EvaluateConfig,
+    key: &Key,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<Evaluation> {
     config.validate()?;
     let writer = Writer::of(inputs, config)?;
     let data = Data::read(inputs.tokens)?;
@@ -101,18 +135,11 @@ pub fn evaluate(
     };
 
     bench.warn();
-    let model = bench.measure("the trained model", writer)?;
     // Where a discriminator chooses and has taught nobody, the generator alone is what it is compared with.
     let alone =
         inputs.baseline.or((config.candidates > 1).then_some(inputs.model)).map(Writer::alone);
-    let baseline = match alone {
-        Some(alone) => Some(bench.measure("the maximum-likelihood checkpoint", alone)?),
-        None => None,
-    };
-    let controls = match (alone, &config.sweep[..]) {
-        (Some(alone), [_, _, ..]) => bench.controls(writer, alone, inputs.controls)?,
-        _ => Vec::new(),
-    };
+    let measured = bench.all(team, writer, alone, inputs.controls)?;
+    let (model, baseline, controls) = (measured.model, measured.baseline, measured.controls);
     let judgement = match &baseline {
         Some(baseline) => bench.judge(&model, baseline, &controls, inputs.converged)?,
         None => None,
@@ -129,12 +156,14 @@ pub fn evaluate(
         texts: bench.shown(&model, baseline.as_ref())?,
         model: model.scores(),
         baseline: baseline.map(Measured::scores),
-        training_text: measures(bench.training_text()?),
+        training_text: measures(measured.training_text),
         held_out: Some(held_out.memorisation.clone()),
     };
     let mut bytes = serde_json::to_vec_pretty(&evaluation).map_err(Error::Json)?;
     bytes.push(b'\n');
-    write_atomic(out.join("evaluation.json"), &bytes)?;
+    if team.leads() {
+        write_atomic(out.join("evaluation.json"), &bytes)?;
+    }
     for line in summary::table(&evaluation) {
         progress.message(&line);
     }

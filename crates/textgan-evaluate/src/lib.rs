@@ -77,7 +77,7 @@ pub use textgan_random;
 
 pub use config::{Decoding, EvaluateConfig};
 pub use error::{Error, Result};
-pub use evaluate::{Inputs, evaluate, samples_key};
+pub use evaluate::{Inputs, evaluate, evaluate_in, samples_key};
 pub use evaluation::{
     Better, Candidate, Change, Choice, Evaluation, Measure, Point, PublishedCurve, Scores,
     ShownText, Sweep, Swept,

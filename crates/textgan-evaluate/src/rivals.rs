@@ -1,7 +1,9 @@
 //! What a model is compared with, besides its baseline's own curve, and what comes of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+use textgan_artifact::Team;
 use textgan_generate::{Drawn, Model};
 
 use crate::bench::{Bench, Measured};
@@ -9,43 +11,117 @@ use crate::draws::Draws;
 use crate::evaluate::samples_key;
 use crate::evaluation::{ControlScores, Sweep};
 use crate::quality::{self, Protocol};
+use crate::series::Series;
 use crate::verdict::{Duel, Judgement, Pairing, judge};
 use crate::writer::Writer;
 use crate::{Decoding, Result, Truth};
 
+/// Everything that was measured.
+pub(crate) struct All {
+    pub model: Measured,
+    pub baseline: Option<Measured>,
+    pub controls: Vec<ControlScores>,
+    pub training_text: Vec<Series>,
+}
+
+/// One of the works that make it, none of which needs another.
+enum Work<'w> {
+    Model(&'static str, Writer<'w>),
+    /// A control that was trained: its name and its generator.
+    Trained(&'w str, &'w Path),
+    /// A control of decoding, of the baseline or of the model.
+    Decoded(Decoding, Writer<'w>),
+    TrainingText,
+}
+
+/// What one of them found.
+#[derive(Serialize, Deserialize)]
+enum Found {
+    Model(Box<Measured>),
+    Curve(Sweep),
+    TrainingText(Vec<Series>),
+}
+
 impl Bench<'_> {
-    /// The curves of what a claim must beat, besides the baseline's own.
-    pub fn controls(
+    /// Measures the model, what it is compared with, and with two temperatures or more the curves of what a claim must
+    /// beat besides the baseline's own; shared out over the processes of a team.
+    pub fn all(
         &self,
+        team: &Team,
         model: Writer<'_>,
-        baseline: Writer<'_>,
+        baseline: Option<Writer<'_>>,
         folders: &[(String, PathBuf)],
-    ) -> Result<Vec<ControlScores>> {
-        let mut controls = Vec::new();
-        for (name, folder) in folders {
-            self.progress.begin(&format!("evaluating the control {name}"), None);
-            let model = Model::load(folder)?;
-            self.check(&model)?;
-            let labels = self.labels_for(&model);
-            let draws = Draws::new(&model, labels, samples_key(self.key), self.config);
-            let mut at = Vec::new();
-            for &temperature in &self.config.sweep {
-                at.push((temperature, draws.at(temperature)?.as_ref().clone()));
+    ) -> Result<All> {
+        let mut works = vec![Work::Model("the trained model", model)];
+        works.extend(
+            baseline.map(|writer| Work::Model("the maximum-likelihood checkpoint", writer)),
+        );
+        // What has no curve has no rivals.
+        let (folders, decodings) = match self.config.sweep[..] {
+            [_, _, ..] => (folders, &self.config.controls[..]),
+            _ => (&[][..], &[][..]),
+        };
+        if let Some(baseline) = baseline {
+            works.extend(folders.iter().map(|(name, folder)| Work::Trained(name, folder)));
+            let both = |&how| [Work::Decoded(how, baseline), Work::Decoded(how, model)];
+            works.extend(decodings.iter().flat_map(both));
+        }
+        works.push(Work::TrainingText);
+        let found = team.map("what was measured", works.len(), |work| self.work(&works[work]))?;
+
+        let (mut models, mut curves, mut training_text) = (Vec::new(), Vec::new(), Vec::new());
+        for found in found {
+            match found {
+                Found::Model(model) => models.push(*model),
+                Found::Curve(curve) => curves.push(curve),
+                Found::TrainingText(series) => training_text = series,
             }
-            let sweep = self.curve(&model, "temperature", &at)?;
-            controls.push(ControlScores { name: name.clone(), sweep, model: None });
-            self.progress.finish();
         }
-        for &decoding in &self.config.controls {
-            let name = decoding.name();
-            self.progress.begin(&format!("evaluating the control {name}"), None);
-            let baseline = self.decoded(decoding, baseline)?;
-            let model = self.decoded(decoding, model)?;
-            let name = name.to_owned();
-            controls.push(ControlScores { name, sweep: baseline, model: Some(model) });
-            self.progress.finish();
+        let (mut models, mut curves) = (models.into_iter(), curves.into_iter());
+        let trained = folders.iter().map(|(name, _)| (name.as_str(), false));
+        let decoded = decodings.iter().map(|how| (how.name(), true));
+        let controls = trained.chain(decoded).map_while(|(name, of_both)| {
+            let sweep = curves.next()?;
+            let model = if of_both { curves.next() } else { None };
+            Some(ControlScores { name: name.to_owned(), sweep, model })
+        });
+        let controls = controls.collect();
+        let Some(model) = models.next() else {
+            unreachable!("the model is the first of the works")
+        };
+        Ok(All { model, baseline: models.next(), controls, training_text })
+    }
+
+    fn work(&self, work: &Work<'_>) -> Result<Found> {
+        Ok(match *work {
+            Work::Model(name, writer) => Found::Model(Box::new(self.measure(name, writer)?)),
+            Work::Trained(name, folder) => {
+                self.progress.begin(&format!("evaluating the control {name}"), None);
+                let curve = self.trained(folder)?;
+                self.progress.finish();
+                Found::Curve(curve)
+            }
+            Work::Decoded(how, writer) => {
+                self.progress.begin(&format!("evaluating the control {}", how.name()), None);
+                let curve = self.decoded(how, writer)?;
+                self.progress.finish();
+                Found::Curve(curve)
+            }
+            Work::TrainingText => Found::TrainingText(self.training_text()?),
+        })
+    }
+
+    /// The curve of a generator that other means made of the baseline.
+    fn trained(&self, folder: &Path) -> Result<Sweep> {
+        let model = Model::load(folder)?;
+        self.check(&model)?;
+        let labels = self.labels_for(&model);
+        let draws = Draws::new(&model, labels, samples_key(self.key), self.config);
+        let mut at = Vec::new();
+        for &temperature in &self.config.sweep {
+            at.push((temperature, draws.at(temperature)?.as_ref().clone()));
         }
-        Ok(controls)
+        self.curve(&model, "temperature", &at)
     }
 
     /// The curve of a generator whose samples are decoded in another way.

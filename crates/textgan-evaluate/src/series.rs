@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use textgan_metrics::{Error, holm};
 
 use crate::binomial::Count;
@@ -7,7 +8,7 @@ use crate::change::{batches, change};
 use crate::evaluation::{Better, Change, Measure};
 
 /// A measure together with its value on each of some disjoint batches, where that makes sense.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Series {
     pub measure: Measure,
     pub batches: Vec<f64>,

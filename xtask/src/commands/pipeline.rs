@@ -9,32 +9,57 @@ use crate::args::{Pipeline, Target};
 use crate::config::{self, Loaded, PhaseKind, RootConfig};
 use crate::runner::{Outcome, Runner, Selection};
 use crate::stages;
+use crate::team;
 use crate::terminal::Terminal;
 
 /// The file of a run that keeps its config.
 const CONFIG: &str = "config.toml";
 
 pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
-    let (mut loaded, mut folder) = resolve::<O>(&args.target)?;
-    if args.quick {
-        super::new::quick(&mut loaded.config);
-        loaded.config.validate()?;
-        if args.target.run.is_none() {
-            folder.set_file_name(format!("{}-quick", loaded.name));
+    let prepare = || {
+        let (mut loaded, mut folder) = resolve::<O>(&args.target)?;
+        if args.quick {
+            super::new::quick(&mut loaded.config);
+            loaded.config.validate()?;
+            if args.target.run.is_none() {
+                folder.set_file_name(format!("{}-quick", loaded.name));
+            }
         }
+        Ok((loaded, folder))
+    };
+    in_team(prepare, terminal, |runner| {
+        runner.bring_up_to_date(&Selection {
+            from: args.from.as_deref(),
+            until: args.until.as_deref(),
+            force: args.force,
+            extend: args.extend,
+            only: None,
+        })
+    })
+}
+
+/// Has the run that `prepare` tells of be made as `make` says, by this process and those that were started with it.
+pub fn in_team<O: PhaseKind>(
+    prepare: impl FnOnce() -> Result<(Loaded<O>, PathBuf)>,
+    terminal: &Terminal,
+    make: impl FnOnce(&mut Runner<'_>) -> Result<Outcome>,
+) -> Result<()> {
+    let team = team::join()?;
+    let told = |told: &(Loaded<O>, PathBuf)| config::resolved(&told.0.config, &told.1);
+    let (loaded, folder) = team::agree(&team, prepare(), told)?;
+    let stages = stages::all(&loaded, &team);
+    if !team.leads() {
+        return team::follow(&team, &folder, &stages, terminal);
     }
-    let mut runner = Runner::open(&folder, stages::all(&loaded), terminal)?
-        .by_config(config::resolved(&loaded.config, &folder)?);
-    write_config(&loaded.config, runner.run_dir().path())?;
-    let outcome = runner.bring_up_to_date(&Selection {
-        from: args.from.as_deref(),
-        until: args.until.as_deref(),
-        force: args.force,
-        extend: args.extend,
-        only: None,
-    })?;
-    summarise(&outcome, &folder, terminal);
-    Ok(())
+    team::lead(&team, || {
+        let mut runner = Runner::open(&folder, stages, terminal)?
+            .with_team(&team)
+            .by_config(config::resolved(&loaded.config, &folder)?);
+        write_config(&loaded.config, runner.run_dir().path())?;
+        let outcome = make(&mut runner)?;
+        summarise(&outcome, &folder, terminal);
+        Ok(())
+    })
 }
 
 /// The config, and the folder of its run.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-use textgan_artifact::{Fingerprint, Progress, RunDir};
+use textgan_artifact::{Fingerprint, Progress, RunDir, Team};
 use textgan_corpus::Source;
 use textgan_evaluate::Inputs;
 use textgan_evaluate::embedding::encoder_folder;
@@ -14,6 +14,7 @@ use crate::stage::{Input, Stage};
 
 pub struct Evaluate<'a, O> {
     pub config: &'a RootConfig<O>,
+    pub team: &'a Team,
 }
 
 impl<O: PhaseKind> Stage for Evaluate<'_, O> {
@@ -56,8 +57,19 @@ impl<O: PhaseKind> Stage for Evaluate<'_, O> {
             truth: known.as_ref().map(Known::truth),
         };
         let key = key(self.config, EVALUATE);
-        textgan_evaluate::evaluate(&inputs, &self.config.evaluate, &key, out, progress)?;
+        textgan_evaluate::evaluate_in(
+            self.team,
+            &inputs,
+            &self.config.evaluate,
+            &key,
+            out,
+            progress,
+        )?;
         Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) use truth::source;
 
 use anyhow::Result;
 use std::path::{Path, PathBuf};
+use textgan_artifact::{ALONE, Team};
 use textgan_generate::Model;
 use textgan_random::Key;
 
@@ -32,14 +33,17 @@ pub(crate) const GENERATE: &str = "generate";
 pub(crate) const EVALUATE: &str = "evaluate";
 pub(crate) const REPORT: &str = "report";
 
-/// The stages of an experiment, in the order in which they run.
-pub fn all<O: PhaseKind>(experiment: &Loaded<O>) -> Vec<Box<dyn Stage + '_>> {
+/// The stages of an experiment, in the order in which they run, made by `team`.
+pub fn all<'a, O: PhaseKind>(
+    experiment: &'a Loaded<O>,
+    team: &'a Team,
+) -> Vec<Box<dyn Stage + 'a>> {
     let config = &experiment.config;
     vec![
         Box::new(ingest::Ingest { config, shards: None }),
         Box::new(tokenize::Tokenize { config }),
-        Box::new(train::Train { config }),
-        Box::new(evaluate::Evaluate { config }),
+        Box::new(train::Train { config, team }),
+        Box::new(evaluate::Evaluate { config, team }),
         Box::new(generate::Generate { config }),
         Box::new(report::Report { title: &experiment.name }),
     ]
@@ -50,7 +54,7 @@ pub(crate) fn merged<O: PhaseKind>(
     experiment: &Loaded<O>,
     shards: Vec<PathBuf>,
 ) -> Vec<Box<dyn Stage + '_>> {
-    let mut stages = all(experiment);
+    let mut stages = all(experiment, &ALONE);
     stages[0] = Box::new(ingest::Ingest { config: &experiment.config, shards: Some(shards) });
     stages
 }

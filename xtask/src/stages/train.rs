@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use textgan_artifact::table::{TokenRow, read_split};
-use textgan_artifact::{Fingerprint, Progress, RunDir};
+use textgan_artifact::{Fingerprint, Progress, RunDir, Team};
 use textgan_models::ModelCard;
 use textgan_tokenizer::Tokenizer;
 use textgan_train::{Outputs, TrainData, WellFormed};
@@ -19,6 +19,7 @@ const EVENTS: &str = "tensorboard";
 
 pub struct Train<'a, O> {
     pub config: &'a RootConfig<O>,
+    pub team: &'a Team,
 }
 
 impl<O: PhaseKind> Stage for Train<'_, O> {
@@ -80,7 +81,7 @@ impl<O: PhaseKind> Stage for Train<'_, O> {
         };
         let recipe = self.config.recipe();
         let events = run.join(EVENTS)?;
-        let outputs = Outputs::from(out).with_events(&events);
+        let outputs = Outputs::from(out).with_events(&events).with_team(self.team);
         textgan_train::train(&recipe, &data, &key(self.config, TRAIN), outputs, progress)?;
         Ok(())
     }
@@ -92,6 +93,10 @@ impl<O: PhaseKind> Stage for Train<'_, O> {
     fn extend(&self, finished: &Path, partial: &Path) -> Result<bool> {
         textgan_train::extend(finished, partial)?;
         Ok(true)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn is_precious(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use std::io::{self, Write};
-use textgan_artifact::RunDir;
+use textgan_artifact::{ALONE, RunDir};
 
 use super::plan::{Plan, Run};
 use crate::commands::pipeline::config_is_kept;
@@ -37,7 +37,8 @@ pub fn of<O: PhaseKind>(run: &Run<O>) -> Result<Vec<String>> {
     if !run.folder.exists() {
         return Ok(stages::NAMES.map(String::from).to_vec());
     }
-    let mut left = Inspection::open(&run.folder, stages::all(&run.experiment))?.left_to_do()?;
+    let mut left =
+        Inspection::open(&run.folder, stages::all(&run.experiment, &ALONE))?.left_to_do()?;
     // The report is made from the config that the run keeps, which would be written first.
     if left.is_empty() && !config_is_kept(&run.experiment.config, &run.folder)? {
         left.push(stages::REPORT);

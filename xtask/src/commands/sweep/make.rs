@@ -5,7 +5,7 @@ use rayon::ThreadPool;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use textgan_artifact::Progress;
+use textgan_artifact::{ALONE, Progress};
 
 use super::plan::{Plan, Run};
 use crate::commands::pipeline::write_config;
@@ -102,7 +102,7 @@ fn up_to_date<O: PhaseKind>(
     progress: &Terminal,
 ) -> Result<Outcome> {
     let experiment = &run.experiment;
-    let runner = Runner::open(&run.folder, stages::all(experiment), progress)?
+    let runner = Runner::open(&run.folder, stages::all(experiment, &ALONE), progress)?
         .by_config(crate::config::resolved(&experiment.config, &run.folder)?);
     let mut runner = runner.beside(siblings);
     write_config(&experiment.config, runner.run_dir().path())?;
