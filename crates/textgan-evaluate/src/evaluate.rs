@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use textgan_artifact::table::{TokenRow, read_split};
 use textgan_artifact::{ALONE, Progress, Team, write_atomic};
 use textgan_metrics::References;
+use textgan_nn::in_threads;
 use textgan_random::Key;
 use textgan_tokenizer::{Statistics, Tokenizer};
 
@@ -78,7 +79,7 @@ pub fn evaluate_in(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
-    let evaluated = evaluate_together(team, inputs, config, key, out, progress);
+    let evaluated = in_threads(|| evaluate_together(team, inputs, config, key, out, progress));
     // Whom another told to give up has nothing to tell.
     if let Err(error) = &evaluated
         && !matches!(error, Error::Artifact(textgan_artifact::Error::Teammate { .. }))

@@ -52,6 +52,7 @@ pub mod ops;
 mod optimizer;
 mod parameters;
 mod tensor_file;
+mod threads;
 
 // What signatures here speak of, in the versions that they mean.
 pub use candle_core;
@@ -62,6 +63,7 @@ pub use error::{Error, Result};
 pub use mode::Mode;
 pub use optimizer::{AdamConfig, Optimizer, StepStats};
 pub use parameters::Parameters;
+pub use threads::{STACK, in_threads};
 
 /// The blocks of the README, which are tested with the documentation.
 #[cfg(doctest)]

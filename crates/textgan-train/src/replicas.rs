@@ -1,16 +1,17 @@
 //! Replicas of a step: parts of a batch that are worked on beside each other, and meet where weights move.
 //!
 //! How many there are is part of the config (`train.replicas`) and so of the bits; how many processes share them out is
-//! not. A process runs those that are its own in threads of their own. Each makes the whole step, on its part of the real
+//! not. A process runs those that are its own in threads of their own, as many as there are for each. Each makes the whole step, on its part of the real
 //! texts and with samples, noise and memory of its own; where one descends a loss it waits for the others, whose
 //! gradients are added in the order of the replicas, whoever worked them out, and every process makes the same update.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Tensor};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use textgan_artifact::Team;
-use textgan_nn::StepStats;
+use textgan_nn::{STACK, StepStats};
 use textgan_random::Key;
 
 use crate::algorithm::Bounds;
@@ -44,24 +45,48 @@ struct Inside {
 }
 
 /// What a replica comes with.
-pub(crate) enum Brought {
-    /// Gradients of a learner, in the order of its parameters.
-    Gradients { side: usize, gradients: Vec<Tensor> },
-    /// A loss of a learner that is no number.
-    NoNumber { side: usize },
-    /// Nothing: something is to be done once.
+enum Brought {
+    /// Gradients of a loss, in the order of the parameters, or nothing of one that is no number.
+    Loss { update: Move, gradients: Option<Vec<Tensor>> },
+    /// Nothing: it waits for the others.
     Nothing,
 }
 
+/// An update of a learner.
+#[derive(Clone, Copy, PartialEq)]
+struct Move {
+    side: usize,
+    rate: f64,
+    /// How many there were before.
+    number: u64,
+}
+
 /// What came of a meeting.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Outcome {
     /// An update was made.
     Moved(StepStats),
-    /// A replica's loss was no number, and nothing was done.
-    NoNumber,
-    /// It was done.
-    Done,
+    /// A replica's loss, or a gradient, was no number, and nothing was done.
+    NoNumber(String),
+    /// All have come.
+    Met,
+}
+
+/// The threads of each replica of this process: none where it is one alone, which has those of who calls.
+pub(crate) struct Crew(Vec<ThreadPool>);
+
+impl Crew {
+    /// Shares the threads out over `replicas`.
+    pub fn new(replicas: usize) -> Result<Self> {
+        let threads = rayon::current_num_threads().div_ceil(replicas.max(1));
+        let pool =
+            |_| rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build();
+        let replicas = if replicas > 1 { replicas } else { 0 };
+        let pools = (0..replicas).map(pool).collect::<std::result::Result<_, _>>();
+        pools.map(Self).map_err(|error| Error::Train {
+            problem: format!("{replicas} replicas cannot have {threads} threads each: {error}"),
+        })
+    }
 }
 
 impl<'m> Meeting<'m> {
@@ -72,7 +97,7 @@ impl<'m> Meeting<'m> {
             brought: (0..here).map(|_| None).collect(),
             left: 0,
             over: 0,
-            outcome: Outcome::Done,
+            outcome: Outcome::Met,
             broken: false,
         };
         Self { team, all, here, inside: Mutex::new(inside), moved: Condvar::new() }
@@ -88,35 +113,45 @@ impl<'m> Meeting<'m> {
         self.all
     }
 
-    /// Calls `step` for each replica of this process, beside each other.
+    /// Calls `step` for each replica of this process, beside each other. Whoever calls this makes the updates that they
+    /// come for.
     ///
     /// # Errors
     /// The first replica's that could not make its step.
     pub fn run<R: Send>(
         &self,
+        crew: &Crew,
         replicas: &mut [Replica],
         step: impl Fn(usize, &mut Replica) -> Result<R> + Sync,
     ) -> Result<Vec<R>> {
-        let one = |(place, replica): (usize, &mut Replica)| {
-            let _present = Present(self);
-            step(place, replica)
-        };
-        let mut replicas = replicas.iter_mut().enumerate();
-        let Some(first) = replicas.next() else { return Ok(Vec::new()) };
-        let made: Vec<Result<R>> = std::thread::scope(|scope| {
-            let others: Vec<_> = replicas.map(|replica| scope.spawn(|| one(replica))).collect();
-            let first = one(first);
-            let others = others.into_iter().map(|thread| match thread.join() {
-                Ok(made) => made,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            std::iter::once(first).chain(others).collect()
+        if let [only] = replicas {
+            return Ok(vec![step(0, only)?]);
+        }
+        let mut made: Vec<Option<Result<R>>> = replicas.iter().map(|_| None).collect();
+        let works = crew.0.iter().zip(replicas).zip(&mut made).enumerate();
+        let works = works.map(|(place, ((pool, replica), made))| {
+            let step = &step;
+            let work = move || {
+                let _present = Present(self);
+                *made = Some(step(place, replica));
+            };
+            (pool, work)
         });
+        let failed = beside_each_other(works.collect(), || self.preside());
         // Who waited in vain knows less than who made them wait.
-        let waited = |made: &Result<R>| matches!(made, Err(Error::Apart));
-        match made.iter().any(|made| made.is_err() && !waited(made)) {
-            true => made.into_iter().filter(|made| !waited(made)).collect(),
-            false => made.into_iter().collect(),
+        let waited = |error: &Error| matches!(error, Error::Apart);
+        let mut errors = Vec::from_iter(failed.err());
+        let mut found = Vec::with_capacity(made.len());
+        for made in made.into_iter().flatten() {
+            match made {
+                Ok(made) => found.push(made),
+                Err(error) => errors.push(error),
+            }
+        }
+        let first = errors.iter().position(|error| !waited(error)).unwrap_or(0);
+        match errors.is_empty() {
+            true => Ok(found),
+            false => Err(errors.swap_remove(first)),
         }
     }
 
@@ -148,7 +183,7 @@ impl<'m> Meeting<'m> {
     }
 
     /// Brings the gradients of a loss, or that it is no number, and waits until all have; then the learner moves along
-    /// their mean, at `scale` times its full learning rate, which is returned too. `updates` have been made before.
+    /// their mean, at `scale` times its full learning rate, which is returned too. It is the update of this `number`.
     ///
     /// # Errors
     /// When the replicas have not all come with the same, or one of them cannot come.
@@ -158,89 +193,107 @@ impl<'m> Meeting<'m> {
         loss: &Tensor,
         side: usize,
         scale: f64,
-        updates: u64,
+        number: u64,
     ) -> Result<(f64, Outcome)> {
         let rate = self.inside().sides[side].learner.learning_rate * scale;
-        let brought = match loss.to_scalar::<f32>()?.is_finite() {
-            false => Brought::NoNumber { side },
+        let gradients = match loss.to_scalar::<f32>()?.is_finite() {
+            false => None,
             true => {
                 let gradients = loss.backward()?;
-                let gradients = self.inside().sides[side].optimizer.gradients(&gradients)?;
-                Brought::Gradients { side, gradients }
+                Some(self.inside().sides[side].optimizer.gradients(&gradients)?)
             }
         };
-        let outcome = self.meet(place, brought, |inside, all| {
-            self.update(&mut inside.sides[side], all, rate, updates)
-        })?;
-        Ok((rate, outcome))
+        let update = Move { side, rate, number };
+        Ok((rate, self.meet(place, Brought::Loss { update, gradients })?))
     }
 
-    /// Waits until all replicas have come, and has `work` done once in each process.
+    /// Waits until all replicas have come, and has `work` done once in each process before any of them goes on.
     ///
     /// # Errors
     /// What `work` says, or when the replicas have not all come for it.
     pub fn once(&self, place: usize, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        let outcome = self.meet(place, Brought::Nothing, |_, _| work().map(|()| Outcome::Done));
-        outcome.map(|_| ())
+        self.meet(place, Brought::Nothing)?;
+        if place == 0 {
+            work()?;
+        }
+        self.meet(place, Brought::Nothing).map(|_| ())
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last who comes acts for all.
-    fn meet(
-        &self,
-        place: usize,
-        brought: Brought,
-        act: impl FnOnce(&mut Inside, Vec<Brought>) -> Result<Outcome>,
-    ) -> Result<Outcome> {
-        let mut inside = self.inside();
-        let meeting = inside.over;
-        inside.brought[place] = Some(brought);
-        let here = inside.brought.iter().filter(|brought| brought.is_some()).count();
-        if here == self.here {
-            let brought: Vec<Brought> =
-                inside.brought.iter_mut().filter_map(Option::take).collect();
-            let outcome = match alike(&brought) {
-                true => act(&mut inside, brought),
-                false => Err(Error::Apart),
-            };
-            match &outcome {
-                Ok(outcome) => inside.outcome = *outcome,
-                Err(_) => inside.broken = true,
-            }
-            inside.over += u64::from(outcome.is_ok());
-            self.moved.notify_all();
-            return outcome;
-        }
-        while inside.over == meeting {
-            if inside.broken || here_or_gone(&inside) == self.here {
-                inside.broken = true;
-                self.moved.notify_all();
-                return Err(Error::Apart);
-            }
-            inside = self.moved.wait(inside).unwrap_or_else(PoisonError::into_inner);
-        }
-        Ok(inside.outcome)
+    fn wait<'i>(&self, inside: MutexGuard<'i, Inside>) -> MutexGuard<'i, Inside> {
+        self.moved.wait(inside).unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn update(
-        &self,
-        side: &mut Side,
-        brought: Vec<Brought>,
-        rate: f64,
-        updates: u64,
-    ) -> Result<Outcome> {
-        let mut gradients = Vec::with_capacity(brought.len());
-        for brought in brought {
-            if let Brought::Gradients { gradients: of_one, .. } = brought {
-                gradients.push(of_one);
+    /// Comes to a meeting, and stays until it is over.
+    fn meet(&self, place: usize, brought: Brought) -> Result<Outcome> {
+        let mut inside = self.inside();
+        if self.here == 1 {
+            return self.act(&mut inside, vec![brought]);
+        }
+        let meeting = inside.over;
+        inside.brought[place] = Some(brought);
+        self.moved.notify_all();
+        while inside.over == meeting {
+            if inside.broken {
+                return Err(Error::Apart);
+            }
+            inside = self.wait(inside);
+        }
+        Ok(inside.outcome.clone())
+    }
+
+    /// Acts for all who have come, at each meeting, until all have left.
+    fn preside(&self) -> Result<()> {
+        let mut inside = self.inside();
+        while inside.left < self.here {
+            let come = inside.brought.iter().flatten().count();
+            if come == 0 || come + inside.left < self.here || inside.broken {
+                inside = self.wait(inside);
+                continue;
+            }
+            let brought: Vec<Brought> =
+                inside.brought.iter_mut().filter_map(Option::take).collect();
+            // Nobody comes any more to those who wait for one that has left.
+            let outcome = match come == self.here && alike(&brought) {
+                true => self.act(&mut inside, brought),
+                false => Err(Error::Apart),
+            };
+            match outcome {
+                Ok(outcome) => {
+                    inside.outcome = outcome;
+                    inside.over += 1;
+                    self.moved.notify_all();
+                }
+                Err(error) => {
+                    inside.broken = true;
+                    self.moved.notify_all();
+                    while inside.left < self.here {
+                        inside = self.wait(inside);
+                    }
+                    return Err(error);
+                }
             }
         }
-        let meeting = format!("update {updates} of {}", side.learner.name);
+        Ok(())
+    }
+
+    fn act(&self, inside: &mut Inside, brought: Vec<Brought>) -> Result<Outcome> {
+        let mut update = None;
+        let mut gradients = Vec::with_capacity(brought.len());
+        for brought in brought {
+            if let Brought::Loss { update: wanted, gradients: found } = brought {
+                update = Some(wanted);
+                gradients.extend(found);
+            }
+        }
+        let Some(Move { side, rate, number }) = update else { return Ok(Outcome::Met) };
+        let side = &mut inside.sides[side];
+        let meeting = format!("update {number} of {}", side.learner.name);
         if self.team.any(&meeting, gradients.len() < self.here)? {
-            return Ok(Outcome::NoNumber);
+            return Ok(Outcome::NoNumber("loss".to_owned()));
         }
         let mean = match gradients.pop() {
             Some(only) if self.all == 1 => only,
@@ -249,14 +302,33 @@ impl<'m> Meeting<'m> {
                 mean(self.team, &meeting, self.all, &gradients)?
             }
         };
-        let stats = side.optimizer.descend(&mean, rate as f32)?;
+        let stats = match side.optimizer.descend(&mean, rate as f32) {
+            Err(textgan_nn::Error::NonFinite { name, .. }) => {
+                return Ok(Outcome::NoNumber(format!("gradient (of {name})")));
+            }
+            stats => stats?,
+        };
         if side.learner.bounds != Bounds::default() {
             keep_within(side.learner.bounds, &side.learner.parameters)?;
         }
         if let Some(average) = &side.average {
-            average.update(updates)?;
+            average.update(number)?;
         }
         Ok(Outcome::Moved(stats))
+    }
+}
+
+/// Does each work in its pool, and `meanwhile` here.
+fn beside_each_other<W: FnOnce() + Send, R>(
+    mut works: Vec<(&ThreadPool, W)>,
+    meanwhile: impl FnOnce() -> R,
+) -> R {
+    match works.pop() {
+        None => meanwhile(),
+        Some((pool, work)) => pool.in_place_scope(|scope| {
+            scope.spawn(|_| work());
+            beside_each_other(works, meanwhile)
+        }),
     }
 }
 
@@ -270,17 +342,13 @@ impl Drop for Present<'_, '_> {
     }
 }
 
-fn here_or_gone(inside: &Inside) -> usize {
-    inside.left + inside.brought.iter().flatten().count()
-}
-
 /// Whether all have come for the same.
 fn alike(brought: &[Brought]) -> bool {
-    let side = |brought: &Brought| match brought {
-        Brought::Gradients { side, .. } | Brought::NoNumber { side } => Some(*side),
+    let update = |brought: &Brought| match brought {
+        Brought::Loss { update, .. } => Some(*update),
         Brought::Nothing => None,
     };
-    brought.windows(2).all(|pair| side(&pair[0]) == side(&pair[1]))
+    brought.windows(2).all(|pair| update(&pair[0]) == update(&pair[1]))
 }
 
 /// The mean over all replicas of gradients, those of this process's given: each process adds a part of all weights, in

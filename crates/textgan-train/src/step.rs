@@ -172,10 +172,11 @@ impl<'a> Step<'_, 'a> {
         *updates += 1;
         let (rate, stats) = match self.meeting.descend(place, &loss.value, side, scale, made) {
             Ok((rate, Outcome::Moved(stats))) => (rate, stats),
-            Ok(_) => return Err(self.non_finite(format!("the {name} loss"))),
-            Err(Error::Nn(textgan_nn::Error::NonFinite { name: of, .. })) => {
-                return Err(self.non_finite(format!("the {name} gradient (of {of})")));
+            Ok((_, Outcome::NoNumber(what))) => {
+                return Err(self.non_finite(format!("the {name} {what}")));
             }
+            // They came for an update, and there was none.
+            Ok((_, Outcome::Met)) => return Err(Error::Apart),
             Err(error) => return Err(error),
         };
         let optimizer = [(GRADIENT_NORM, f64::from(stats.grad_norm)), (LEARNING_RATE, rate)];

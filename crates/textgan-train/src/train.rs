@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use textgan_artifact::{ALONE, Progress, Team};
 use textgan_models::{DiscriminatorConfig, GeneratorConfig, NoiseConfig};
+use textgan_nn::in_threads;
 use textgan_random::Key;
 
 use crate::algorithms::BuiltIn;
@@ -114,7 +115,7 @@ pub fn train<'a, O: Objective + Serialize>(
     progress: &dyn Progress,
 ) -> Result<Summary> {
     let outputs = out.into();
-    let trained = train_with(recipe, data, key, outputs, progress);
+    let trained = in_threads(|| train_with(recipe, data, key, outputs, progress));
     // Whom another told to give up has nothing to tell.
     if let Err(error) = &trained
         && !matches!(error, Error::Artifact(textgan_artifact::Error::Teammate { .. }))

@@ -11,6 +11,7 @@ use crate::evaluation::HeldOut;
 use crate::networks::Networks;
 use crate::objective::{Plan, Role};
 use crate::record::Record;
+use crate::replicas::Crew;
 use crate::state::State;
 use crate::train::Outputs;
 use crate::{Error, Result, footprint};
@@ -74,6 +75,7 @@ impl<'a> Run<'a> {
             networks,
             state: State { recipe, ..State::new(phases, plan.train.replicas) },
             team,
+            crew: Crew::new(team.part(team.rank(), plan.train.replicas).len())?,
             out,
             key: *key,
             progress,

@@ -27,7 +27,7 @@ use crate::meter::Meter;
 use crate::networks::Networks;
 use crate::objective::{Plan, PlannedPhase};
 use crate::record::{Line, Record};
-use crate::replicas::Meeting;
+use crate::replicas::{Crew, Meeting};
 use crate::state::{Facts, Replica, State};
 use crate::step::{Moment, Step};
 use crate::{Error, Result};
@@ -38,6 +38,7 @@ pub(crate) struct Run<'a> {
     pub networks: Networks<'a>,
     pub state: State,
     team: &'a Team,
+    crew: Crew,
     out: &'a Path,
     key: Key,
     progress: &'a dyn Progress,
@@ -108,7 +109,7 @@ impl<'a> Run<'a> {
         let (networks, algorithm) = (&self.networks, phase.algorithm.as_ref());
         let (updates, meter) = (&self.state.updates, Mutex::new(Some(&mut phase.meter)));
         let replicas = &mut self.state.replicas[ours.clone()];
-        let made = meeting.run(replicas, |place, replica| {
+        let made = meeting.run(&self.crew, replicas, |place, replica| {
             let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
             let mut step = Step {
                 networks,

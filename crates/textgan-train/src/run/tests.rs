@@ -19,6 +19,16 @@ fn in_phase(
     settings: &PhaseSettings,
     test: impl for<'a> FnOnce(&mut Run<'a>, Current<'a>) -> Result<()>,
 ) -> Result<()> {
+    with_replicas(1, objective, settings, test)
+}
+
+/// The same with so many replicas.
+fn with_replicas(
+    replicas: usize,
+    objective: &dyn Objective,
+    settings: &PhaseSettings,
+    test: impl for<'a> FnOnce(&mut Run<'a>, Current<'a>) -> Result<()>,
+) -> Result<()> {
     fn inside<'a>(
         run: &mut Run<'a>,
         test: impl FnOnce(&mut Run<'a>, Current<'a>) -> Result<()>,
@@ -29,7 +39,7 @@ fn in_phase(
     with_data(|data| {
         let folder = tempfile::tempdir().expect("a folder");
         let (train, generator) =
-            (TrainConfig { batch_size: 4, ..TrainConfig::default() }, generator_config());
+            (TrainConfig { batch_size: 4, replicas, ..TrainConfig::default() }, generator_config());
         let (noise, discriminator) = (
             NoiseConfig { dimension: 2, ..NoiseConfig::default() },
             DiscriminatorConfig::default(),
@@ -226,4 +236,69 @@ fn a_held_encoder_does_not_learn() -> Result<()> {
         assert!(!learns(held.as_ref()));
         Ok(())
     })
+}
+
+/// What a replica meets, the others hear: a loss that is no number, an error, an update that not all make.
+#[test]
+fn replicas_fail_together() -> Result<()> {
+    struct Odd(Trouble);
+    #[derive(Clone, Copy)]
+    enum Trouble {
+        NoNumber,
+        Alone,
+        Other,
+    }
+    impl Objective for Odd {
+        fn kind(&self) -> &'static str {
+            "odd"
+        }
+        fn role(&self) -> Role {
+            Role::Generator
+        }
+        fn check(&self, _: &Plan<'_>) -> std::result::Result<(), String> {
+            Ok(())
+        }
+        fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
+            Ok(Box::new(Playing(self.0, networks.generator().parameters().clone())))
+        }
+    }
+    struct Playing(Trouble, Parameters);
+    impl Algorithm for Playing {
+        fn learners(&self) -> Vec<Learner> {
+            let optimizer = OptimizerConfig::default();
+            vec![Learner::new("generator", self.1.clone(), &optimizer, 1e-2, Rows::Generator)]
+        }
+        fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
+            let odd = step.number == 1;
+            let update = step.update("generator")?;
+            let mut value = candle_core::Tensor::new(0f32, &candle_core::Device::Cpu)?;
+            for (_, variable) in self.1.iter() {
+                value = (value + variable.sqr()?.sum_all()?)?;
+            }
+            match self.0 {
+                Trouble::NoNumber if odd => value = (value * f64::NAN)?,
+                Trouble::Alone if odd => return Ok(()),
+                Trouble::Other if odd => {
+                    return Err(Error::Train { problem: "an error of its own".to_owned() });
+                }
+                _ => {}
+            }
+            step.descend(update, Loss::new(value, Vec::new()))
+        }
+    }
+    for (trouble, expected) in [
+        (Trouble::NoNumber, "the generator loss is not finite"),
+        (Trouble::Alone, "did not all make the same updates"),
+        (Trouble::Other, "an error of its own"),
+    ] {
+        with_replicas(3, &Odd(trouble), &steps(2), |run, mut phase| {
+            let before = bits(run.networks.generator().parameters())?;
+            let error = run.step(&mut phase).expect_err("a replica is in trouble").to_string();
+            assert!(error.contains(expected), "{error}");
+            assert_eq!(bits(run.networks.generator().parameters())?, before);
+            assert_eq!(phase.course.sides.len(), 1, "the learners are still there");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
