@@ -265,3 +265,19 @@ fn tensorboard_is_beside_the_stages() {
     program.succeeds(&[&train[..], &["--set", "train.batch_size=8"]].concat());
     assert_eq!(begins(&program.names("run/tensorboard")), ["earlier", "events"]);
 }
+
+/// Several processes that cannot reach each other would fight for the folder.
+#[test]
+#[cfg(not(feature = "mpi"))]
+fn processes_without_mpi_are_refused() {
+    let program = Program::new();
+    let refused = program
+        .command(&PIPELINE)
+        .env("OMPI_COMM_WORLD_SIZE", "2")
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("2 processes") && said.contains("--features mpi"), "{said}");
+    assert!(!program.path("run").exists());
+}

@@ -304,7 +304,11 @@ impl<'a> Runner<'a> {
         if stage.is_shared() {
             team::call(self.team, index)?;
         }
-        let result = stage.run(&self.inspection.run, &partial, self.progress);
+        let work = || stage.run(&self.inspection.run, &partial, self.progress);
+        let result = match stage.is_shared() {
+            true => team::together(self.team, work),
+            false => work(),
+        };
         self.progress.finish();
         let seconds = begin.elapsed().as_secs_f64();
         if let Err(error) = result {

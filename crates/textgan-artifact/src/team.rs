@@ -107,7 +107,7 @@ impl Team {
             };
             if name != meeting.as_bytes() {
                 let problem = format!(
-                    "it came to the meeting {:?} while this one came to {meeting:?}; they must run the same program with the same arguments",
+                    "it came to the meeting {:?} while this one came to {meeting:?}; they must run the same program with the same arguments, and make the same steps",
                     String::from_utf8_lossy(name)
                 );
                 return Err(Error::Teammate { rank, problem });
@@ -195,6 +195,24 @@ impl Team {
         Ok((0..items).filter_map(|item| all[item % self.size()].next()).collect())
     }
 
+    /// Refuses processors of different kinds: a result would depend on who worked it out.
+    ///
+    /// # Errors
+    /// The first process whose instruction set is not that of rank 0, and as [`gather`](Self::gather).
+    pub fn check_processors(&self) -> Result<()> {
+        let all = self.share("processors", crate::instruction_set().to_owned())?;
+        match all.iter().position(|other| *other != all[0]) {
+            None => Ok(()),
+            Some(rank) => {
+                let problem = format!(
+                    "its processor has {} and that of process 0 {}: run on processors of one kind",
+                    all[rank], all[0]
+                );
+                Err(Error::Teammate { rank, problem })
+            }
+        }
+    }
+
     /// Tells everyone what rank 0 knows; the others bring nothing.
     ///
     /// # Errors
@@ -211,8 +229,8 @@ impl Team {
         told.ok_or_else(|| Error::Teammate { rank: 0, problem: problem() })
     }
 
-    /// Tells the others, at the meeting that they come to next, that this process cannot go on and why. It then must not
-    /// meet them again.
+    /// Tells the others, at the meeting that they come to next, that this process cannot go on with what they do together,
+    /// and why: their meeting fails, and this process has been to it.
     pub fn fail(&self, problem: &str) {
         if let Some(wire) = &self.wire {
             let mut message = vec![FAILED];
@@ -292,6 +310,7 @@ impl Wire for Thread {
 
     fn exchange(&self, parts: Vec<Vec<u8>>) -> io::Result<Vec<Vec<u8>>> {
         let mut seats = self.hall.seats();
+        let left = || io::Error::new(io::ErrorKind::BrokenPipe, "one of them has left");
         // The others may still be taking what the last meeting gave them.
         while seats.brought[self.rank].is_some() {
             seats = self.hall.wait(seats);
@@ -300,7 +319,8 @@ impl Wire for Thread {
         self.hall.moved.notify_all();
         while seats.brought.iter().any(Option::is_none) {
             if seats.gone {
-                return Err(io::Error::new(io::ErrorKind::BrokenPipe, "one of them has left"));
+                seats.brought[self.rank] = None;
+                return Err(left());
             }
             seats = self.hall.wait(seats);
         }
@@ -394,7 +414,13 @@ mod tests {
         for rank in [0, 2] {
             assert_eq!(failed[rank], "process 1 of this run failed: its disk is full");
         }
-        let left = in_team(2, |team| (team.rank() == 0).then(|| team.wait("the end").is_err()));
+        let left = in_team(2, |team| {
+            (team.rank() == 0).then(|| {
+                let alone = team.wait("the end").is_err();
+                team.fail("nobody hears this");
+                alone
+            })
+        });
         assert_eq!(left[0], Some(true));
         let elsewhere = in_team(2, |team| {
             let meeting = ["here", "there"][team.rank()];

@@ -98,6 +98,7 @@ fn evaluate_together(
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
     config.validate()?;
+    team.check_processors()?;
     let writer = Writer::of(inputs, config)?;
     let data = Data::read(inputs.tokens)?;
     let test = sentences(&data.test);
@@ -165,6 +166,8 @@ fn evaluate_together(
     if team.leads() {
         write_atomic(out.join("evaluation.json"), &bytes)?;
     }
+    // Whoever fails until here is heard.
+    team.wait("evaluated")?;
     for line in summary::table(&evaluation) {
         progress.message(&line);
     }

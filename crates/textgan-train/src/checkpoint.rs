@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use textgan_artifact::{Progress, hash_file, plain_folder, publish, remove_folder, write_atomic};
 
 use crate::error::io;
@@ -119,15 +120,19 @@ impl Checkpoints {
         let path = self.path(name).join(STATE);
         let bytes = std::fs::read(&path).map_err(io("read", &path))?;
         let broken = |problem: String| Error::Checkpoint { path: path.clone(), problem };
-        let state: State =
+        // Before the rest, which another version may have otherwise.
+        #[derive(Deserialize)]
+        struct Layout {
+            version: u32,
+        }
+        let Layout { version } =
             serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
-        if state.version != VERSION {
+        if version != VERSION {
             return Err(broken(format!(
-                "its layout is version {}, this program's is {VERSION}",
-                state.version
+                "its layout is version {version}, this program's is {VERSION}"
             )));
         }
-        Ok(state)
+        serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))
     }
 
     /// Writes checkpoint `name`: `contents` fills its folder, `state` is added if given.

@@ -37,9 +37,14 @@ fn estimate(plan: &Plan<'_>, data: &TrainData<'_>) -> Result<u64> {
     for phase in &plan.phases {
         declared = declared.max(phase.objective.declared_parameters(plan, &sizes)?);
     }
+    // Each replica has a gradient until all have come, and in a team a copy of it.
+    let replicas = match plan.train.replicas {
+        1 => 0,
+        replicas => 2 * replicas as u64,
+    };
     Ok(parameters
         .saturating_add(declared)
-        .saturating_mul(5)
+        .saturating_mul(replicas.saturating_add(5))
         .saturating_add(activations)
         .saturating_mul(size_of::<f32>() as u64))
 }

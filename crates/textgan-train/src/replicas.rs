@@ -7,7 +7,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Storage, Tensor};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use textgan_artifact::Team;
@@ -26,6 +26,8 @@ pub(crate) struct Meeting<'m> {
     /// Replicas of all processes, and of this one.
     all: usize,
     here: usize,
+    /// How many of them may work at once.
+    at_once: usize,
     inside: Mutex<Inside>,
     moved: Condvar,
 }
@@ -34,6 +36,8 @@ struct Inside {
     sides: Vec<Side>,
     /// What has been brought so far, by replica of this process.
     brought: Vec<Option<Brought>>,
+    /// Replicas that work, and do not wait.
+    working: usize,
     /// Replicas that have made their step.
     left: usize,
     /// Meetings that are over.
@@ -73,34 +77,41 @@ pub(crate) enum Outcome {
 }
 
 /// The threads of each replica of this process: none where it is one alone, which has those of who calls.
-pub(crate) struct Crew(Vec<ThreadPool>);
+pub(crate) struct Crew {
+    pools: Vec<ThreadPool>,
+    /// How many of them may work at once: where there are more replicas than threads, some wait.
+    at_once: usize,
+}
 
 impl Crew {
     /// Shares the threads out over `replicas`.
     pub fn new(replicas: usize) -> Result<Self> {
-        let threads = rayon::current_num_threads().div_ceil(replicas.max(1));
-        let pool =
-            |_| rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build();
-        let replicas = if replicas > 1 { replicas } else { 0 };
-        let pools = (0..replicas).map(pool).collect::<std::result::Result<_, _>>();
-        pools.map(Self).map_err(|error| Error::Train {
-            problem: format!("{replicas} replicas cannot have {threads} threads each: {error}"),
-        })
+        let all = rayon::current_num_threads();
+        let each = (all / replicas.max(1)).max(1);
+        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(each).stack_size(STACK).build();
+        let count = if replicas > 1 { replicas } else { 0 };
+        let pools = (0..count).map(pool).collect::<std::result::Result<_, _>>();
+        let pools = pools.map_err(|error| Error::Train {
+            problem: format!("{replicas} replicas cannot have {each} threads each: {error}"),
+        })?;
+        Ok(Self { pools, at_once: all.min(replicas).max(1) })
     }
 }
 
 impl<'m> Meeting<'m> {
-    /// A place for so many replicas, of which these are this process's.
-    pub fn new(team: &'m Team, all: usize, here: usize, sides: Vec<Side>) -> Self {
+    /// A place for so many replicas, of which these are this process's, and its crew's.
+    pub fn new(team: &'m Team, (all, here): (usize, usize), crew: &Crew, sides: Vec<Side>) -> Self {
         let inside = Inside {
             sides,
             brought: (0..here).map(|_| None).collect(),
+            working: 0,
             left: 0,
             over: 0,
             outcome: Outcome::Met,
             broken: false,
         };
-        Self { team, all, here, inside: Mutex::new(inside), moved: Condvar::new() }
+        let (inside, at_once) = (Mutex::new(inside), crew.at_once);
+        Self { team, all, here, at_once, inside, moved: Condvar::new() }
     }
 
     /// The learners again.
@@ -128,11 +139,11 @@ impl<'m> Meeting<'m> {
             return Ok(vec![step(0, only)?]);
         }
         let mut made: Vec<Option<Result<R>>> = replicas.iter().map(|_| None).collect();
-        let works = crew.0.iter().zip(replicas).zip(&mut made).enumerate();
+        let works = crew.pools.iter().zip(replicas).zip(&mut made).enumerate();
         let works = works.map(|(place, ((pool, replica), made))| {
             let step = &step;
             let work = move || {
-                let _present = Present(self);
+                let _present = Present::of(self);
                 *made = Some(step(place, replica));
             };
             (pool, work)
@@ -207,7 +218,7 @@ impl<'m> Meeting<'m> {
         Ok((rate, self.meet(place, Brought::Loss { update, gradients })?))
     }
 
-    /// Waits until all replicas have come, and has `work` done once in each process before any of them goes on.
+    /// Waits until all replicas of this process have come, and has `work` done once before any of them goes on.
     ///
     /// # Errors
     /// What `work` says, or when the replicas have not all come for it.
@@ -235,18 +246,28 @@ impl<'m> Meeting<'m> {
         }
         let meeting = inside.over;
         inside.brought[place] = Some(brought);
+        inside.working -= 1;
         self.moved.notify_all();
-        while inside.over == meeting {
-            if inside.broken {
-                return Err(Error::Apart);
-            }
+        while inside.over == meeting && !inside.broken {
             inside = self.wait(inside);
         }
-        Ok(inside.outcome.clone())
+        let met = inside.over > meeting;
+        self.work(inside);
+        if met { Ok(self.inside().outcome.clone()) } else { Err(Error::Apart) }
+    }
+
+    /// Waits until there is a thread for one more.
+    fn work(&self, mut inside: MutexGuard<'_, Inside>) {
+        while inside.working == self.at_once {
+            inside = self.wait(inside);
+        }
+        inside.working += 1;
     }
 
     /// Acts for all who have come, at each meeting, until all have left.
     fn preside(&self) -> Result<()> {
+        // Should this panic, those who wait are let go; the lock is given back before.
+        let _guard = LetGo(self);
         let mut inside = self.inside();
         while inside.left < self.here {
             let come = inside.brought.iter().flatten().count();
@@ -332,12 +353,34 @@ fn beside_each_other<W: FnOnce() + Send, R>(
     }
 }
 
+/// Lets the replicas go where whoever acts for them panics.
+struct LetGo<'p, 'm>(&'p Meeting<'m>);
+
+impl Drop for LetGo<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.inside().broken = true;
+            self.0.moved.notify_all();
+        }
+    }
+}
+
 /// A replica that comes to meetings, until it has made its step, or failed, or panicked.
 struct Present<'p, 'm>(&'p Meeting<'m>);
 
+impl<'p, 'm> Present<'p, 'm> {
+    fn of(meeting: &'p Meeting<'m>) -> Self {
+        meeting.work(meeting.inside());
+        Self(meeting)
+    }
+}
+
 impl Drop for Present<'_, '_> {
     fn drop(&mut self) {
-        self.0.inside().left += 1;
+        let mut inside = self.0.inside();
+        inside.working -= 1;
+        inside.left += 1;
+        drop(inside);
         self.0.moved.notify_all();
     }
 }
@@ -354,44 +397,86 @@ fn alike(brought: &[Brought]) -> bool {
 /// The mean over all replicas of gradients, those of this process's given: each process adds a part of all weights, in
 /// the order of the replicas, and hands its sums around. So no number depends on who added it.
 fn mean(team: &Team, meeting: &str, replicas: usize, ours: &[Vec<Tensor>]) -> Result<Vec<Tensor>> {
-    let flat = |gradients: &Vec<Tensor>| -> Result<Vec<f32>> {
-        let mut values = Vec::new();
-        for gradient in gradients {
-            values.extend(gradient.flatten_all()?.to_vec1::<f32>()?);
-        }
-        Ok(values)
-    };
-    let flat = ours.iter().map(flat).collect::<Result<Vec<_>>>()?;
-    let weights = flat.first().map_or(0, Vec::len);
-    let parts: Vec<_> = (0..team.size()).map(|rank| team.part(rank, weights)).collect();
-    let sums = match team.size() {
-        1 => sum(&flat.iter().map(Vec::as_slice).collect::<Vec<_>>(), replicas),
-        _ => {
-            let to = |part: &std::ops::Range<usize>| -> Vec<u8> {
-                flat.iter()
-                    .flat_map(|values| bytemuck::cast_slice(&values[part.clone()]))
-                    .copied()
-                    .collect()
+    let Some(first) = ours.first() else { return Ok(Vec::new()) };
+    let sums: Vec<Vec<f32>> = match team.size() {
+        1 => {
+            let sum_of = |weights: usize| {
+                let parts = ours.iter().map(|gradients| &gradients[weights]);
+                slices(parts, |parts| sum(parts, replicas))
             };
-            let found = team.exchange(meeting, parts.iter().map(to).collect())?;
-            let part = parts[team.rank()].len();
-            let found: Vec<f32> = found
-                .iter()
-                .flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f32>(bytes))
-                .collect();
-            let each: Vec<&[f32]> = (0..replicas).map(|at| &found[at * part..][..part]).collect();
-            let sums = sum(&each, replicas);
-            let all = team.gather(meeting, bytemuck::cast_slice(&sums))?;
-            all.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f32>(bytes)).collect()
+            (0..first.len()).into_par_iter().map(sum_of).collect::<Result<_>>()?
+        }
+        _ => {
+            let sums = sum_in_team(team, meeting, replicas, ours)?;
+            let mut rest = &sums[..];
+            let part = |weights: &Tensor| {
+                let (part, after) = rest.split_at(weights.elem_count());
+                rest = after;
+                part.to_vec()
+            };
+            first.iter().map(part).collect()
         }
     };
-    let mut from = 0;
-    let shaped = ours.first().into_iter().flatten().map(|gradient| {
-        let values = sums[from..from + gradient.elem_count()].to_vec();
-        from += values.len();
-        Ok(Tensor::from_vec(values, gradient.shape(), &Device::Cpu)?)
+    let shaped = first.iter().zip(sums);
+    shaped.map(|(like, sum)| Ok(Tensor::from_vec(sum, like.shape(), &Device::Cpu)?)).collect()
+}
+
+/// The mean of all weights behind each other.
+fn sum_in_team(
+    team: &Team,
+    meeting: &str,
+    replicas: usize,
+    ours: &[Vec<Tensor>],
+) -> Result<Vec<f32>> {
+    let mut flat = Vec::with_capacity(ours.len());
+    for gradients in ours {
+        flat.push(slices(gradients.iter(), |slices| slices.concat())?);
+    }
+    let weights = flat.first().map_or(0, Vec::len);
+    let to = |rank: usize| -> Vec<u8> {
+        let part = team.part(rank, weights);
+        let parts = flat.iter().map(|values| bytemuck::cast_slice(&values[part.clone()]));
+        parts.collect::<Vec<&[u8]>>().concat()
+    };
+    let found = team.exchange(meeting, (0..team.size()).map(to).collect())?;
+    let numbers = |bytes: &Vec<u8>| bytemuck::pod_collect_to_vec::<u8, f32>(bytes);
+    let found: Vec<Vec<f32>> = found.iter().map(numbers).collect();
+    let part = team.part(team.rank(), weights).len();
+    let short =
+        |(rank, found): &(usize, &Vec<f32>)| found.len() != team.part(*rank, replicas).len() * part;
+    if let Some((rank, _)) = found.iter().enumerate().find(short) {
+        let problem = "it has come with other gradients".to_owned();
+        return Err(textgan_artifact::Error::Teammate { rank, problem }.into());
+    }
+    // Of each process its replicas', whose number its part of all replicas says.
+    let each = found.iter().enumerate().flat_map(|(rank, found)| {
+        let theirs = team.part(rank, replicas).len();
+        (0..theirs).map(move |at| &found[at * part..][..part])
     });
-    shaped.collect()
+    let sums = sum(&each.collect::<Vec<_>>(), replicas);
+    let all = team.gather(meeting, bytemuck::cast_slice(&sums))?;
+    Ok(all.iter().flat_map(numbers).collect())
+}
+
+/// Calls `with` with the numbers of tensors that lie in one piece on the CPU.
+fn slices<'t, R>(
+    tensors: impl Iterator<Item = &'t Tensor>,
+    with: impl FnOnce(&[&[f32]]) -> R,
+) -> Result<R> {
+    let stored: Vec<_> = tensors.map(Tensor::storage_and_layout).collect();
+    let mut found = Vec::with_capacity(stored.len());
+    for (storage, layout) in &stored {
+        match (&**storage, layout.contiguous_offsets()) {
+            (Storage::Cpu(values), Some((from, to))) => {
+                found.push(&values.as_slice::<f32>()?[from..to]);
+            }
+            _ => {
+                let problem = "a gradient does not lie in one piece on the CPU".to_owned();
+                return Err(candle_core::Error::Msg(problem).into());
+            }
+        }
+    }
+    Ok(with(&found))
 }
 
 /// The mean of `values`, each number of it added in their order.

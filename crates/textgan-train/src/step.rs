@@ -27,7 +27,7 @@ pub struct Step<'s, 'a> {
     pub(crate) meeting: &'s Meeting<'s>,
     /// Place of this one among those of this process, and among all.
     pub(crate) place: usize,
-    pub(crate) number: usize,
+    pub(crate) replica_number: usize,
     pub(crate) replica: &'s mut Replica,
     /// Updates in this phase, by learner.
     pub(crate) updates: BTreeMap<String, u64>,
@@ -92,14 +92,14 @@ impl<'a> Step<'_, 'a> {
         };
         let number = self.updates.get(learner).copied().unwrap_or(0);
         let data = self.networks.data();
-        let rows = self.meeting.rows(side, number, self.number);
+        let rows = self.meeting.rows(side, number, self.replica_number);
         let key = self.moment.key.child(learner).index(number);
         Ok(Update {
             learner: side,
             // Replicas draw what is their own; one alone is the whole.
             key: match self.meeting.replicas() {
                 1 => key,
-                _ => key.child("replica").index(self.number as u64),
+                _ => key.child("replica").index(self.replica_number as u64),
             },
             real: data.sequences(rows.iter().map(|&row| &data.train[row]))?,
         })
@@ -155,7 +155,8 @@ impl<'a> Step<'_, 'a> {
             log_probs[row].clear();
         }
         let shown = Generated::from_stored(&shown, log_probs)?;
-        self.replica.memory.keep_texts(OLDER, texts, most);
+        // All replicas together keep as many.
+        self.replica.memory.keep_texts(OLDER, texts, most.div_ceil(self.meeting.replicas()));
         Ok(shown)
     }
 
@@ -197,8 +198,8 @@ impl<'a> Step<'_, 'a> {
         Ok(())
     }
 
-    /// Has `work` done once, where there are replicas when all have come this far: for weights that change other than by
-    /// [`descend`](Self::descend), which they share.
+    /// Has `work` done once in each process, where there are replicas when all of the process have come this far: for
+    /// weights that change other than by [`descend`](Self::descend), which they share.
     ///
     /// # Errors
     /// What `work` says; [`Error::Apart`] if the replicas do not all come here.

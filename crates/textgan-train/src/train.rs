@@ -163,5 +163,8 @@ fn train_with<O: Objective + Serialize>(
         };
         run.end_phase(phase, ended)?;
     }
-    run.finish()
+    let summary = run.finish()?;
+    // Whoever fails until here is heard.
+    team.wait("trained")?;
+    Ok(summary)
 }

@@ -372,6 +372,11 @@ impl Drop for Side {
 
 /// The other end of [`Side`], for our works.
 pub fn serve(name: &str, needs: Needs<'_>) -> Result<()> {
+    // On a thread of the pool, as training is.
+    textgan_nn::in_threads(|| serve_turns(name, needs))
+}
+
+fn serve_turns(name: &str, needs: Needs<'_>) -> Result<()> {
     let mut work = works::work(name, needs)?;
     let begin = Instant::now();
     for call in 0..3 {

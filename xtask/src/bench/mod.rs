@@ -6,6 +6,7 @@ pub mod duel;
 mod gans;
 mod pipeline;
 mod ratio;
+mod scaling;
 mod streaming;
 mod text;
 mod works;
@@ -42,6 +43,7 @@ pub const ROWS: &[Row] = &[
     pipeline::SECOND_RUN,
     pipeline::QUICKSTART,
     streaming::STREAMING,
+    scaling::SCALING,
 ];
 
 /// Times of one call are noisy, so each row is the median of this many.

@@ -34,11 +34,11 @@ enum Ask {
 }
 
 impl Mpi {
-    /// Joins the others.
+    /// Joins the others, so that there are `expected`.
     ///
     /// # Errors
-    /// When MPI cannot be started.
-    pub fn join() -> Result<Self> {
+    /// When MPI cannot be started, or is not that of who started them.
+    pub fn join(expected: usize) -> Result<Self> {
         let ((asks, asked), (answer, answers), (begun, begins)) = (channel(), channel(), channel());
         let thread = std::thread::spawn(move || {
             // Dropping the universe takes leave of the others.
@@ -60,6 +60,11 @@ impl Mpi {
             }
         });
         let (rank, size) = begins.recv().context("MPI cannot be started")?;
+        anyhow::ensure!(
+            usize::try_from(size)? == expected,
+            "{expected} processes were started, and this program's MPI sees {size}: start them by the mpirun of the MPI that it \
+             was built with"
+        );
         let line = Mutex::new(Line { asks: Some(asks), answers });
         Ok(Self {
             rank: usize::try_from(rank)?,
@@ -97,6 +102,10 @@ impl Wire for Mpi {
 
 impl Drop for Mpi {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // To take leave would be to wait for the others, who wait for this one: `mpirun` ends them.
+            std::process::abort();
+        }
         self.line.get_mut().unwrap_or_else(PoisonError::into_inner).asks = None;
         if let Some(thread) = self.thread.take() {
             // It has nothing to say any more.

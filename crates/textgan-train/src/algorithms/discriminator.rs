@@ -61,9 +61,12 @@ impl Algorithm for Telling {
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
         if self.config.begin_as_generator && step.number() == 0 {
             let network = self.judge.networks.learning.as_ref();
-            for (own, other) in generator_layers(network, self.generator.as_ref())? {
-                own.set(other)?;
-            }
+            step.once(|| {
+                for (own, other) in generator_layers(network, self.generator.as_ref())? {
+                    own.set(other)?;
+                }
+                Ok(())
+            })?;
         }
         let mut update = step.update(DISCRIMINATOR)?;
         let fresh = step.sample(&update, self.generator.as_ref())?;

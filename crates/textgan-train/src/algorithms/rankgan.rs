@@ -78,8 +78,8 @@ impl Objective for Rankgan {
         turns!(self).check()?;
         positive("gamma", self.gamma.into())?;
         require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;
-        require(plan.train.batch_size >= 4, || {
-            "half of a batch is ranked by the other half: train.batch_size must be at least 4"
+        require(plan.train.batch_size / plan.train.replicas >= 4, || {
+            "half of a batch is ranked by the other half: train.batch_size must be at least 4 for each replica"
                 .to_owned()
         })
     }

@@ -39,6 +39,14 @@ impl Plan<'_> {
         for (number, phase) in self.phases.iter().enumerate() {
             let mut check = || -> Problem {
                 phase.settings.problem(phase.objective.role())?;
+                let (texts, replicas) = (self.train.batch_size, self.train.replicas);
+                let is_game = phase.objective.role() == Role::Game;
+                require(replicas == 1 || !is_game || texts / replicas >= 2, || {
+                    format!(
+                        "a game compares the texts of a replica's part, and train.replicas = {replicas} leaves one: \
+                         give at most half of train.batch_size = {texts}"
+                    )
+                })?;
                 phase.objective.check(self)?;
                 for network in phase.objective.declares() {
                     match declared.iter().find(|other| other.name == network.name) {

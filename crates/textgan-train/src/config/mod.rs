@@ -35,7 +35,8 @@ pub struct TrainConfig {
     /// Replicas that share out a batch: each makes a step on its part, and they move along the mean of their gradients.
     /// They work beside each other, on the processors of one machine and in as many processes as there are (`mpirun`), which
     /// does not change a bit; how many there are does: what an algorithm counts over a batch, such as the mean of its
-    /// rewards, it counts over a replica's part.
+    /// rewards, it counts over a replica's part, and so are shares of a batch, such as `replay`, rounded. No more processes
+    /// can work than there are replicas.
     #[serde(skip_serializing_if = "is_one")]
     pub replicas: usize,
     /// Batches whose sentences are sorted by length before they are cut, so that a batch holds

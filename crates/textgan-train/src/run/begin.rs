@@ -40,6 +40,7 @@ impl<'a> Run<'a> {
         }
         plan.check_halves(data)?;
         footprint::check(plan, data, progress)?;
+        team.check_processors()?;
         let mut networks = Networks::new(plan, data, key.child("initialisation"))?;
         // Every network exists from the first: what cannot be built is refused before an hour of
         // training, and checkpoints always hold the same files.
@@ -135,11 +136,22 @@ fn recipe(plan: &Plan<'_>, data: &TrainData<'_>, key: &Key) -> Result<serde_json
 }
 
 impl Plan<'_> {
-    /// Cross-fitting takes a row for each network at least.
+    /// Cross-fitting takes a row for each network at least, and a batch one for each replica.
     fn check_halves(&self, data: &TrainData<'_>) -> Result<()> {
         let cross_fit = self.phases.iter().any(|phase| phase.settings.cross_fit);
         if cross_fit && Rows::Discriminator.of(data.train.len(), true).is_empty() {
             return Err(Error::EmptySplit { split: "second half of the train" });
+        }
+        let replicas = self.train.replicas;
+        for reads in [Rows::Generator, Rows::Discriminator] {
+            let rows = reads.of(data.train.len(), cross_fit).len();
+            // Batches differ in size by at most one.
+            if rows / rows.div_ceil(self.train.batch_size).max(1) < replicas {
+                let problem = format!(
+                    "{rows} sentences make batches too small for {replicas} replicas: set train.replicas lower"
+                );
+                return Err(Error::Train { problem });
+            }
         }
         Ok(())
     }

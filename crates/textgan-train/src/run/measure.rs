@@ -105,6 +105,7 @@ impl<'a> Run<'a> {
             }
         }
         if let Some(distinct) = found.distinct {
+            self.gather_notes()?;
             let accuracy = self.state.accuracy();
             let alarms = &planned.settings.alarms;
             for alarm in self.state.watch.look(alarms, distinct, accuracy, found.sees()) {

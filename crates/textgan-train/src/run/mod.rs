@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
         let all = self.state.replicas.len();
         let ours = self.team.part(self.team.rank(), all);
         let sides = std::mem::take(&mut course.sides);
-        let meeting = Meeting::new(self.team, all, ours.len(), sides);
+        let meeting = Meeting::new(self.team, (all, ours.len()), &self.crew, sides);
         let (networks, algorithm) = (&self.networks, phase.algorithm.as_ref());
         let (updates, meter) = (&self.state.updates, Mutex::new(Some(&mut phase.meter)));
         let replicas = &mut self.state.replicas[ours.clone()];
@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
                 moment: &moment,
                 meeting: &meeting,
                 place,
-                number: ours.start + place,
+                replica_number: ours.start + place,
                 replica,
                 updates: updates.clone(),
                 meter: meter.take_if(|_| place == 0),
@@ -219,6 +219,12 @@ impl<'a> Run<'a> {
 
     /// The means of what all replicas took note of since the last line of the log.
     fn take_means(&mut self) -> Result<BTreeMap<String, f64>> {
+        self.gather_notes()?;
+        Ok(self.state.take_means())
+    }
+
+    /// Makes what the replicas of other processes took note of what it is there.
+    fn gather_notes(&mut self) -> Result<()> {
         if self.team.size() > 1 {
             let ours = self.team.part(self.team.rank(), self.state.replicas.len());
             let note = |replica: &Replica| (replica.interval.clone(), replica.accuracy);
@@ -231,7 +237,7 @@ impl<'a> Run<'a> {
                 (replica.interval, replica.accuracy) = (interval, accuracy);
             }
         }
-        Ok(self.state.take_means())
+        Ok(())
     }
 
     /// Refuses to go on where the processes of a team have come to different weights: all made the same updates of the
@@ -241,24 +247,22 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let mut hasher = blake3::Hasher::new();
-        for (_, parameters) in self.networks.lasting() {
+        let networks = self.networks.lasting().into_iter().chain(self.networks.passing());
+        for (_, parameters) in networks {
             for (_, weights) in parameters.iter() {
                 for value in weights.flatten_all()?.to_vec1::<f32>()? {
                     hasher.update(&value.to_le_bytes());
                 }
             }
         }
-        let ours = (
-            hasher.finalize().to_hex().to_string(),
-            textgan_artifact::instruction_set().to_owned(),
-        );
-        let all = self.team.share("weights", ours)?;
-        match all.iter().position(|other| other.0 != all[0].0) {
+        let all = self.team.share("weights", hasher.finalize().to_hex().to_string())?;
+        match all.iter().position(|other| *other != all[0]) {
             None => Ok(()),
             Some(rank) => Err(Error::Train {
                 problem: format!(
-                    "processes 0 ({}) and {rank} ({}) have come to different weights at step {}: run them on processors of one kind",
-                    all[0].1, all[rank].1, self.state.step
+                    "process {rank} has come to other weights than process 0 at step {}: their memory or processors are not \
+                     to be relied on",
+                    self.state.step
                 ),
             }),
         }

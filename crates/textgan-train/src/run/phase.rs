@@ -7,6 +7,7 @@ use textgan_models::{Generator, save_generator};
 use textgan_nn::Optimizer;
 
 use super::{Course, Current, Run, Side};
+use crate::Result;
 use crate::algorithm::Learner;
 use crate::average::Average;
 use crate::batches::Batches;
@@ -15,7 +16,6 @@ use crate::error::io;
 use crate::meter::Meter;
 use crate::objective::{PlannedPhase, Role};
 use crate::summary::{End, PhaseSummary, Summary};
-use crate::{Error, Result};
 
 impl<'a> Run<'a> {
     /// Prepares the phase at hand, at its beginning or in its midst; `None` when all are done.
@@ -50,15 +50,6 @@ impl<'a> Run<'a> {
         let mut sides = Vec::with_capacity(learners.len());
         for learner in learners {
             let rows = learner.reads.of(data.train.len(), settings.cross_fit);
-            let batches = rows.len().div_ceil(config.batch_size).max(1);
-            if rows.len() / batches < config.replicas {
-                let problem = format!(
-                    "{} sentences make batches too small for {} replicas: set train.replicas lower",
-                    rows.len(),
-                    config.replicas
-                );
-                return Err(Error::Train { problem });
-            }
             let lengths = rows.iter().map(|&row| data.train[row].tokens.len()).collect();
             let batches = Batches::new(
                 rows,

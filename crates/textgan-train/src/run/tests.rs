@@ -269,7 +269,7 @@ fn replicas_fail_together() -> Result<()> {
             vec![Learner::new("generator", self.1.clone(), &optimizer, 1e-2, Rows::Generator)]
         }
         fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
-            let odd = step.number == 1;
+            let odd = step.replica_number == 1;
             let update = step.update("generator")?;
             let mut value = candle_core::Tensor::new(0f32, &candle_core::Device::Cpu)?;
             for (_, variable) in self.1.iter() {

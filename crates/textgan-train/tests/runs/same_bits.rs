@@ -121,7 +121,7 @@ fn threads_do_not_matter() {
     assert_same(&run(1), &run(2), "one and two threads");
 }
 
-/// Every algorithm, replicas with memory of their own among them.
+/// Replicas with memory of their own, gates, controls, lagged policies, an alarm that looks at all replicas' accuracy.
 #[test]
 fn teams_do_not_matter() {
     let noiseless = |text: &str| {
@@ -131,8 +131,12 @@ fn teams_do_not_matter() {
     };
     let mut ratio = Setting::new(phases(RATIO));
     ratio.train.controls = vec![Control::Likelihood, Control::Distillation];
+    let mut alarmed = Setting::new(phases(ALARMED));
+    alarmed.train.log_every = 5;
     let settings = [
         Setting::new(phases(PHASES)),
+        alarmed,
+        others(),
         Setting::new(phases(PAPERS)),
         noiseless(SELF_PLAY),
         leakgan(),
@@ -205,6 +209,8 @@ fn what_cannot_be_shared_out_is_refused() {
     setting.train.replicas = 17;
     assert!(error(&setting, 1)[0].contains("more than the 16 texts of a batch"));
     setting.train.replicas = 16;
+    assert!(error(&setting, 1)[0].contains("leaves one"));
+    setting.phases.truncate(1);
     assert!(error(&setting, 1)[0].contains("set train.replicas lower"));
 }
 
@@ -287,8 +293,7 @@ const OTHERS: &str = r#"
     keep = "last"
 "#;
 
-#[test]
-fn other_games_give_the_same_bytes_whatever_happens() {
+fn others() -> Setting {
     let mut setting = Setting::new(phases(OTHERS));
     let GeneratorConfig::Transformer(body) = &setting.generator else { panic!("a transformer") };
     let causal = TransformerDiscriminatorConfig {
@@ -299,6 +304,23 @@ fn other_games_give_the_same_bytes_whatever_happens() {
         ..Default::default()
     };
     setting.discriminator = Some(DiscriminatorConfig::Transformer(causal));
+    setting
+}
+
+/// The alarm of a discriminator that has won rings between two lines of the log, and goes back.
+const ALARMED: &str = r#"
+    [[phase]]
+    kind = "adversarial"
+    steps = 9
+    evaluation = { every = 2, samples = 20 }
+    discriminator = { replay = 0.5 }
+    alarms.discriminator_won = { accuracy_above = 0.01, for_evaluations = 2, action = "roll-back" }
+    keep = "last"
+"#;
+
+#[test]
+fn other_games_give_the_same_bytes_whatever_happens() {
+    let setting = others();
     let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
         setting.run(out, progress)
     };
