@@ -52,7 +52,7 @@ for ((kill = 1; kill <= kills; kill++)); do
   make run-killed "$processes" "$config" &
   job=$!
   # At any moment of a run, which several processes on few cores make slower than one.
-  sleep "$(awk -v kill="$kill" -v kills="$kills" -v whole="$whole" 'BEGIN { print 0.3 + 2 * whole * kill / kills / 1e9 }')"
+  sleep "$(awk -v kill="$kill" -v kills="$kills" -v whole="$whole" 'BEGIN { print 0.3 + whole * kill / kills / 1e9 }')"
   mapfile -t found < <(pgrep -f "^$program .*--run $folder/run-killed" | sort -n)
   if [ ${#found[@]} -eq 0 ]; then
     wait "$job"
