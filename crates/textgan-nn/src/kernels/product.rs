@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::arithmetic::{Arithmetic, Fused, PANEL, Pair, Plain, Term, Unpacked};
 use super::packed::{Start, Strided};
+#[cfg(target_arch = "x86_64")]
 use super::{InstructionSet, arithmetic};
 
 /// Rows that go through all panels together; a multiple of every block of rows.
