@@ -7,7 +7,7 @@ pub const STACK: usize = 16 << 20;
 /// Does `work` on a thread that its operations are shared out from, with as many others as rayon has.
 ///
 /// An operation that is called from a thread outside rayon's is handed over to them each time, and waited for, which takes
-/// longer than a small one: on two threads a training of a small LSTM takes a quarter less time here. The threads are the
+/// longer than a small one: on two threads a training of a small LSTM takes a fifth less time here. The threads are the
 /// work's own, so that several works of a process never wait for each other; called on a thread of a rayon pool, it works
 /// with that pool.
 pub fn in_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
