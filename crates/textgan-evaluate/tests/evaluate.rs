@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use textgan_artifact::Quiet;
 use textgan_artifact::table::{Document, ShardedWriter, TokenRow, read_split};
+use textgan_artifact::{ALONE, Quiet, Team};
 use textgan_evaluate::{
     Change, Error, EvaluateConfig, Evaluation, FitConfig, Inputs, LanguageModelConfig, Scores,
-    Truth, TwoSampleConfig, evaluate,
+    Truth, TwoSampleConfig, evaluate_in,
 };
 use textgan_generate::Model;
 use textgan_models::{
@@ -94,6 +94,16 @@ impl Folders {
         baseline: Option<&Path>,
         config: &EvaluateConfig,
     ) -> Result<Evaluation, Error> {
+        self.evaluate_in(&ALONE, model, baseline, config)
+    }
+
+    fn evaluate_in(
+        &self,
+        team: &Team,
+        model: &Path,
+        baseline: Option<&Path>,
+        config: &EvaluateConfig,
+    ) -> Result<Evaluation, Error> {
         let tokens = self.tokens();
         let truth = Some(match &self.oracle {
             Some(oracle) => Truth::Oracle(oracle),
@@ -108,7 +118,7 @@ impl Folders {
             tokens: &tokens,
             truth,
         };
-        evaluate(&inputs, config, &key(), self.root.path(), &Quiet)
+        evaluate_in(team, &inputs, config, &key(), self.root.path(), &Quiet)
     }
 }
 
@@ -276,6 +286,27 @@ fn the_same_key_gives_the_same_bytes_with_any_number_of_threads() {
         std::fs::read(folders.root.path().join("evaluation.json")).unwrap()
     });
     assert!(bytes[0] == bytes[1] && bytes[1] == bytes[2]);
+}
+
+/// Each process measures some of the models, and all come to the same.
+#[test]
+fn a_team_gives_the_bytes_of_one_process() {
+    let folders = Folders::new();
+    let (model, baseline) = (folders.model("a", 1, 8, &[]), folders.model("b", 2, 8, &[]));
+    let path = folders.root.path().join("evaluation.json");
+    let alone = folders.evaluate(&model, Some(&baseline), &quick()).unwrap();
+    let expected = std::fs::read(&path).unwrap();
+    for size in [2, 3] {
+        std::fs::remove_file(&path).unwrap();
+        let one = |team: Team| folders.evaluate_in(&team, &model, Some(&baseline), &quick());
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let teams = Team::of_threads(size).into_iter();
+            let threads: Vec<_> = teams.map(|team| scope.spawn(|| one(team))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+        });
+        assert!(found.iter().all(|found| *found == alone), "{size} processes");
+        assert!(std::fs::read(&path).unwrap() == expected, "{size} processes");
+    }
 }
 
 #[test]
