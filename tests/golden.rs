@@ -207,6 +207,8 @@ fn golden_algorithms() {
         ("araml", taught(), &CNN),
         ("sentigan", last(1), &CNN),
         ("catgan", last(1), &CNN),
+        ("maskgan", [last(1), vec!["phase.1.hidden=8".to_owned()]].concat(), &[]),
+        ("evogan", [last(1), vec!["phase.1.parents=2".to_owned()]].concat(), &CNN),
         ("likelihood-ratio", [taught(), vec![network(1)]].concat(), &[]),
         ("maligan", taught(), &RNN),
         ("rankgan", taught(), &RNN),

@@ -72,7 +72,7 @@ pub use generator::{
 };
 pub use sampler::{
     Completion, Conditions, Prefix, Reader, Rollouts, Sampler, Samples, SamplingOptions, Start,
-    StepModel, Tile, TiledSampler, rollouts, sample,
+    StepModel, Tile, TiledSampler, infill, rollouts, sample,
 };
 pub use sequences::Sequences;
 pub use special::{BOS, EOS, PAD, UNK};

@@ -5,9 +5,10 @@ use crate::algorithm::{Algorithm, Learner, Measured};
 use crate::networks::Networks;
 use crate::objective::{Declared, Objective, Pace, Plan, Role};
 use crate::step::Step;
+use candle_core::TensorId;
 use std::collections::HashSet;
-use std::sync::Arc;
-use textgan_models::{Generator, Sequences};
+use textgan_models::Sequences;
+use textgan_nn::Parameters;
 use textgan_random::Key;
 
 /// A game whose discriminator has fresh weights and never learns: all that the game gives by itself. What a
@@ -36,11 +37,13 @@ impl Objective for Blind<'_> {
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
-        let generator = networks.generator();
-        Ok(Box::new(Blinded {
-            game: networks.blindly(|networks| self.0.begin(networks))?,
-            generator,
-        }))
+        let game = networks.blindly(|networks| self.0.begin(networks))?;
+        let of =
+            |parameters: &Parameters| parameters.iter().map(|(_, v)| v.id()).collect::<Vec<_>>();
+        let mut writes: HashSet<_> = of(networks.generator().parameters()).into_iter().collect();
+        // Copies of the generator write too.
+        networks.passing().for_each(|(_, parameters)| writes.extend(of(parameters)));
+        Ok(Box::new(Blinded { game, writes }))
     }
 
     fn settle(&self, networks: &Networks<'_>) -> Result<()> {
@@ -51,15 +54,15 @@ impl Objective for Blind<'_> {
 /// The game under way. Nobody is told to be right: it has no critic.
 struct Blinded {
     game: Box<dyn Algorithm>,
-    generator: Arc<dyn Generator>,
+    /// The weights of what writes.
+    writes: HashSet<TensorId>,
 }
 
 impl Algorithm for Blinded {
     fn learners(&self) -> Vec<Learner> {
-        // Who moves no weight of the generator stands still.
-        let own: HashSet<_> = self.generator.parameters().iter().map(|(_, v)| v.id()).collect();
+        // Who moves no weight of what writes stands still.
         let still = |mut learner: Learner| {
-            if !learner.parameters.iter().any(|(_, v)| own.contains(&v.id())) {
+            if !learner.parameters.iter().any(|(_, v)| self.writes.contains(&v.id())) {
                 learner.learning_rate = 0.0;
             }
             learner

@@ -92,7 +92,7 @@ fn evaluated_never(settings: &PhaseSettings) -> crate::EvaluationConfig {
 /// The game without what its discriminator knows, of games that have one: a language model that judges has no
 /// other use than what it knows.
 fn blind<'a>(plan: &Plan<'a>, game: &'a dyn Objective) -> Option<Box<dyn Objective + 'a>> {
-    let judged = plan.discriminator.is_some() && !writes(plan);
+    let judged = game.is_judged(plan) && !writes(plan);
     judged.then(|| Box::new(Blind(game)) as Box<dyn Objective + 'a>)
 }
 

@@ -44,6 +44,12 @@ pub trait Objective: Send + Sync {
         None
     }
 
+    /// Whether its generator listens to a network that may be exchanged for one that has learned nothing: whether the
+    /// game can be played blind. That of the plan, unless it has one of its own.
+    fn is_judged(&self, plan: &Plan<'_>) -> bool {
+        plan.discriminator.is_some()
+    }
+
     /// The same objective at another rate, where the generator learns by itself: the control that
     /// shows what as many more of its own updates would have given.
     fn at_rate(&self, _learning_rate: f64) -> Option<Box<dyn Objective>> {
@@ -108,6 +114,10 @@ impl<T: OneOf> Objective for T {
 
     fn pace(&self) -> Option<Pace> {
         self.chosen().pace()
+    }
+
+    fn is_judged(&self, plan: &Plan<'_>) -> bool {
+        self.chosen().is_judged(plan)
     }
 
     fn at_rate(&self, learning_rate: f64) -> Option<Box<dyn Objective>> {

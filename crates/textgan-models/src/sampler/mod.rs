@@ -18,7 +18,7 @@ pub(crate) use lstm::LstmWeights;
 pub use options::SamplingOptions;
 pub(crate) use relational::RelationalWeights;
 pub use rollout::{Rollouts, rollouts};
-pub use sample::{Samples, sample};
+pub use sample::{Samples, infill, sample};
 pub(crate) use tiled::check_labels;
 pub use tiled::{StepModel, Tile, TiledSampler};
 pub(crate) use transformer::TransformerWeights;

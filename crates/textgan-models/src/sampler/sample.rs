@@ -53,10 +53,64 @@ pub fn sample(
     key: &Key,
     first_row: u64,
 ) -> Result<Samples> {
-    options.validate()?;
     let vocab = sampler.vocab_size();
     let max_length = options.max_length.unwrap_or(usize::MAX).min(sampler.max_length());
     check_prompt(prompt, vocab, max_length)?;
+    let forced = |_, time: usize| prompt.get(time).copied();
+    write(sampler, conditions, &|_| max_length, &forced, options, key, first_row)
+}
+
+/// Writes anew what is `blank` in `texts`, `[batch, time]`; what is not stays. Words are filled in from the left: each
+/// knows what stands before it, not what stands after.
+///
+/// A row ends where it did, or where an end is filled in. One whose end is blank and filled in with anything else is
+/// cut there. With everything blank, and as much room, it is [`sample`].
+///
+/// # Errors
+/// As [`sample`], and when there is not one flag a place.
+pub fn infill(
+    sampler: &mut dyn Sampler,
+    conditions: &Conditions<'_>,
+    texts: &Sequences,
+    blank: &[bool],
+    options: &SamplingOptions,
+    key: &Key,
+    first_row: u64,
+) -> Result<Samples> {
+    let (time, max_length) = (texts.time(), sampler.max_length());
+    if blank.len() != texts.targets().len() {
+        let message = format!("{} for {} places", blank.len(), texts.targets().len());
+        return Err(Error::argument("blank", message));
+    }
+    if texts.batch() != conditions.rows {
+        let message = format!("{} for {} rows", texts.batch(), conditions.rows);
+        return Err(Error::argument("texts", message));
+    }
+    for row in 0..texts.batch() {
+        check_prompt(texts.row(row), sampler.vocab_size(), max_length)?;
+    }
+    let room = |row: usize| texts.row(row).len();
+    let forced = |row: usize, place: usize| match place < texts.lengths()[row] {
+        true => (!blank[row * time + place]).then_some(texts.targets()[row * time + place]),
+        // Where a text that was cut has no place any more: it is cut again.
+        false => Some(UNK),
+    };
+    write(sampler, conditions, &room, &forced, options, key, first_row)
+}
+
+/// Samples one text a row, of `room` content tokens at most, with a token that is `forced` by row and place where
+/// there is one.
+fn write(
+    sampler: &mut dyn Sampler,
+    conditions: &Conditions<'_>,
+    room: &dyn Fn(usize) -> usize,
+    forced: &(dyn Fn(usize, usize) -> Option<u32> + Sync),
+    options: &SamplingOptions,
+    key: &Key,
+    first_row: u64,
+) -> Result<Samples> {
+    options.validate()?;
+    let vocab = sampler.vocab_size();
     sampler.begin(conditions)?;
 
     let mut rows: Vec<SampledRow> = (first_row..)
@@ -64,9 +118,9 @@ pub fn sample(
         .enumerate()
         .map(|(index, number)| SampledRow {
             index,
-            row: Row::new(key.index(number).stream(), max_length),
+            row: Row::new(key.index(number).stream(), room(index)),
             room: Room::new(vocab),
-            log_probs: Vec::with_capacity(max_length + 1),
+            log_probs: Vec::with_capacity(room(index) + 1),
         })
         .collect();
     let mut finished = Vec::with_capacity(rows.len());
@@ -75,9 +129,9 @@ pub fn sample(
     for time in 0.. {
         tokens.clear();
         tokens.extend(rows.iter().map(|sampled| sampled.row.next));
-        let forced = prompt.get(time).copied();
         let mut readers: Vec<Reader<'_>> = Vec::with_capacity(rows.len());
         for sampled in &mut rows {
+            let forced = forced(sampled.index, time);
             readers.push(Box::new(move |logits| sampled.advance(logits, forced, options)));
         }
         sampler.step_each(&tokens, &mut readers)?;
@@ -144,7 +198,7 @@ struct SampledRow {
 }
 
 impl SampledRow {
-    /// Takes the next token: `forced` while the prompt lasts, then a chosen one.
+    /// Takes the next token: the one that is `forced`, or a chosen one.
     fn advance(&mut self, logits: &[f32], forced: Option<u32>, options: &SamplingOptions) {
         let Self { row, room, log_probs, .. } = self;
         if !row.is_open() {

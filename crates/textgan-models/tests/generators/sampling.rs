@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use textgan_models::{
     BOS, Conditions, Context, EOS, Generator, PAD, Placement, Prefix, Samples, SamplingOptions,
-    sample, token_log_probs,
+    Sequences, infill, sample, token_log_probs,
 };
 use textgan_nn::Mode;
 use textgan_random::Key;
@@ -253,5 +253,70 @@ fn options_outside_their_range_are_refused() {
         let mut sampler = generator.sampler().unwrap();
         let result = sample(sampler.as_mut(), &conditions, &[], &options, &Key::root(1), 0);
         assert!(result.is_err(), "{options:?}");
+    }
+}
+
+/// Words that are not blank stay, their log-probabilities are those of the text as a whole; with everything blank and as
+/// much room the text is the one that is sampled.
+#[test]
+fn blanks_are_filled_in() {
+    for (name, generator) in all_generators() {
+        let generator = generator.as_ref();
+        let options = SamplingOptions::default();
+        let (z, noise) = draw_noise(ROWS);
+        let labels = labels();
+        let conditions = Conditions { rows: ROWS, noise: &z, labels: Some(&labels) };
+        let longest = vec![vec![5u32; SIZES.max_length]; ROWS];
+        let longest = Sequences::from_samples(&longest, &[true; ROWS], Some(&labels)).unwrap();
+        let mut sampler = generator.sampler().unwrap();
+        let key = Key::root(77);
+        let mut fill = |texts: &Sequences, blank: &[bool]| {
+            infill(sampler.as_mut(), &conditions, texts, blank, &options, &key, 0)
+        };
+        let all = vec![true; longest.targets().len()];
+        let written = fill(&longest, &all).unwrap();
+        assert!(written == sample_rows(generator, &options, 0..ROWS), "{name}");
+
+        // Every third place of texts of other lengths, some of them cut.
+        let rows: Vec<Vec<u32>> =
+            (0..ROWS).map(|row| (0..1 + row % 5).map(|place| 4 + place as u32).collect()).collect();
+        let ended: Vec<bool> = (0..ROWS).map(|row| row % 4 != 0).collect();
+        let texts = Sequences::from_samples(&rows, &ended, Some(&labels)).unwrap();
+        let time = texts.time();
+        let blank: Vec<bool> = (0..ROWS * time).map(|place| place % 3 == 1).collect();
+        let filled = fill(&texts, &blank).unwrap();
+        let mut exchanged = 0;
+        for (row, tokens) in filled.tokens.iter().enumerate() {
+            assert!(tokens.len() <= rows[row].len());
+            for (place, token) in tokens.iter().enumerate() {
+                match blank[row * time + place] {
+                    true => exchanged += usize::from(*token != rows[row][place]),
+                    false => assert_eq!(*token, rows[row][place], "{name}: row {row}"),
+                }
+            }
+            let by_itself = tokens.len() < rows[row].len();
+            let end = !blank.get(row * time + tokens.len()).copied().unwrap_or(true);
+            let expected = by_itself || (ended[row] && end);
+            assert!(!expected || filled.ended[row], "{name}: row {row} goes on");
+            assert!(ended[row] || by_itself || !filled.ended[row], "{name}: row {row} was cut");
+        }
+        assert!(exchanged > 10, "{name}: {exchanged}");
+        let whole = filled.sequences(Some(&labels)).unwrap();
+        let context = Context { noise: &noise, labels: Some(&labels) };
+        let expected = token_log_probs(generator, &context, &whole).unwrap();
+        for (row, (found, expected)) in
+            filled.log_probs.iter().zip(expected.chunks_exact(whole.time())).enumerate()
+        {
+            let expected = &expected[..whole.lengths()[row]];
+            assert!(largest_difference(found, expected) < 1e-4, "{name}: row {row}");
+        }
+
+        for (texts, blank, expect) in [
+            (&texts, &blank[1..], "places"),
+            (&texts.select(&[0, 1]).unwrap(), &blank[..6], "rows"),
+        ] {
+            let message = fill(texts, blank).unwrap_err().to_string();
+            assert!(message.contains(expect), "{message}");
+        }
     }
 }

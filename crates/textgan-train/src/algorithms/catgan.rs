@@ -3,13 +3,13 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::{Generator, Tokens};
+use textgan_models::{Generator, Sizes, Tokens};
 use textgan_nn::Parameters;
 use textgan_nn::ops::Relaxation;
 
 use super::discriminator::{Judge, divergence_problem, learning_problem};
 use super::turns::turns;
-use super::{DISCRIMINATOR, GENERATOR, needs_discriminator};
+use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{
@@ -23,15 +23,18 @@ use crate::objective::{Objective, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "catgan"`: evolutionary training (CatGAN; Liu et al., 2020, arXiv 1911.06641; E-GAN, Wang et al., 2019). At
-/// every step the generator has a child by each mutation, which descends another loss through the Gumbel softmax
-/// of its words; the fittest child's loss is the one that is descended. Fitness is how real the child's texts look,
-/// `mean D`, and how surprising they are to the generator as it was, times `diversity`. Texts of labels are judged
-/// under their labels by a discriminator that reads them, and compared with real texts of the same labels. Other than
-/// there, a population is one parent, children are tried by a plain gradient step, and the temperature does not
-/// mutate.
+/// every step each of a population of generators, its `parents`, has a child by each mutation, which descends another
+/// loss through the Gumbel softmax of its words; as many of the fittest children as there are parents are the next
+/// population, and the fittest of them is the model. Fitness is how real the child's texts look, `mean D`, and how
+/// surprising they are to its parent, times `diversity`. Texts of labels are judged under their labels by a
+/// discriminator that reads them, and compared with real texts of the same labels. Other than there, children are
+/// tried by a plain gradient step, moments belong to a place in the population and not to who stands there, the
+/// parents write for the discriminator in turn, and the temperature does not mutate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Catgan {
+    /// How many generators the population has, all alike when the phase begins.
+    pub parents: usize,
     /// The losses that children descend.
     pub mutations: Vec<Divergence>,
     /// What the discriminator minimises.
@@ -62,6 +65,7 @@ impl Default for Catgan {
     fn default() -> Self {
         use Divergence::{Hinge, NonSaturating, Relativistic};
         Self {
+            parents: 1,
             mutations: vec![Relativistic, NonSaturating, Hinge],
             divergence: Relativistic,
             diversity: 0.1,
@@ -92,8 +96,11 @@ impl Objective for Catgan {
         require(!self.mutations.is_empty(), || {
             "mutations = [] leaves no child: name a divergence or more".to_owned()
         })?;
-        require(plan.train.replicas == 1 || self.mutations.len() == 1, || {
-            "several mutations are tried on the weights themselves, one after another: they need train.replicas = 1"
+        require((1..=POPULATION.len()).contains(&self.parents), || {
+            format!("parents = {} is outside 1..={}", self.parents, POPULATION.len())
+        })?;
+        require(plan.train.replicas == 1 || !self.selects(), || {
+            "several children are tried on the weights themselves, one after another: they need train.replicas = 1"
                 .to_owned()
         })?;
         turns!(self).check()?;
@@ -112,38 +119,80 @@ impl Objective for Catgan {
         divergence_problem(self.divergence, Judged::Whole, &self.discriminator)
     }
 
+    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
+        let others = self.parents as u64 - 1;
+        Ok(plan.generator.parameter_count(plan.noise, sizes)?.saturating_mul(others))
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(Pace { learning_rate: self.learning_rate, updates: 1 })
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let judge = Judge::new(networks, self.divergence, Judged::Whole, self.discriminator)?;
-        Ok(Box::new(Game { config: self.clone(), generator: networks.generator(), judge }))
+        let mut population = vec![networks.generator()];
+        for name in &POPULATION[1..self.parents] {
+            population.push(networks.lagged(name)?);
+        }
+        Ok(Box::new(Game { config: self.clone(), population, judge }))
     }
 }
+
+impl Catgan {
+    /// Whether there is more than one child to choose among.
+    fn selects(&self) -> bool {
+        self.parents * self.mutations.len() > 1
+    }
+}
+
+/// The learners that move the places of the population; the first is the model.
+const POPULATION: [&str; 8] =
+    [GENERATOR, "parent-2", "parent-3", "parent-4", "parent-5", "parent-6", "parent-7", "parent-8"];
 
 /// The game under way.
 struct Game {
     config: Catgan,
-    generator: Arc<dyn Generator>,
+    population: Vec<Arc<dyn Generator>>,
     judge: Judge,
+}
+
+/// What a parent writes of an update of its own, from which its children learn.
+struct Written {
+    update: Update,
+    fake: Generated,
+    /// The parent's weights.
+    weights: Option<Parameters>,
+}
+
+/// A child that was tried.
+struct Child {
+    fitness: Option<f64>,
+    parent: usize,
+    mutation: usize,
 }
 
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
-        let [generator, discriminator] =
-            turns!(self.config).learners(self.generator.as_ref(), &self.judge);
-        // The generator reads real texts too: those that its own are compared with.
-        vec![Learner { sorted: false, ..generator }, discriminator]
+        let turns = turns!(self.config);
+        let [generator, discriminator] = turns.learners(self.model(), &self.judge);
+        // Parents read real texts too: those that their own are compared with.
+        let mut learners = vec![Learner { sorted: false, ..generator }];
+        for (name, parent) in POPULATION.iter().zip(&self.population).skip(1) {
+            let learner = generator_learner(parent.as_ref(), turns.optimizer, turns.learning_rate);
+            learners.push(Learner { name, sorted: false, ..learner });
+        }
+        learners.push(discriminator);
+        learners
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
-        let generator = self.generator.as_ref();
         let temperature = self.config.temperature.at(step.number(), step.steps());
-        for _ in 0..self.config.discriminator_steps {
+        for turn in 0..self.config.discriminator_steps {
+            let turn = step.number() * self.config.discriminator_steps + turn;
+            let writer = self.population[(turn % self.population.len() as u64) as usize].as_ref();
             let mut update = step.update(DISCRIMINATOR)?;
-            let fresh = step.sample(&update, generator)?;
-            let mixtures = self.relaxed(&fresh, &update, temperature)?.detach();
+            let fresh = step.sample(&update, writer)?;
+            let mixtures = self.relaxed(writer, &fresh, &update, temperature)?.detach();
             let fake = self.judge.shown(step, &mut update, fresh)?;
             let loss = self.judge.loss(&update, &fake, &Tokens::Soft(&mixtures))?;
             step.descend(update, loss)?;
@@ -151,24 +200,35 @@ impl Algorithm for Game {
         if !step.gate_is_open() {
             return Ok(());
         }
-        let update = step.update(GENERATOR)?;
-        let fake = step.sample(&update, generator)?;
-        let mut fittest: Option<(f64, usize)> = None;
-        if self.config.mutations.len() > 1 {
-            for mutation in 0..self.config.mutations.len() {
-                let fitness = self.fitness(mutation, &update, &fake, temperature)?;
-                if fittest.is_none_or(|(best, _)| fitness > best) {
-                    fittest = Some((fitness, mutation));
-                }
-            }
+        let mut written = Vec::new();
+        for (name, parent) in POPULATION.iter().zip(&self.population) {
+            let update = step.update(name)?;
+            let fake = step.sample(&update, parent.as_ref())?;
+            // One that stands alone stays where it is.
+            let weights = match self.config.parents {
+                1 => None,
+                _ => Some(parent.parameters().deep_clone()?),
+            };
+            written.push(Written { update, fake, weights });
         }
-        let chosen = fittest.map_or(0, |(_, mutation)| mutation);
-        let mut loss = self.child(chosen, &update, &fake, temperature)?;
-        loss.value = weighed(&loss.value, self.config.weight)?;
-        let plain = |name, value| Metric::new(name, value, Unit::Plain, Group::Game);
-        loss.metrics.push(plain("mutation", chosen as f64));
-        loss.metrics.extend(fittest.map(|(fitness, _)| plain("fitness", fitness).live("fitness")));
-        step.descend(update, loss)
+        let fittest = self.fittest(&written, temperature)?;
+        for (place, child) in fittest.into_iter().enumerate() {
+            let (generator, parent) = (self.population[place].as_ref(), &written[child.parent]);
+            if let Some(weights) = &parent.weights {
+                generator.parameters().copy_from(weights)?;
+            }
+            let learner = written[place].update.learner;
+            let update = Update { learner, ..parent.update.clone() };
+            let mut loss =
+                self.child(generator, child.mutation, &update, &parent.fake, temperature)?;
+            loss.value = weighed(&loss.value, self.config.weight)?;
+            let plain = |name, value| Metric::new(name, value, Unit::Plain, Group::Game);
+            loss.metrics.push(plain("mutation", child.mutation as f64));
+            let fitness = child.fitness.map(|fitness| plain("fitness", fitness).live("fitness"));
+            loss.metrics.extend(fitness);
+            step.descend(update, loss)?;
+        }
+        Ok(())
     }
 
     fn critic(&self) -> Option<&dyn Critic> {
@@ -177,37 +237,73 @@ impl Algorithm for Game {
 }
 
 impl Game {
-    fn relaxed(&self, fake: &Generated, update: &Update, temperature: f32) -> Result<Tensor> {
-        let embedding = self.judge.networks.frozen.embedding();
-        let key = update.key.child("gumbel");
-        gumbel::relax(self.generator.as_ref(), embedding, fake, Relaxation::Soft, temperature, &key)
+    /// The one that the run is about.
+    fn model(&self) -> &dyn Generator {
+        self.population[0].as_ref()
     }
 
-    /// The loss of a child.
+    /// The children that are the next population, the fittest first.
+    fn fittest(&self, written: &[Written], temperature: f32) -> Result<Vec<Child>> {
+        let mut children = Vec::new();
+        for (parent, written) in written.iter().enumerate() {
+            for mutation in 0..self.config.mutations.len() {
+                let generator = self.population[parent].as_ref();
+                let Written { update, fake, .. } = written;
+                let fitness = self
+                    .config
+                    .selects()
+                    .then(|| self.fitness(generator, mutation, update, fake, temperature))
+                    .transpose()?;
+                children.push(Child { fitness, parent, mutation });
+            }
+        }
+        let fitness = |child: &Child| child.fitness.unwrap_or_default();
+        // Stable: of children that are as fit the first comes first.
+        children.sort_by(|a, b| fitness(b).total_cmp(&fitness(a)));
+        children.truncate(self.config.parents);
+        Ok(children)
+    }
+
+    fn relaxed(
+        &self,
+        generator: &dyn Generator,
+        fake: &Generated,
+        update: &Update,
+        temperature: f32,
+    ) -> Result<Tensor> {
+        let embedding = self.judge.networks.frozen.embedding();
+        let key = update.key.child("gumbel");
+        gumbel::relax(generator, embedding, fake, Relaxation::Soft, temperature, &key)
+    }
+
+    /// The loss of a child of `generator`.
     fn child(
         &self,
+        generator: &dyn Generator,
         mutation: usize,
         update: &Update,
         fake: &Generated,
         temperature: f32,
     ) -> Result<Loss> {
         let divergence = self.config.mutations[mutation];
-        let mixtures = self.relaxed(fake, update, temperature)?;
+        let mixtures = self.relaxed(generator, fake, update, temperature)?;
         let (judges, judged) = (&self.judge.networks, Judged::Whole);
         gumbel::loss(judges, divergence, judged, &update.real, fake, &mixtures, temperature)
     }
 
-    /// How fit the child of a mutation is: the generator takes a step down its loss, writes, and takes it back.
+    /// How fit the child of a mutation is: the parent takes a step down its loss, writes, and takes it back.
     fn fitness(
         &self,
+        parent: &dyn Generator,
         mutation: usize,
         update: &Update,
         fake: &Generated,
         temperature: f32,
     ) -> Result<f64> {
-        let gradients = self.child(mutation, update, fake, temperature)?.value.backward()?;
-        let parameters = self.generator.parameters();
-        let parent = parameters.deep_clone()?;
+        let gradients =
+            self.child(parent, mutation, update, fake, temperature)?.value.backward()?;
+        let parameters = parent.parameters();
+        let weights = parameters.deep_clone()?;
         let square =
             |x: &Tensor| -> Result<f64> { Ok(f64::from(x.sqr()?.sum_all()?.to_scalar::<f32>()?)) };
         let (mut length, mut steepness) = (0.0, 0.0);
@@ -221,27 +317,27 @@ impl Game {
                 variable.set(&(variable.as_detached_tensor() - (gradient * rate)?)?)?;
             }
         }
-        let written = self.written(update, &parent, parameters);
-        parameters.copy_from(&parent)?;
+        let written = self.written(parent, update, &weights);
+        parameters.copy_from(&weights)?;
         let (realness, surprise) = written?;
         Ok(realness + f64::from(self.config.diversity) * surprise)
     }
 
-    /// How real what the child writes looks, mean logit; and how surprising the parent finds it, nats a token.
+    /// How real what the child writes looks, mean logit; and how surprising the parent finds it, nats a token, whose
+    /// `weights` it then has again.
     fn written(
         &self,
+        generator: &dyn Generator,
         update: &Update,
-        parent: &Parameters,
-        parameters: &Parameters,
+        weights: &Parameters,
     ) -> Result<(f64, f64)> {
-        let generator = self.generator.as_ref();
         let (rows, labels) = (update.real.batch(), update.real.labels());
         // The same noise and picks for every child: they differ by what they are.
         let key = update.key.child("children");
         let texts = Generated::draw(generator, &key, 0, rows, labels)?;
         let realness = self.judge.networks.frozen.scores(&texts.sequences)?;
         let realness = realness.iter().map(|&x| f64::from(x)).sum::<f64>() / rows as f64;
-        parameters.copy_from(parent)?;
+        generator.parameters().copy_from(weights)?;
         let (context, sequences) = (texts.context(), &texts.sequences);
         let log_probs = textgan_models::token_log_probs(generator, &context, sequences)?;
         let surprise = -log_probs.iter().map(|&x| f64::from(x)).sum::<f64>();
@@ -269,7 +365,7 @@ mod tests {
                     distance,
                     ..Catgan::default()
                 },
-                generator: players.generator.clone(),
+                population: vec![players.generator.clone()],
                 judge: Judge {
                     networks: players.judges.clone(),
                     divergence: Divergence::NonSaturating,
@@ -281,11 +377,12 @@ mod tests {
             let real = Sequences::from_samples(&[[4]; 2000], &[true; 2000], None)?;
             let update = Update { learner: 0, key: Key::root(1), real };
             let fake = Generated::draw(players.generator.as_ref(), &Key::root(2), 0, 2000, None)?;
-            let weights = players.generator.parameters().tensors();
-            let still = of(0.0, 1e-9).fitness(0, &update, &fake, 1.0)?;
-            let down = of(0.0, 0.3).fitness(0, &update, &fake, 1.0)?;
+            let parent = players.generator.as_ref();
+            let weights = parent.parameters().tensors();
+            let still = of(0.0, 1e-9).fitness(parent, 0, &update, &fake, 1.0)?;
+            let down = of(0.0, 0.3).fitness(parent, 0, &update, &fake, 1.0)?;
             assert!(down > still, "{still} to {down}");
-            let surprised = of(2.0, 1e-9).fitness(0, &update, &fake, 1.0)?;
+            let surprised = of(2.0, 1e-9).fitness(parent, 0, &update, &fake, 1.0)?;
             let own = fake.nll();
             assert!((surprised - still - 2.0 * own).abs() < 0.1 * own, "{surprised} {still} {own}");
             for (name, tensor) in players.generator.parameters().tensors() {

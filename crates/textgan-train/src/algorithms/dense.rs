@@ -102,6 +102,10 @@ impl Objective for Dense {
         Some(Pace { learning_rate: self.learning_rate, updates: 1 })
     }
 
+    fn is_judged(&self, _: &Plan<'_>) -> bool {
+        true
+    }
+
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let encoder = networks.found_encoder();
         let dimension = encoder.as_ref().map_or(0, |_| networks.plan().noise.dimension);

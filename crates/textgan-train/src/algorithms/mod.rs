@@ -14,6 +14,7 @@ mod language_model;
 mod leakgan;
 mod likelihood_ratio;
 mod maligan;
+mod maskgan;
 mod maximum_likelihood;
 mod pg_bleu;
 mod professor_forcing;
@@ -41,6 +42,7 @@ pub use language_model::LanguageModel;
 pub use leakgan::Leakgan;
 pub use likelihood_ratio::{Later, LikelihoodRatio};
 pub use maligan::Maligan;
+pub use maskgan::Maskgan;
 pub use pg_bleu::PgBleu;
 pub use professor_forcing::ProfessorForcing;
 pub use rankgan::Rankgan;
@@ -128,6 +130,8 @@ pub enum BuiltIn {
     Sentigan(Sentigan),
     /// LeakGAN: a worker, and a manager that is told the discriminator's features.
     Leakgan(Leakgan),
+    /// MaskGAN: blanks of real texts are filled in.
+    Maskgan(Maskgan),
 }
 
 impl OneOf for BuiltIn {
@@ -160,6 +164,7 @@ impl OneOf for BuiltIn {
             Self::Araml(objective) => objective,
             Self::Arae(objective) => objective,
             Self::Leakgan(objective) => objective,
+            Self::Maskgan(objective) => objective,
         }
     }
 }
@@ -329,7 +334,7 @@ mod tests {
 
     #[test]
     fn an_extended_choice_says_what_is_wrong_with_either_half() {
-        assert_eq!(kinds::<BuiltIn>().len(), 27);
+        assert_eq!(kinds::<BuiltIn>().len(), 28);
         let read = |text| serde_json::from_str::<Extended<Own>>(text);
         let own = read(r#"{"kind": "mine", "weight": 2}"#).unwrap();
         assert_eq!(own, Extended::Own(Own::Mine { weight: 2.0 }));

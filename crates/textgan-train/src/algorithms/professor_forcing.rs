@@ -87,6 +87,10 @@ impl Objective for ProfessorForcing {
         Some(Pace { learning_rate: self.learning_rate, updates: 1 })
     }
 
+    fn is_judged(&self, _: &Plan<'_>) -> bool {
+        true
+    }
+
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let generator = networks.generator();
         let width = generator.head().dim(1)?;

@@ -2,8 +2,8 @@
 
 use textgan_artifact::{Progress, Quiet, Team};
 use textgan_models::{
-    CnnDiscriminatorConfig, DiscriminatorConfig, EmbeddingConfig, GeneratorConfig, LeakConfig,
-    TransformerDiscriminatorConfig,
+    CnnDiscriminatorConfig, CodeConfig, DiscriminatorConfig, EmbeddingConfig, GeneratorConfig,
+    LeakConfig, TransformerDiscriminatorConfig,
 };
 use textgan_train::candle_core::Device;
 use textgan_train::{Control, Error, Outputs, extend, trial};
@@ -141,6 +141,8 @@ fn teams_do_not_matter() {
         noiseless(SELF_PLAY),
         leakgan(),
         ratio,
+        more_papers(),
+        coded("arae"),
     ];
     for mut setting in settings {
         setting.train.replicas = 3;
@@ -411,11 +413,130 @@ const SELF_PLAY: &str = r#"
     keep = "last"
 "#;
 
+/// Those that weigh, choose or mix what they read, and a population.
+const MORE_PAPERS: &str = r#"
+    [[phase]]
+    kind = "maximum-likelihood"
+    steps = 3
+    keep = "last"
+
+    [[phase]]
+    kind = "scheduled-sampling"
+    steps = 3
+    keep = "last"
+
+    [[phase]]
+    kind = "professor-forcing"
+    steps = 4
+    hidden = 8
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "jsdgan"
+    steps = 3
+    keep = "last"
+
+    [[phase]]
+    kind = "coldgan"
+    steps = 4
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "araml"
+    steps = 4
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "catgan"
+    mutations = ["hinge"]
+    steps = 3
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "maskgan"
+    embedding = 6
+    hidden = 8
+    steps = 4
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
+    kind = "sentigan"
+    steps = 4
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+"#;
+
+/// [`MORE_PAPERS`] on texts of three labels.
+fn more_papers() -> Setting {
+    let mut setting = Setting::new(phases(MORE_PAPERS));
+    setting.noise.dimension = 0;
+    setting.labels = ["one", "two", "three"].map(str::to_owned).to_vec();
+    for rows in [&mut setting.rows.0, &mut setting.rows.1] {
+        rows.iter_mut().for_each(|row| row.label = Some(row.tokens[0] - 4));
+    }
+    setting
+}
+
+/// A code of texts, and of noise.
+fn coded(kind: &str) -> Setting {
+    let mut setting = Setting::new(phases(&format!(
+        "[[phase]]\nkind = \"{kind}\"\nsteps = 6\nembedding = 6\nhidden = 8\ncritic_hidden = 8\n\
+         critic_steps = 2\nevaluation = {{ every = 3, samples = 20 }}\nkeep = \"last\"\n"
+    )));
+    setting.noise.code = Some(CodeConfig { width: 6, hidden: 8, layers: 1 });
+    setting.discriminator = None;
+    setting
+}
+
+/// Two generators, whose children take each other's places, and the same blind.
+fn population() -> Setting {
+    let game = "kind = \"catgan\"\nparents = 2\nsteps = 5\nlearning_rate = 1e-2\nevaluation = { every = 2, samples = 20 }\nkeep = \"last\"\n";
+    let first = "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = 3\nkeep = \"last\"\n";
+    let mut setting =
+        Setting::new(phases(&format!("{first}\n[[phase]]\n{game}\n[[phase]]\n{game}")));
+    setting.train.controls = vec![Control::Blind];
+    setting
+}
+
+/// A game against a network of its own, and the same blind.
+fn masked() -> Setting {
+    let text = "[[phase]]\nkind = \"maximum-likelihood\"\nsteps = 3\nkeep = \"last\"\n\n\
+                [[phase]]\nkind = \"maskgan\"\nembedding = 6\nhidden = 8\nsteps = 5\nlearning_rate = 1e-2\nkeep = \"last\"\n";
+    let mut setting = Setting::new(phases(text));
+    setting.discriminator = None;
+    setting.train.controls = vec![Control::Blind];
+    setting
+}
+
+/// The generator of a game with a discriminator or a population of its own moves where it is blind, and comes
+/// elsewhere.
+#[test]
+fn games_with_networks_of_their_own_are_played_blind() {
+    for setting in [population(), masked()] {
+        let out = tempfile::tempdir().expect("a folder");
+        let summary = setting.run(out.path(), &Quiet).expect("training");
+        assert_eq!(summary.phases.last().expect("a phase").control.as_deref(), Some("blind"));
+        let weights = ["baseline", "model", "controls/blind"].map(|folder| {
+            std::fs::read(out.path().join(folder).join("model.safetensors")).expect("weights")
+        });
+        assert!(weights[2] != weights[0] && weights[2] != weights[1]);
+    }
+}
+
 #[test]
 fn the_papers_algorithms_give_the_same_bytes_whatever_happens() {
+    let mut settings = vec![more_papers(), coded("arae"), population(), masked()];
     for (text, dimension) in [(PAPERS, 4), (SELF_PLAY, 0)] {
         let mut setting = Setting::new(phases(text));
         setting.noise.dimension = dimension;
+        settings.push(setting);
+    }
+    for setting in settings {
         let training = |out: &std::path::Path, progress: &dyn textgan_artifact::Progress| {
             setting.run(out, progress)
         };
@@ -425,6 +546,40 @@ fn the_papers_algorithms_give_the_same_bytes_whatever_happens() {
     let out = tempfile::tempdir().expect("a folder");
     let error = with_noise.run(out.path(), &Quiet).expect_err("a refusal");
     assert!(error.to_string().contains("noise.dimension = 0"), "{error}");
+}
+
+/// A population's places are the model and others that differ from it, each a child of what stood somewhere before; one
+/// whose loss is multiplied by nothing stays what it was.
+#[test]
+fn a_population_is_of_its_own_children() {
+    let weights = |weight: f32, parents: usize| {
+        let setting = Setting::new(phases(&format!(
+            "[[phase]]\nkind = \"catgan\"\nparents = {parents}\nweight = {weight}\nsteps = 3\nlearning_rate = 1e-2\n\
+             evaluation = {{ every = 0 }}\nkeep = \"last\"\n"
+        )));
+        // A checkpoint after two of the three steps has all of the population.
+        let stopped = (1..40).find_map(|question| {
+            let out = tempfile::tempdir().expect("a folder");
+            let stopped = setting.run(out.path(), &StopAfter::new(question)).is_err();
+            let files = files(out.path());
+            let there = files.keys().any(|path| path.contains("step-000002"));
+            (stopped && there).then_some(files)
+        });
+        let stopped = stopped.expect("a checkpoint of the second step");
+        let of = |network: &str| {
+            let name = format!("{network}.safetensors");
+            let mut found = stopped.iter().filter(|(path, _)| path.contains("step-000002"));
+            found.find(|(path, _)| path.ends_with(&name)).map(|(_, bytes)| bytes.clone())
+        };
+        (of("/generator"), of("/parent-2"), of("/parent-3"))
+    };
+    let (model, second, third) = weights(1.0, 3);
+    assert!(model.is_some() && second.is_some() && third.is_some());
+    assert!(model != second && model != third && second != third);
+    let (model, second, _) = weights(0.0, 2);
+    assert!(model.is_some() && model == second);
+    assert_eq!(weights(1.0, 1).1, None);
+    assert_ne!(weights(1.0, 1).0, model);
 }
 
 /// LeakGAN's turns, before and after the gate that it passes, and a game that is blind.
