@@ -245,9 +245,11 @@ fn golden_algorithms() {
     ];
     let taught = ["phase.0.steps=3", "phase.0.schedule.warmup_steps=1"];
     check("algorithms/leakgan", &[&taught, &sizes, &CNN]);
-    let sizes = ["phase.0.steps=6", "phase.0.schedule.warmup_steps=2", "phase.0.hidden=12"];
+    let sizes = ["phase.0.steps=6", "phase.0.schedule.warmup_steps=2", "phase.0.encoder.hidden=12"];
     let code = ["noise.code.hidden=12", "phase.0.critic_hidden=12", "phase.0.critic_steps=2"];
     check("algorithms/arae", &[&LSTM, &sizes, &code, &["phase.0.evaluation.samples=20"]]);
+    let sizes = ["phase.0.steps=6", "phase.0.schedule.warmup_steps=2", "phase.0.encoder.layers=1"];
+    check("algorithms/tilgan", &[&TRANSFORMER, &sizes, &code, &["phase.0.evaluation.samples=20"]]);
 }
 
 /// Every config that is shipped has its golden hashes.

@@ -1,23 +1,25 @@
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_models::{CODE_PARAMETERS, Context, Generator, Sequences, Sizes, unit_rows};
-use textgan_nn::layers::{
-    Embedding, EmbeddingConfig, Linear, LinearConfig, Recurrent, RecurrentConfig,
+use textgan_models::{
+    CODE_PARAMETERS, Context, Discriminator, DiscriminatorConfig, Generator, Sequences, Sizes,
+    Tokens, build_discriminator, unit_rows,
 };
-use textgan_nn::{Builder, Mode, Parameters, kernels::CellKind, ops};
+use textgan_nn::layers::{Linear, LinearConfig};
+use textgan_nn::ops::{self, Relaxation};
+use textgan_nn::{Builder, Mode, Parameters};
 use textgan_random::Key;
 
 use super::{GENERATOR, optimizer_problem};
 use crate::algorithm::{Accuracy, Algorithm, Bounds, Critic, Learner, Loss, Update};
 use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
 use crate::data::Rows;
-use crate::generated::Texts;
-use crate::losses::{Divergence, likelihood, weighed};
+use crate::generated::{Generated, Texts};
+use crate::losses::{Divergence, gumbel, likelihood, weighed};
 use crate::metric::{Group, Metric, Unit};
-use crate::networks::{Network, Networks};
+use crate::networks::{Judges, Network, Networks};
 use crate::objective::{Declared, Objective, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
@@ -28,15 +30,23 @@ use crate::{Error, Result};
 /// as it cannot either. Other than there codes are told by direction alone, encoder and generator share one
 /// update (which a gate does not hold back: it teaches what the critic reads), and the critic's loss and bound are
 /// the logistic one and a spectral norm in place of Wasserstein's and clipped weights.
+///
+/// With a transformer on both sides, codes of several `parts`, a critic of their windows, the forward divergence and
+/// `enhancement` it is TILGAN (Diao et al., 2021). Other than there the generator reads all parts at every word in
+/// place of attention to them, a code has the same number of parts whatever the text's length, the critic of windows
+/// reads them all in place of one at random, and the words of the enhancement are relaxed samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Arae {
-    /// Width of the encoder's embeddings.
-    pub embedding: usize,
-    /// Width of the encoder's recurrent state.
-    pub hidden: usize,
+    /// The network whose features of a text become its code.
+    pub encoder: DiscriminatorConfig,
+    /// The parts of a code, all made alike: of `n` parts, part `k` of what the encoder knows after `k n`ths of the text.
+    pub parts: usize,
     /// Width of the critic's two hidden layers.
     pub critic_hidden: usize,
+    /// How many parts beside each other a second critic reads, whose mean over all such windows is added to what
+    /// the first one makes of the whole code; 0 for none.
+    pub window: usize,
     /// Full learning rate of encoder and generator.
     pub learning_rate: f64,
     /// Their optimizer.
@@ -46,6 +56,11 @@ pub struct Arae {
     pub blur: f32,
     /// What the encoder's own game against the critic counts beside the reconstruction.
     pub adversarial: f32,
+    /// What the generator's own game against the critic counts beside the reconstruction: texts that it writes of codes
+    /// of noise are read by the encoder, and should give codes that look like those of texts.
+    pub enhancement: f32,
+    /// Temperature of the relaxation of those texts' words.
+    pub temperature: f32,
     /// Updates of the critic a step.
     pub critic_steps: u64,
     /// Full learning rate of the critic.
@@ -69,13 +84,16 @@ pub struct Arae {
 impl Default for Arae {
     fn default() -> Self {
         Self {
-            embedding: 64,
-            hidden: 128,
+            encoder: DiscriminatorConfig::default(),
+            parts: 1,
             critic_hidden: 128,
+            window: 0,
             learning_rate: 2e-3,
             optimizer: OptimizerConfig::default(),
             blur: 0.3,
             adversarial: 0.1,
+            enhancement: 0.0,
+            temperature: 1.0,
             critic_steps: 5,
             critic_learning_rate: 1e-3,
             critic_optimizer: OptimizerConfig { beta1: 0.5, ..OptimizerConfig::default() },
@@ -110,13 +128,26 @@ impl Objective for Arae {
         require(plan.noise.code.is_some(), || {
             "it needs a network that makes codes of noise: noise.code = { width = 48 }".to_owned()
         })?;
-        for (key, size) in [
-            ("embedding", self.embedding),
-            ("hidden", self.hidden),
-            ("critic_hidden", self.critic_hidden),
-        ] {
-            at_least_one(key, size as u64)?;
-        }
+        at_least_one("critic_hidden", self.critic_hidden as u64)?;
+        at_least_one("parts", self.parts as u64)?;
+        require(plan.noise.width().is_multiple_of(self.parts), || {
+            let width = plan.noise.width();
+            format!("noise.code.width = {width} is not a multiple of parts = {}", self.parts)
+        })?;
+        require(self.window <= self.parts, || {
+            format!("window = {} is more than the parts = {} of a code", self.window, self.parts)
+        })?;
+        let whole = match &self.encoder {
+            DiscriminatorConfig::Rnn(network) => network.bidirectional,
+            DiscriminatorConfig::Cnn(_) => true,
+            _ => false,
+        };
+        require(self.parts == 1 || !whole, || {
+            "parts of a code are made of beginnings of a text: take an encoder that reads from left to right, a \
+             transformer or an rnn with bidirectional = false"
+                .to_owned()
+        })?;
+        positive("temperature", self.temperature.into())?;
         at_least_one("critic_steps", self.critic_steps)?;
         positive("learning_rate", self.learning_rate)?;
         positive("critic_learning_rate", self.critic_learning_rate)?;
@@ -124,6 +155,7 @@ impl Objective for Arae {
         for (key, value) in [
             ("blur", self.blur),
             ("adversarial", self.adversarial),
+            ("enhancement", self.enhancement),
             ("weight_clip", self.weight_clip),
             ("spectral_norm", self.spectral_norm),
             ("weight", self.weight),
@@ -146,27 +178,21 @@ impl Objective for Arae {
     }
 
     fn declares(&self) -> Vec<Declared> {
-        let Self { embedding, hidden, critic_hidden, .. } = *self;
-        let encoder = serde_json::json!({ "embedding": embedding, "hidden": hidden });
+        let Self { encoder, parts, critic_hidden, window, .. } = self;
+        let critic = serde_json::json!({ "hidden": critic_hidden, "window": window });
         vec![
-            Declared { name: ENCODER, config: encoder },
-            Declared { name: JUDGE, config: serde_json::json!({ "hidden": critic_hidden }) },
+            Declared { name: ENCODER, config: serde_json::json!([encoder, parts]) },
+            Declared { name: JUDGE, config: critic },
         ]
     }
 
     fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
-        let [embedding, hidden, judge] =
-            [self.embedding, self.hidden, self.critic_hidden].map(|size| size as u64);
-        let (vocab, code) = (sizes.vocab as u64, plan.noise.width() as u64);
-        let products = [
-            (vocab, embedding),
-            (3 * hidden, embedding.saturating_add(hidden).saturating_add(2)),
-            (code, hidden + 1),
-            (judge, code + 1),
-            (judge, judge + 1),
-            (1, judge + 1),
-        ];
-        Ok(products.iter().fold(0, |sum: u64, &(a, b)| sum.saturating_add(a.saturating_mul(b))))
+        let encoder = self.encoder.parameter_count(sizes)?;
+        let (code, judge) = (plan.noise.width() as u64, self.critic_hidden as u64);
+        // Features are no wider than all weights of a row of them; both critics together, at most.
+        let products =
+            [(code, 4096), (2 * judge, code + 1), (2 * judge, judge + 1), (2, judge + 1)];
+        Ok(products.iter().fold(encoder, |sum, &(a, b)| sum.saturating_add(a.saturating_mul(b))))
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -176,44 +202,88 @@ impl Objective for Arae {
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let generator = networks.generator();
         let width = generator.noise().width();
-        let encoder =
-            networks.custom(ENCODER, |sizes, _, key| CodeEncoder::new(self, sizes, width, key))?;
-        let critic =
-            networks.custom(JUDGE, |_, _, key| CodeCritic::new(width, self.critic_hidden, key))?;
+        let words = networks.data().words;
+        let encoder = networks
+            .custom(ENCODER, |sizes, _, key| CodeEncoder::new(self, sizes, words, width, key))?;
+        let critic = networks.custom(JUDGE, |_, _, key| CodeCritic::new(self, width, key))?;
         Ok(Box::new(Game { config: self.clone(), generator, encoder, critic }))
     }
 }
 
-/// From texts to codes: a GRU over the words, and what it remembers at the end.
+/// From texts to codes, by the features of a discriminator's body.
 struct CodeEncoder {
+    /// Of body and output; what the body's own judgement is made of is nobody's.
     parameters: Parameters,
-    embedding: Embedding,
-    recurrent: Recurrent,
+    body: Judges,
     output: Linear,
+    parts: usize,
 }
 
 impl CodeEncoder {
-    fn new(config: &Arae, sizes: &Sizes, width: usize, key: &Key) -> Result<Self> {
+    fn new(
+        config: &Arae,
+        sizes: &Sizes,
+        words: Option<&[String]>,
+        width: usize,
+        key: &Key,
+    ) -> Result<Self> {
+        // A label is the generator's to read beside the code.
+        let sizes = Sizes { labels: 0, ..*sizes };
+        let body =
+            build_discriminator(&config.encoder, &sizes, words, &key.child("body"), &Device::Cpu)?;
+        let body = Judges { frozen: body.frozen()?.into(), learning: body.into() };
+        let probe = Sequences::from_samples(&[[textgan_models::UNK]], &[true], None)?;
+        let tokens = Tokens::Hard(probe.targets());
+        let features =
+            body.frozen.features(&tokens, probe.lengths(), Mode::Evaluate)?.dim(D::Minus1)?;
         let mut parameters = Parameters::new();
         let mut builder = Builder::new(&mut parameters, *key, &Device::Cpu);
-        let embedding = EmbeddingConfig::new(sizes.vocab, config.embedding);
-        let recurrent = RecurrentConfig::new(CellKind::Gru, config.embedding, config.hidden);
-        let output = LinearConfig::new(config.hidden, width);
-        Ok(Self {
-            embedding: Embedding::new(&mut builder.child("embedding"), &embedding)?,
-            recurrent: Recurrent::new(&mut builder.child("gru"), &recurrent)?,
-            output: Linear::new(&mut builder.child("output"), &output)?,
-            parameters,
-        })
+        let output = LinearConfig::new(features, width / config.parts);
+        let output = Linear::new(&mut builder.child("output"), &output)?;
+        for (name, variable) in body.learning.parameters().iter() {
+            if !name.starts_with("score") {
+                parameters.insert(format!("body.{name}"), variable.clone())?;
+            }
+        }
+        Ok(Self { parameters, body, output, parts: config.parts })
     }
 
     /// `[batch, code]`.
     fn codes(&self, texts: &Sequences) -> Result<Tensor> {
-        let (batch, time) = (texts.batch(), texts.time());
-        let words = self.embedding.forward(texts.targets(), (batch, time))?;
-        let states = self.recurrent.forward(&words, texts.lengths(), None, Mode::Evaluate)?;
-        let states = self.recurrent.last(&states)?;
-        Ok(unit_rows(&self.output.forward(&states)?)?)
+        let features = self.features(&self.body.learning, &Tokens::Hard(texts.targets()), texts)?;
+        self.joined(&self.output.forward(&features)?)
+    }
+
+    /// The same of mixtures of words of the body's [embedding](Discriminator::embedding), by weights that get no
+    /// gradient.
+    fn codes_of_mixtures(&self, mixtures: &Tensor, texts: &Sequences) -> Result<Tensor> {
+        let features = self.features(&self.body.frozen, &Tokens::Soft(mixtures), texts)?;
+        let bias = self.output.bias().map(Tensor::detach);
+        let weight = self.output.weight().detach();
+        self.joined(&ops::linear(&features, &weight, bias.as_ref())?)
+    }
+
+    /// What the body knows at the end of each part, `[batch * parts, features]`.
+    fn features(
+        &self,
+        body: &Arc<dyn Discriminator>,
+        tokens: &Tokens<'_>,
+        texts: &Sequences,
+    ) -> Result<Tensor> {
+        let features = body.features(tokens, texts.lengths(), Mode::Evaluate)?;
+        let (batch, places, width) = features.dims3()?;
+        let ends = texts.lengths().iter().enumerate().flat_map(|(row, &length)| {
+            let (length, parts) = (length.min(places), self.parts);
+            (1..=parts).map(move |part| (row * places + (part * length).div_ceil(parts) - 1) as u32)
+        });
+        let ends = Tensor::from_iter(ends, features.device())?;
+        Ok(features.reshape((batch * places, width))?.index_select(&ends, 0)?)
+    }
+
+    /// Parts, `[batch * parts, width]`, side by side: `[batch, code]`.
+    fn joined(&self, parts: &Tensor) -> Result<Tensor> {
+        let (rows, width) = parts.dims2()?;
+        Ok(unit_rows(&parts.reshape((rows / self.parts, width * self.parts))?)?)
     }
 }
 
@@ -223,29 +293,60 @@ impl Network for CodeEncoder {
     }
 }
 
-/// Tells codes of texts, positive, from codes of noise.
+/// Tells codes of texts, positive, from codes of noise: as a whole, and by windows of their parts.
 struct CodeCritic {
     parameters: Parameters,
+    whole: [Linear; 3],
+    window: Option<Windows>,
+}
+
+/// A critic of all windows of a code.
+struct Windows {
     layers: [Linear; 3],
+    /// Parts of a code, and width of one.
+    parts: usize,
+    part: usize,
+    /// Parts of a window.
+    window: usize,
 }
 
 impl CodeCritic {
-    fn new(width: usize, hidden: usize, key: &Key) -> Result<Self> {
+    fn new(config: &Arae, width: usize, key: &Key) -> Result<Self> {
         let mut parameters = Parameters::new();
         let mut builder = Builder::new(&mut parameters, *key, &Device::Cpu);
-        let mut layer = |name: &str, input, output| {
-            Linear::new(&mut builder.child(name), &LinearConfig::new(input, output))
+        let hidden = config.critic_hidden;
+        let layers = |builder: &mut Builder<'_>, width: usize| -> Result<[Linear; 3]> {
+            let mut layer = |name: &str, input, output| {
+                Linear::new(&mut builder.child(name), &LinearConfig::new(input, output))
+            };
+            Ok([layer("0", width, hidden)?, layer("1", hidden, hidden)?, layer("2", hidden, 1)?])
         };
-        let layers =
-            [layer("0", width, hidden)?, layer("1", hidden, hidden)?, layer("2", hidden, 1)?];
-        Ok(Self { parameters, layers })
+        let whole = layers(&mut builder, width)?;
+        let (parts, part, window) = (config.parts, width / config.parts, config.window);
+        let window = match window {
+            0 => None,
+            _ => {
+                let layers = layers(&mut builder.child("window"), window * part)?;
+                Some(Windows { layers, parts, part, window })
+            }
+        };
+        Ok(Self { parameters, whole, window })
     }
 
     /// `[batch, code]` to `[batch]`.
     fn logits(&self, codes: &Tensor) -> Result<Tensor> {
-        let [first, second, last] = &self.layers;
-        let x = second.forward(&first.forward(codes)?.relu()?)?.relu()?;
-        Ok(last.forward(&x)?.squeeze(1)?)
+        let judge = |[first, second, last]: &[Linear; 3], codes: &Tensor| -> Result<Tensor> {
+            let x = second.forward(&first.forward(codes)?.relu()?)?.relu()?;
+            Ok(last.forward(&x)?.squeeze(1)?)
+        };
+        let whole = judge(&self.whole, codes)?;
+        let Some(Windows { layers, parts, part, window }) = &self.window else { return Ok(whole) };
+        let windows: Vec<Tensor> = (0..=parts - window)
+            .map(|first| codes.narrow(1, first * part, window * part))
+            .collect::<candle_core::Result<_>>()?;
+        let judged = judge(layers, &Tensor::cat(&windows, 0)?.contiguous()?)?;
+        let judged = judged.reshape((windows.len(), codes.dim(0)?))?.mean(0)?;
+        Ok((whole + judged)?)
     }
 }
 
@@ -303,7 +404,12 @@ impl Algorithm for Game {
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
         let through = step.number() as f32 / step.steps().max(1) as f32;
         let update = step.update(GENERATOR)?;
-        let loss = self.reconstruction(&update, self.config.blur * (1.0 - through))?;
+        let mut loss = self.reconstruction(&update, self.config.blur * (1.0 - through))?;
+        if self.config.enhancement > 0.0 {
+            let fake = step.sample(&update, self.generator.as_ref())?;
+            let enhanced = self.enhanced(&update, &fake)?;
+            loss.value = (loss.value + (enhanced * f64::from(self.config.enhancement))?)?;
+        }
         step.descend(update, loss)?;
         for _ in 0..self.config.critic_steps {
             let update = step.update(CRITIC)?;
@@ -360,6 +466,22 @@ impl Game {
         Ok(Loss::new(value, vec![nll]))
     }
 
+    /// How unlike codes of texts those of texts look that are written of codes of noise.
+    fn enhanced(&self, update: &Update, fake: &Generated) -> Result<Tensor> {
+        let (generator, embedding) =
+            (self.generator.as_ref(), self.encoder.body.frozen.embedding());
+        let (temperature, key) = (self.config.temperature, update.key.child("gumbel"));
+        let mixtures =
+            gumbel::relax(generator, embedding, fake, Relaxation::Soft, temperature, &key)?;
+        let codes = self.encoder.codes_of_mixtures(&mixtures, &fake.sequences)?;
+        let logits = self.critic.logits(&codes)?;
+        let real = match self.config.divergence.is_relativistic() {
+            true => self.critic.logits(&self.encoder.codes(&update.real)?.detach())?.detach(),
+            false => logits.detach(),
+        };
+        self.config.divergence.generator_loss(&real, &logits)
+    }
+
     /// The critic's loss.
     fn told_apart(&self, update: &Update) -> Result<Loss> {
         let real = self.critic.logits(&self.encoder.codes(&update.real)?.detach())?;
@@ -411,15 +533,15 @@ mod tests {
 
     fn game(config: Arae) -> Result<Game> {
         let sizes = Sizes { vocab: VOCAB, labels: 0, max_length: 3 };
-        let code = CodeConfig { width: 5, hidden: 12, layers: 1 };
+        let code = CodeConfig { width: 6, hidden: 12, layers: 1 };
         let noise = NoiseConfig { dimension: 3, code: Some(code), ..NoiseConfig::default() };
         let layout = LstmConfig { embedding: 8, hidden: 8, ..LstmConfig::default() };
         let layout = GeneratorConfig::Lstm(layout);
         let generator =
             build_generator(&layout, &noise, &sizes, &Key::root(1), &Device::Cpu)?.into();
-        let config = Arae { embedding: 6, hidden: 8, critic_hidden: 8, ..config };
-        let encoder = Arc::new(CodeEncoder::new(&config, &sizes, 5, &Key::root(2))?);
-        let critic = Arc::new(CodeCritic::new(5, 8, &Key::root(3))?);
+        let config = Arae { critic_hidden: 8, ..config };
+        let encoder = Arc::new(CodeEncoder::new(&config, &sizes, None, 6, &Key::root(2))?);
+        let critic = Arc::new(CodeCritic::new(&config, 6, &Key::root(3))?);
         Ok(Game { config, generator, encoder, critic })
     }
 
@@ -475,6 +597,84 @@ mod tests {
             let Some(gradient) = gradients.get(variable) else { panic!("{name}: no gradient") };
             assert_eq!(gradient.abs()?.max_all()?.to_scalar::<f32>()?, 0.0, "{name}");
         }
+        Ok(())
+    }
+
+    fn tilgan(config: Arae) -> Result<Game> {
+        let body = textgan_models::TransformerDiscriminatorConfig {
+            layers: 1,
+            heads: 2,
+            ..Default::default()
+        };
+        let encoder = DiscriminatorConfig::Transformer(body);
+        let divergence = Divergence::ForwardKullbackLeibler;
+        game(Arae { encoder, parts: 3, window: 2, divergence, ..config })
+    }
+
+    /// Parts are made of beginnings: two texts have those in common that the words before decide. The critic of windows
+    /// is the mean of what its layers make of each, and both hear of the loss.
+    #[test]
+    fn parts_and_their_windows() -> Result<()> {
+        let game = tilgan(Arae::default())?;
+        let texts = [vec![4, 4, 4], vec![4, 4, 5]];
+        let texts = Sequences::from_samples(&texts, &[true; 2], None)?;
+        // Parts of 4 places end after 2, 3 and 4 of them.
+        let tokens = Tokens::Hard(texts.targets());
+        let features = game.encoder.features(&game.encoder.body.learning, &tokens, &texts)?;
+        let rows = features.to_vec2::<f32>()?;
+        assert_eq!(rows[0], rows[3]);
+        assert!(rows[1] != rows[4] && rows[2] != rows[5]);
+
+        let codes = game.encoder.codes(&texts)?.detach();
+        let Some(windows) = &game.critic.window else { panic!("a critic of windows") };
+        let alone = CodeCritic {
+            parameters: Parameters::new(),
+            whole: windows.layers.clone(),
+            window: None,
+        };
+        let both = game.critic.logits(&codes)?.to_vec1::<f32>()?;
+        let whole = CodeCritic {
+            parameters: Parameters::new(),
+            whole: game.critic.whole.clone(),
+            window: None,
+        };
+        let whole = whole.logits(&codes)?.to_vec1::<f32>()?;
+        let first = alone.logits(&codes.narrow(1, 0, 4)?.contiguous()?)?.to_vec1::<f32>()?;
+        let second = alone.logits(&codes.narrow(1, 2, 4)?.contiguous()?)?.to_vec1::<f32>()?;
+        for row in 0..2 {
+            let expected = whole[row] + 0.5 * (first[row] + second[row]);
+            assert!((both[row] - expected).abs() < 1e-5, "{} {expected}", both[row]);
+        }
+        let update = update()?;
+        let gradients = game.told_apart(&update)?.value.backward()?;
+        for (name, variable) in game.critic.parameters.iter() {
+            assert!(gradients.get(variable).is_some(), "{name}: no gradient");
+        }
+        Ok(())
+    }
+
+    /// The enhancement moves what writes, and nothing of the encoder that reads it again; descending it makes what is
+    /// written look more like texts to the critic.
+    #[test]
+    fn the_enhancement_is_the_generators_alone() -> Result<()> {
+        let game = tilgan(Arae::default())?;
+        let update = update()?;
+        let fake = Generated::draw(game.generator.as_ref(), &Key::root(9), 0, 64, None)?;
+        let before = game.enhanced(&update, &fake)?;
+        let gradients = before.backward()?;
+        for (name, variable) in game.encoder.parameters().iter() {
+            assert!(gradients.get(variable).is_none(), "{name}: moved");
+        }
+        let learners = game.learners();
+        for (name, variable) in learners[0].parameters.iter() {
+            let reached = gradients.get(variable);
+            assert_eq!(reached.is_some(), !name.starts_with("encoder."), "{name}");
+            let Some(gradient) = reached else { continue };
+            variable.set(&(variable.as_detached_tensor() - (gradient * 0.05)?)?)?;
+        }
+        let after = game.enhanced(&update, &fake)?.to_scalar::<f32>()?;
+        let before = before.to_scalar::<f32>()?;
+        assert!(after < before, "{before} to {after}");
         Ok(())
     }
 

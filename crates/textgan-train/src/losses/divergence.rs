@@ -22,6 +22,9 @@ pub enum Divergence {
     /// Discriminator `s(-r) + s(f)`, generator `-f`: of the divergences that the logit estimates, the
     /// Kullback-Leibler one (Nie et al., 2019).
     KullbackLeibler,
+    /// Discriminator `s(-r) + s(f)`, generator `-w f` with the weight `w = e^f`, the ratio that the logit estimates,
+    /// kept within 1/2 and 2: the Kullback-Leibler divergence from real to generated text (Diao et al., 2021).
+    ForwardKullbackLeibler,
     /// Discriminator `tanh(f) - tanh(r)`, generator `-tanh(f)` (Nie et al., 2019).
     TotalVariation,
     /// Discriminator `s(-(r - f))`, generator `s(-(f - r))`, real and generated text in pairs
@@ -44,7 +47,10 @@ impl Divergence {
     /// `Relativistic` pairs them and needs `m = n`.
     pub fn discriminator_loss(self, real: &Tensor, fake: &Tensor) -> Result<Tensor> {
         let loss = match self {
-            Self::NonSaturating | Self::Saturating | Self::KullbackLeibler => {
+            Self::NonSaturating
+            | Self::Saturating
+            | Self::KullbackLeibler
+            | Self::ForwardKullbackLeibler => {
                 (mean(&softplus(&real.neg()?)?)? + mean(&softplus(fake)?)?)?
             }
             Self::TotalVariation => (mean(&fake.tanh()?)? - mean(&real.tanh()?)?)?,
@@ -72,6 +78,11 @@ impl Divergence {
             Self::Saturating => mean(&softplus(fake)?)?.neg()?,
             Self::TotalVariation => mean(&fake.tanh()?)?.neg()?,
             Self::Hinge | Self::Wasserstein | Self::KullbackLeibler => mean(fake)?.neg()?,
+            Self::ForwardKullbackLeibler => {
+                let weight =
+                    fake.detach().clamp(-std::f32::consts::LN_2, std::f32::consts::LN_2)?;
+                mean(&(weight.exp()? * fake)?)?.neg()?
+            }
             Self::LeastSquares => (mean(&fake.affine(1.0, -1.0)?.sqr()?)? * 0.5)?,
         };
         Ok(loss)
@@ -90,6 +101,7 @@ impl Divergence {
             Self::NonSaturating
             | Self::Saturating
             | Self::KullbackLeibler
+            | Self::ForwardKullbackLeibler
             | Self::TotalVariation
             | Self::Hinge => 0.0,
             Self::LeastSquares => 0.5,
@@ -117,10 +129,11 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Divergence; 9] = [
+    const ALL: [Divergence; 10] = [
         Divergence::NonSaturating,
         Divergence::Saturating,
         Divergence::KullbackLeibler,
+        Divergence::ForwardKullbackLeibler,
         Divergence::TotalVariation,
         Divergence::Relativistic,
         Divergence::RelativisticAverage,
@@ -149,6 +162,10 @@ mod tests {
             Divergence::NonSaturating => (each(r, &|r| s(-r)) + each(f, &s), each(f, &|f| s(-f))),
             Divergence::Saturating => (each(r, &|r| s(-r)) + each(f, &s), -each(f, &s)),
             Divergence::KullbackLeibler => (each(r, &|r| s(-r)) + each(f, &s), -mf),
+            Divergence::ForwardKullbackLeibler => {
+                let weighed = |f: f64| f.exp().clamp(0.5, 2.0) * f;
+                (each(r, &|r| s(-r)) + each(f, &s), -each(f, &weighed))
+            }
             Divergence::TotalVariation => {
                 (each(f, &f64::tanh) - each(r, &f64::tanh), -each(f, &f64::tanh))
             }

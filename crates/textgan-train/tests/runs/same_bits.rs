@@ -142,7 +142,8 @@ fn teams_do_not_matter() {
         leakgan(),
         ratio,
         more_papers(),
-        coded("arae"),
+        coded(PLAIN),
+        coded(TILGAN),
     ];
     for mut setting in settings {
         setting.train.replicas = 3;
@@ -482,16 +483,20 @@ fn more_papers() -> Setting {
     setting
 }
 
-/// A code of texts, and of noise.
-fn coded(kind: &str) -> Setting {
+/// A code of texts, and of noise; the second as TILGAN has it.
+fn coded(keys: &str) -> Setting {
     let mut setting = Setting::new(phases(&format!(
-        "[[phase]]\nkind = \"{kind}\"\nsteps = 6\nembedding = 6\nhidden = 8\ncritic_hidden = 8\n\
-         critic_steps = 2\nevaluation = {{ every = 3, samples = 20 }}\nkeep = \"last\"\n"
+        "[[phase]]\nkind = \"arae\"\nsteps = 6\ncritic_hidden = 8\ncritic_steps = 2\n{keys}\n\
+         evaluation = {{ every = 3, samples = 20 }}\nkeep = \"last\"\n"
     )));
     setting.noise.code = Some(CodeConfig { width: 6, hidden: 8, layers: 1 });
     setting.discriminator = None;
     setting
 }
+
+const PLAIN: &str = "encoder = { kind = \"rnn\", hidden = 8 }";
+const TILGAN: &str = "encoder = { kind = \"transformer\", layers = 1, heads = 2 }\nparts = 3\nwindow = 2\n\
+                      enhancement = 0.1\ndivergence = \"forward-kullback-leibler\"";
 
 /// Two generators, whose children take each other's places, and the same blind.
 fn population() -> Setting {
@@ -530,7 +535,7 @@ fn games_with_networks_of_their_own_are_played_blind() {
 
 #[test]
 fn the_papers_algorithms_give_the_same_bytes_whatever_happens() {
-    let mut settings = vec![more_papers(), coded("arae"), population(), masked()];
+    let mut settings = vec![more_papers(), coded(PLAIN), coded(TILGAN), population(), masked()];
     for (text, dimension) in [(PAPERS, 4), (SELF_PLAY, 0)] {
         let mut setting = Setting::new(phases(text));
         setting.noise.dimension = dimension;
