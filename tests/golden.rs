@@ -216,6 +216,7 @@ fn golden_algorithms() {
         ("gad", taught(), &RNN),
         ("selfgan", taught(), &RNN),
         ("textgan", taught(), &RNN),
+        ("taylorgan", taught(), &CNN),
         ("textgail", taught(), &RNN),
         ("seqgan", [taught(), vec![search.to_owned()]].concat(), &CNN),
     ] {

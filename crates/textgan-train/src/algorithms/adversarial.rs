@@ -14,7 +14,7 @@ use crate::config::{
 };
 use crate::data::Rows;
 use crate::generated::Generated;
-use crate::losses::{gumbel, proximal, reference, reinforce};
+use crate::losses::{gumbel, proximal, reference, reinforce, taylor};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
 use crate::objective::{Declared, Objective, Pace, Plan, Role};
@@ -64,6 +64,12 @@ impl Objective for Adversarial {
                     at_least_one("estimator.proximal.epochs", epochs)?;
                     positive("estimator.proximal.clip", clip.into())?;
                 }
+            }
+            Estimator::Taylor { bandwidth, .. } => {
+                positive("estimator.bandwidth", (*bandwidth).into())?;
+                require(self.judged == Judged::Whole, || {
+                    "estimator.kind = \"taylor\" judges whole texts: leave judged out".to_owned()
+                })?;
             }
         }
         learning_problem(&self.discriminator)?;
@@ -199,6 +205,14 @@ impl Game {
                 let real = &update.real;
                 let loss =
                     gumbel::loss(judges, divergence, judged, real, &fake, &relaxed, temperature)?;
+                self.descend(step, update, loss, &fake)
+            }
+            Estimator::Taylor { bandwidth, baseline } => {
+                let mean = step.memory().number(MEAN_RETURN);
+                let judges = &self.judge.networks;
+                let (loss, mean) =
+                    taylor::policy_loss(generator, judges, &fake, *bandwidth, *baseline, mean)?;
+                step.memory().set_number(MEAN_RETURN, mean);
                 self.descend(step, update, loss, &fake)
             }
             Estimator::Reinforce { reward, baseline, entropy, proximal } => {

@@ -24,7 +24,7 @@ pub struct Adversarial {
     pub discriminator_optimizer: OptimizerConfig,
     /// How the discriminator's opinion becomes a gradient of the generator.
     pub estimator: Estimator,
-    /// The two losses. REINFORCE uses it for the discriminator only.
+    /// The two losses. REINFORCE and Taylor use it for the discriminator only.
     pub divergence: Divergence,
     /// Whether whole sentences are judged or each of their prefixes.
     pub judged: Judged,
@@ -64,7 +64,7 @@ impl Default for Adversarial {
 }
 
 /// Words are discrete, so the discriminator's gradient does not reach the generator by itself;
-/// these are two ways round.
+/// these are ways round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -98,6 +98,22 @@ pub enum Estimator {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         proximal: Option<Proximal>,
     },
+    /// Policy gradient of the discriminator's logit in which a sampled word speaks for those near to it, whose
+    /// rewards are told from its gradient (TaylorGAN; Lin et al., 2020). Whole texts are judged. A table of all pairs of
+    /// words is made, so it is for vocabularies of some thousands.
+    Taylor {
+        /// How far a word speaks: the deviation of the kernel, over the root of the mean square distance of two words in
+        /// the discriminator's embedding.
+        #[serde(default = "bandwidth")]
+        bandwidth: f32,
+        /// What is subtracted from a reward to calm the gradient.
+        #[serde(default)]
+        baseline: Baseline,
+    },
+}
+
+fn bandwidth() -> f32 {
+    0.5
 }
 
 /// Proximal policy optimisation (PPO; Schulman et al., 2017): so many updates on the same samples with

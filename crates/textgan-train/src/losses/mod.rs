@@ -8,6 +8,7 @@ pub(crate) mod proximal;
 pub(crate) mod reference;
 pub(crate) mod reinforce;
 pub(crate) mod returns;
+pub(crate) mod taylor;
 pub(crate) mod texts;
 
 pub use divergence::Divergence;

@@ -374,6 +374,13 @@ const PAPERS: &str = r#"
     keep = "last"
 
     [[phase]]
+    kind = "adversarial"
+    steps = 3
+    estimator = { kind = "taylor", baseline = "moving-average" }
+    evaluation = { every = 2, samples = 20 }
+    keep = "last"
+
+    [[phase]]
     kind = "textgan"
     steps = 3
     temperature = { start = 1.0, end = 0.5 }
