@@ -281,3 +281,20 @@ fn processes_without_mpi_are_refused() {
     assert!(said.contains("2 processes") && said.contains("--features mpi"), "{said}");
     assert!(!program.path("run").exists());
 }
+
+/// Nor do they each do all of what is not shared out; the first alone says so.
+#[test]
+fn processes_that_would_repeat_each_other_are_refused() {
+    let program = Program::new();
+    let as_rank = |rank: &str| {
+        let mut command = program.command(&["list"]);
+        command.env("OMPI_COMM_WORLD_SIZE", "2").env("OMPI_COMM_WORLD_RANK", rank);
+        let refused = command.output().expect("the program runs");
+        (refused.status.code(), String::from_utf8_lossy(&refused.stderr).into_owned())
+    };
+    let (code, said) = as_rank("0");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("2 processes") && said.contains("start one"), "{said}");
+    let (code, said) = as_rank("1");
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+}

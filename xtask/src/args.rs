@@ -80,6 +80,21 @@ pub enum Command {
     Fuzz(Fuzz),
 }
 
+impl Command {
+    /// Whether processes that are started together share it out.
+    pub fn is_shared(&self) -> bool {
+        matches!(
+            self,
+            Self::Pipeline(_)
+                | Self::Ingest(_)
+                | Self::Tokenize(_)
+                | Self::Train(_)
+                | Self::Evaluate(_)
+                | Self::Report(_)
+        )
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct Fuzz {
     /// The fuzz target, such as `jsonl`.

@@ -33,12 +33,34 @@ const DONE: &str = "done";
 /// # Errors
 /// If there are several and this program cannot reach them.
 pub fn join() -> Result<Team> {
-    let of =
-        ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter().find_map(|name| std::env::var(name).ok());
-    match of.and_then(|size| size.parse().ok()) {
+    match told(["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]) {
         None | Some(0 | 1) => Ok(Team::default()),
         Some(size) => reach(size),
     }
+}
+
+/// Refuses processes that were started together for work which each of them would do as a whole.
+///
+/// # Errors
+/// If there are several; said once, by the first.
+pub fn alone() -> Result<()> {
+    let size = match told(["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]) {
+        None | Some(0 | 1) => return Ok(()),
+        Some(size) => size,
+    };
+    match told(["OMPI_COMM_WORLD_RANK", "PMI_RANK"]) {
+        None | Some(0) => Err(exit::Refusal::new(format!(
+            "{size} processes were started, and each would do all that this command does: start one. Those that make a run \
+             together are pipeline and its stages; of a sweep, --jobs and --backend slurm"
+        ))
+        .into()),
+        Some(_) => Err(Failed.into()),
+    }
+}
+
+/// What the environment says under the first of these names that it has.
+fn told(names: [&str; 2]) -> Option<usize> {
+    names.into_iter().find_map(|name| std::env::var(name).ok()).and_then(|told| told.parse().ok())
 }
 
 #[cfg(feature = "mpi")]

@@ -32,6 +32,7 @@ use crate::config::PhaseKind;
 use crate::exit::{Interrupted, Refusal};
 use crate::signals::Signals;
 use crate::stages;
+use crate::team;
 use crate::terminal::Terminal;
 
 /// Does what the command line asks for.
@@ -45,6 +46,9 @@ pub fn run<O: PhaseKind>(cli: Cli) -> Result<()> {
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build_global().context("cannot start the threads")?;
+    }
+    if !cli.command.is_shared() {
+        team::alone()?;
     }
     let signals = Signals::listen().context("cannot listen for signals")?;
     let terminal = Terminal::new(signals, cli.quiet);

@@ -92,7 +92,8 @@ fn probabilities(logits: &Tensor) -> Result<Tensor> {
 fn kernel(table: &Tensor, bandwidth: f32) -> Result<Tensor> {
     let squares = table.sqr()?.sum_keepdim(1)?;
     let products = table.matmul(&table.t()?)?;
-    let distances = (products * -2.0)?.broadcast_add(&squares)?.broadcast_add(&squares.t()?)?.relu()?;
+    let distances =
+        (products * -2.0)?.broadcast_add(&squares)?.broadcast_add(&squares.t()?)?.relu()?;
     let mean = f64::from(distances.mean_all()?.to_scalar::<f32>()?);
     let scale = -0.5 / (f64::from(bandwidth).powi(2) * mean).max(f64::MIN_POSITIVE);
     // A word is at no distance of itself, whatever was rounded.
@@ -144,7 +145,8 @@ mod tests {
             let advantages: Vec<Vec<f32>> =
                 advantages.iter().zip(lengths).map(|(of, &length)| vec![of[0]; length]).collect();
             let generator = game.generator.as_ref();
-            let expected = reinforce::policy_loss(generator, &fake, &advantages, 0.0)?.backward()?;
+            let expected =
+                reinforce::policy_loss(generator, &fake, &advantages, 0.0)?.backward()?;
             assert_same(&game, &gradients(&game, &fake, 1e-4)?, &expected, "narrow")
         })
     }
