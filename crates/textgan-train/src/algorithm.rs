@@ -99,6 +99,9 @@ pub struct Learner {
     pub sorted: bool,
     /// What its matrices are brought back into after each update.
     pub bounds: Bounds,
+    /// Whether it learns where a game is played blind, though nothing that it moves writes: what expects returns
+    /// judges nobody.
+    pub learns_blind: bool,
     /// Whether its optimizer's moments pass from a phase to the next, where both move the same weights under
     /// the same name.
     pub carries: bool,
@@ -122,6 +125,7 @@ impl Learner {
             reads,
             sorted: true,
             bounds: Bounds::default(),
+            learns_blind: false,
             carries: false,
         }
     }

@@ -7,7 +7,7 @@ use crate::objective::{Declared, Objective, Pace, Plan, Role};
 use crate::step::Step;
 use candle_core::TensorId;
 use std::collections::HashSet;
-use textgan_models::Sequences;
+use textgan_models::{Sequences, Sizes};
 use textgan_nn::Parameters;
 use textgan_random::Key;
 
@@ -30,6 +30,10 @@ impl Objective for Blind<'_> {
 
     fn declares(&self) -> Vec<Declared> {
         self.0.declares()
+    }
+
+    fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
+        self.0.declared_parameters(plan, sizes)
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -62,7 +66,8 @@ impl Algorithm for Blinded {
     fn learners(&self) -> Vec<Learner> {
         // Who moves no weight of what writes stands still.
         let still = |mut learner: Learner| {
-            if !learner.parameters.iter().any(|(_, v)| self.writes.contains(&v.id())) {
+            let writes = learner.parameters.iter().any(|(_, v)| self.writes.contains(&v.id()));
+            if !writes && !learner.learns_blind {
                 learner.learning_rate = 0.0;
             }
             learner

@@ -4,7 +4,7 @@
 use crate::algorithms::{Distillation, writes};
 use crate::blind::Blind;
 use crate::config::{Control, PhaseSettings};
-use crate::objective::{Objective, Plan, PlannedPhase, Role};
+use crate::objective::{Objective, Opponent, Plan, PlannedPhase, Role};
 
 /// A control as a phase of its own.
 pub(crate) struct ControlPhase<'a> {
@@ -60,7 +60,7 @@ pub(crate) fn of<'a>(plan: &Plan<'a>) -> Vec<ControlPhase<'a>> {
                 ("distillation".to_owned(), 1, objective)
             }
             Control::Blind => {
-                let Some(objective) = blind(plan, game.objective) else { continue };
+                let Some(objective) = blind(game.objective) else { continue };
                 let evaluation = evaluated_never(game.settings);
                 let keep = crate::Keep::Last;
                 let settings =
@@ -89,10 +89,9 @@ fn evaluated_never(settings: &PhaseSettings) -> crate::EvaluationConfig {
     crate::EvaluationConfig { every: 0, ..settings.evaluation.clone() }
 }
 
-/// The game without what its discriminator knows, of games that have one: a language model that judges has no
-/// other use than what it knows.
-fn blind<'a>(plan: &Plan<'a>, game: &'a dyn Objective) -> Option<Box<dyn Objective + 'a>> {
-    let judged = game.is_judged(plan) && !writes(plan);
+/// The game without what its discriminator knows, of games that have one.
+fn blind<'a>(game: &'a dyn Objective) -> Option<Box<dyn Objective + 'a>> {
+    let judged = game.opponent() != Opponent::None;
     judged.then(|| Box::new(Blind(game)) as Box<dyn Objective + 'a>)
 }
 

@@ -1,7 +1,7 @@
 //! Batches that the generator wrote.
 
 use candle_core::{Device, Tensor};
-use textgan_models::{Conditions, Context, Generator, SamplingOptions, Sequences, sample};
+use textgan_models::{Conditions, Context, Generator, Samples, SamplingOptions, Sequences, sample};
 use textgan_random::Key;
 
 use crate::Result;
@@ -62,8 +62,14 @@ impl Generated {
         let mut sampler = generator.sampler()?;
         let samples =
             sample(sampler.as_mut(), &conditions, &[], &options, &key.child("tokens"), first)?;
+        Self::of(samples, vectors, labels)
+    }
+
+    /// `samples` that were made of these noise vectors, one after the other.
+    pub(crate) fn of(samples: Samples, noise: Vec<f32>, labels: Option<&[u32]>) -> Result<Self> {
         let sequences = samples.sequences(labels)?;
-        let noise = Tensor::from_vec(vectors, (rows, generator.noise().dimension), &Device::Cpu)?;
+        let shape = (sequences.batch(), noise.len() / sequences.batch());
+        let noise = Tensor::from_vec(noise, shape, &Device::Cpu)?;
         Ok(Self { sequences, noise, log_probs: samples.log_probs })
     }
 

@@ -130,7 +130,7 @@ pub use losses::Divergence;
 pub use memory::{Memory, StoredText};
 pub use metric::{Group, Metric, MetricKind, Unit};
 pub use networks::{Judges, Network, Networks};
-pub use objective::{Declared, Objective, OneOf, Pace, Plan, PlannedPhase, Role};
+pub use objective::{Declared, Objective, OneOf, Opponent, Pace, Plan, PlannedPhase, Role};
 pub use run::extend;
 pub use step::Step;
 pub use summary::{End, PhaseSummary, Summary};

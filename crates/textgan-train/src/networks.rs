@@ -221,8 +221,7 @@ impl<'a> Networks<'a> {
     }
 
     /// A network of the algorithm's own: `build` makes it, with the key of its name, unless an
-    /// earlier phase has. A game that [is blind](Self::is_blind) gets one that has learned nothing, and that no later
-    /// phase will get.
+    /// earlier phase has.
     ///
     /// # Errors
     /// What `build` says, and a name that another kind of network has.
@@ -231,10 +230,6 @@ impl<'a> Networks<'a> {
         name: &'static str,
         build: impl FnOnce(&Sizes, &NoiseConfig, &Key) -> Result<N>,
     ) -> Result<Arc<N>> {
-        if self.blind {
-            let key = self.key.child(name).child("blind");
-            return Ok(Arc::new(build(&self.sizes, self.plan.noise, &key)?));
-        }
         if let Some((network, _)) = self.custom.get(name) {
             return network.clone().downcast().map_err(|_| Error::Train {
                 problem: format!("two phases ask for networks of different kinds named {name}"),

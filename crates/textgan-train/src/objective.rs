@@ -44,10 +44,9 @@ pub trait Objective: Send + Sync {
         None
     }
 
-    /// Whether its generator listens to a network that may be exchanged for one that has learned nothing: whether the
-    /// game can be played blind. That of the plan, unless it has one of its own.
-    fn is_judged(&self, plan: &Plan<'_>) -> bool {
-        plan.discriminator.is_some()
+    /// Who tells the generator of a game what is real.
+    fn opponent(&self) -> Opponent {
+        Opponent::None
     }
 
     /// The same objective at another rate, where the generator learns by itself: the control that
@@ -84,6 +83,18 @@ pub enum Role {
     Game,
 }
 
+/// Who tells the generator of a game what is real: whether the game can be played blind, against one that has learned
+/// nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opponent {
+    /// Nobody, or who is of no use but by what was learned before, as a language model is: it is not played blind.
+    None,
+    /// The discriminator of the plan, which must have one.
+    Discriminator,
+    /// A network of its own.
+    Own,
+}
+
 /// A choice among objectives: the enum that a config's `kind` picks from. It is an objective too, the
 /// one that it holds.
 pub trait OneOf: Send + Sync {
@@ -116,8 +127,8 @@ impl<T: OneOf> Objective for T {
         self.chosen().pace()
     }
 
-    fn is_judged(&self, plan: &Plan<'_>) -> bool {
-        self.chosen().is_judged(plan)
+    fn opponent(&self) -> Opponent {
+        self.chosen().opponent()
     }
 
     fn at_rate(&self, learning_rate: f64) -> Option<Box<dyn Objective>> {

@@ -35,23 +35,22 @@ impl DiscriminatorConfig {
             EmbeddingConfig::OneHot {} => [sizes.vocab, sizes.vocab],
             other => [sizes.vocab, other.width(sizes)],
         };
-        let (mut products, features, key) = match self {
+        let (mut products, key) = match self {
             Self::Rnn(config) => {
                 config.validate()?;
-                (rnn_parts(config, sizes), rnn_features(config), "discriminator.hidden")
+                (rnn_parts(config, sizes), "discriminator.hidden")
             }
             Self::Cnn(config) => {
                 config.validate()?;
-                (cnn_parts(config, sizes)?, cnn_features(config), "discriminator.filters")
+                (cnn_parts(config, sizes)?, "discriminator.filters")
             }
             Self::Transformer(config) => {
                 config.validate(sizes)?;
-                let width = config.embedding.width(sizes);
-                (transformer_parts(config, sizes), width, "discriminator.layers")
+                (transformer_parts(config, sizes), "discriminator.layers")
             }
         };
         products.push(embedding);
-        products.push([features, sizes.labels.saturating_add(1)]);
+        products.push([self.features(sizes), sizes.labels.saturating_add(1)]);
         products.push([1, 1]);
         let sum = products
             .iter()
@@ -59,6 +58,18 @@ impl DiscriminatorConfig {
         sum.ok_or_else(|| {
             Error::config(key, "with these sizes there are more weights than can be counted")
         })
+    }
+
+    /// Width of the [features](super::Discriminator::features).
+    pub fn features(&self, sizes: &Sizes) -> usize {
+        match self {
+            Self::Rnn(config) => {
+                config.hidden.saturating_mul(if config.bidirectional { 2 } else { 1 })
+            }
+            Self::Cnn(config) if config.features > 0 => config.features,
+            Self::Cnn(config) => cnn_width(config),
+            Self::Transformer(config) => config.embedding.width(sizes),
+        }
     }
 
     /// See [`Discriminator::footprint`](super::Discriminator::footprint).
@@ -110,10 +121,6 @@ fn rnn_parts(config: &RnnDiscriminatorConfig, sizes: &Sizes) -> Vec<[usize; 2]> 
     products
 }
 
-fn rnn_features(config: &RnnDiscriminatorConfig) -> usize {
-    config.hidden.saturating_mul(if config.bidirectional { 2 } else { 1 })
-}
-
 /// Weights of the blocks and the last norm, as products to be summed.
 fn transformer_parts(config: &TransformerDiscriminatorConfig, sizes: &Sizes) -> Vec<[usize; 2]> {
     let body = config.body(sizes);
@@ -148,8 +155,4 @@ fn cnn_parts(config: &CnnDiscriminatorConfig, sizes: &Sizes) -> Result<Vec<[usiz
 
 fn cnn_width(config: &CnnDiscriminatorConfig) -> usize {
     config.filters.iter().fold(0, |sum: usize, &(_, count)| sum.saturating_add(count))
-}
-
-fn cnn_features(config: &CnnDiscriminatorConfig) -> usize {
-    if config.features > 0 { config.features } else { cnn_width(config) }
 }

@@ -63,7 +63,7 @@ pub fn sample(
 /// Writes anew what is `blank` in `texts`, `[batch, time]`; what is not stays. Words are filled in from the left: each
 /// knows what stands before it, not what stands after.
 ///
-/// A row ends where it did, or where an end is filled in. One whose end is blank and filled in with anything else is
+/// No row grows longer. It ends where it did, or where an end is filled in. One whose end is blank and filled in with anything else is
 /// cut there. With everything blank, and as much room, it is [`sample`].
 ///
 /// # Errors
@@ -77,7 +77,8 @@ pub fn infill(
     key: &Key,
     first_row: u64,
 ) -> Result<Samples> {
-    let (time, max_length) = (texts.time(), sampler.max_length());
+    let time = texts.time();
+    let max_length = options.max_length.unwrap_or(usize::MAX).min(sampler.max_length());
     if blank.len() != texts.targets().len() {
         let message = format!("{} for {} places", blank.len(), texts.targets().len());
         return Err(Error::argument("blank", message));

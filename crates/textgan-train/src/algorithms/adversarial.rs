@@ -6,7 +6,7 @@ use textgan_nn::ops::Relaxation;
 use super::discriminator::{Judge, divergence_problem, learning_problem};
 use super::maximum_likelihood::{Writer, declared_encoder, encoder_parameters, latent_problem};
 use super::turns::turns;
-use super::{DISCRIMINATOR, GENERATOR, needs_discriminator};
+use super::{DISCRIMINATOR, GENERATOR};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{
@@ -17,7 +17,7 @@ use crate::generated::Generated;
 use crate::losses::{gumbel, proximal, reference, reinforce, taylor};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Declared, Objective, Pace, Plan, Role};
+use crate::objective::{Declared, Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// What the moving average of returns is called in memory.
@@ -32,8 +32,11 @@ impl Objective for Adversarial {
         Role::Game
     }
 
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
     fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
         turns!(self).check()?;
         at_least_one("generator_steps", self.generator_steps)?;
         require(self.anchor >= 0.0, || format!("anchor = {} must not be negative", self.anchor))?;

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::{
-    CODE_PARAMETERS, Context, Discriminator, DiscriminatorConfig, Generator, Sequences, Sizes,
-    Tokens, build_discriminator, unit_rows,
+    CODE_PARAMETERS, Context, Discriminator, DiscriminatorConfig, EmbeddingConfig, Generator,
+    Sequences, Sizes, Tokens, build_discriminator, unit_rows,
 };
 use textgan_nn::layers::{Linear, LinearConfig};
 use textgan_nn::ops::{self, Relaxation};
@@ -33,12 +33,13 @@ use crate::{Error, Result};
 ///
 /// With a transformer on both sides, codes of several `parts`, a critic of their windows, the forward divergence and
 /// `enhancement` it is TILGAN (Diao et al., 2021). Other than there the generator reads all parts at every word in
-/// place of attention to them, a code has the same number of parts whatever the text's length, the critic of windows
-/// reads them all in place of one at random, and the words of the enhancement are relaxed samples.
+/// place of attention to them, the encoder reads from left to right, a code has the same number of parts whatever the
+/// text's length, the critic of windows reads them all in place of one at random and is weighed together with the
+/// other, the encoder plays by the same divergence turned round, and the words of the enhancement are relaxed samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Arae {
-    /// The network whose features of a text become its code.
+    /// The network whose features of a text become its code. Its dropout is that of the reconstruction.
     pub encoder: DiscriminatorConfig,
     /// The parts of a code, all made alike: of `n` parts, part `k` of what the encoder knows after `k n`ths of the text.
     pub parts: usize,
@@ -147,6 +148,10 @@ impl Objective for Arae {
              transformer or an rnn with bidirectional = false"
                 .to_owned()
         })?;
+        require(!matches!(self.encoder.embedding(), EmbeddingConfig::WordVectors { .. }), || {
+            "encoder.embedding.kind = \"word-vectors\" is for discriminators: take \"learned\""
+                .to_owned()
+        })?;
         positive("temperature", self.temperature.into())?;
         at_least_one("critic_steps", self.critic_steps)?;
         positive("learning_rate", self.learning_rate)?;
@@ -189,9 +194,15 @@ impl Objective for Arae {
     fn declared_parameters(&self, plan: &Plan<'_>, sizes: &Sizes) -> Result<u64> {
         let encoder = self.encoder.parameter_count(sizes)?;
         let (code, judge) = (plan.noise.width() as u64, self.critic_hidden as u64);
-        // Features are no wider than all weights of a row of them; both critics together, at most.
-        let products =
-            [(code, 4096), (2 * judge, code + 1), (2 * judge, judge + 1), (2, judge + 1)];
+        let features = self.encoder.features(sizes) as u64;
+        // A critic of windows is no larger than that of the whole.
+        let critics = if self.window > 0 { 2 } else { 1 };
+        let products = [
+            (code / self.parts as u64, features.saturating_add(1)),
+            (critics * judge, code + 1),
+            (critics * judge, judge + 1),
+            (critics, judge + 1),
+        ];
         Ok(products.iter().fold(encoder, |sum, &(a, b)| sum.saturating_add(a.saturating_mul(b))))
     }
 
@@ -202,9 +213,8 @@ impl Objective for Arae {
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
         let generator = networks.generator();
         let width = generator.noise().width();
-        let words = networks.data().words;
-        let encoder = networks
-            .custom(ENCODER, |sizes, _, key| CodeEncoder::new(self, sizes, words, width, key))?;
+        let encoder =
+            networks.custom(ENCODER, |sizes, _, key| CodeEncoder::new(self, sizes, width, key))?;
         let critic = networks.custom(JUDGE, |_, _, key| CodeCritic::new(self, width, key))?;
         Ok(Box::new(Game { config: self.clone(), generator, encoder, critic }))
     }
@@ -220,25 +230,15 @@ struct CodeEncoder {
 }
 
 impl CodeEncoder {
-    fn new(
-        config: &Arae,
-        sizes: &Sizes,
-        words: Option<&[String]>,
-        width: usize,
-        key: &Key,
-    ) -> Result<Self> {
+    fn new(config: &Arae, sizes: &Sizes, width: usize, key: &Key) -> Result<Self> {
         // A label is the generator's to read beside the code.
         let sizes = Sizes { labels: 0, ..*sizes };
         let body =
-            build_discriminator(&config.encoder, &sizes, words, &key.child("body"), &Device::Cpu)?;
+            build_discriminator(&config.encoder, &sizes, None, &key.child("body"), &Device::Cpu)?;
         let body = Judges { frozen: body.frozen()?.into(), learning: body.into() };
-        let probe = Sequences::from_samples(&[[textgan_models::UNK]], &[true], None)?;
-        let tokens = Tokens::Hard(probe.targets());
-        let features =
-            body.frozen.features(&tokens, probe.lengths(), Mode::Evaluate)?.dim(D::Minus1)?;
         let mut parameters = Parameters::new();
         let mut builder = Builder::new(&mut parameters, *key, &Device::Cpu);
-        let output = LinearConfig::new(features, width / config.parts);
+        let output = LinearConfig::new(config.encoder.features(&sizes), width / config.parts);
         let output = Linear::new(&mut builder.child("output"), &output)?;
         for (name, variable) in body.learning.parameters().iter() {
             if !name.starts_with("score") {
@@ -249,15 +249,17 @@ impl CodeEncoder {
     }
 
     /// `[batch, code]`.
-    fn codes(&self, texts: &Sequences) -> Result<Tensor> {
-        let features = self.features(&self.body.learning, &Tokens::Hard(texts.targets()), texts)?;
+    fn codes(&self, texts: &Sequences, mode: Mode<'_>) -> Result<Tensor> {
+        let tokens = Tokens::Hard(texts.targets());
+        let features = self.features(&self.body.learning, &tokens, texts, mode)?;
         self.joined(&self.output.forward(&features)?)
     }
 
     /// The same of mixtures of words of the body's [embedding](Discriminator::embedding), by weights that get no
     /// gradient.
     fn codes_of_mixtures(&self, mixtures: &Tensor, texts: &Sequences) -> Result<Tensor> {
-        let features = self.features(&self.body.frozen, &Tokens::Soft(mixtures), texts)?;
+        let tokens = Tokens::Soft(mixtures);
+        let features = self.features(&self.body.frozen, &tokens, texts, Mode::Evaluate)?;
         let bias = self.output.bias().map(Tensor::detach);
         let weight = self.output.weight().detach();
         self.joined(&ops::linear(&features, &weight, bias.as_ref())?)
@@ -269,8 +271,9 @@ impl CodeEncoder {
         body: &Arc<dyn Discriminator>,
         tokens: &Tokens<'_>,
         texts: &Sequences,
+        mode: Mode<'_>,
     ) -> Result<Tensor> {
-        let features = body.features(tokens, texts.lengths(), Mode::Evaluate)?;
+        let features = body.features(tokens, texts.lengths(), mode)?;
         let (batch, places, width) = features.dims3()?;
         let ends = texts.lengths().iter().enumerate().flat_map(|(row, &length)| {
             let (length, parts) = (length.min(places), self.parts);
@@ -405,9 +408,11 @@ impl Algorithm for Game {
         let through = step.number() as f32 / step.steps().max(1) as f32;
         let update = step.update(GENERATOR)?;
         let mut loss = self.reconstruction(&update, self.config.blur * (1.0 - through))?;
-        if self.config.enhancement > 0.0 {
+        if self.config.enhancement > 0.0 && step.gate_is_open() {
             let fake = step.sample(&update, self.generator.as_ref())?;
             let enhanced = self.enhanced(&update, &fake)?;
+            let value = f64::from(enhanced.to_scalar::<f32>()?);
+            loss.metrics.push(Metric::new("enhancement_loss", value, Unit::Plain, Group::Game));
             loss.value = (loss.value + (enhanced * f64::from(self.config.enhancement))?)?;
         }
         step.descend(update, loss)?;
@@ -440,7 +445,8 @@ impl Game {
     /// How well texts can be written from their codes, nats a token, and the encoder's game.
     fn reconstruction(&self, update: &Update, blur: f32) -> Result<Loss> {
         let (real, generator) = (&update.real, self.generator.as_ref());
-        let codes = self.encoder.codes(real)?;
+        let dropped = update.key.child("encoder-dropout");
+        let codes = self.encoder.codes(real, Mode::Train(&dropped))?;
         let mut noise = vec![0.0; codes.elem_count()];
         update.key.child("blur").stream().fill_normal(&mut noise);
         noise.iter_mut().for_each(|x| *x *= blur);
@@ -476,7 +482,10 @@ impl Game {
         let codes = self.encoder.codes_of_mixtures(&mixtures, &fake.sequences)?;
         let logits = self.critic.logits(&codes)?;
         let real = match self.config.divergence.is_relativistic() {
-            true => self.critic.logits(&self.encoder.codes(&update.real)?.detach())?.detach(),
+            true => self
+                .critic
+                .logits(&self.encoder.codes(&update.real, Mode::Evaluate)?.detach())?
+                .detach(),
             false => logits.detach(),
         };
         self.config.divergence.generator_loss(&real, &logits)
@@ -484,7 +493,8 @@ impl Game {
 
     /// The critic's loss.
     fn told_apart(&self, update: &Update) -> Result<Loss> {
-        let real = self.critic.logits(&self.encoder.codes(&update.real)?.detach())?;
+        let real =
+            self.critic.logits(&self.encoder.codes(&update.real, Mode::Evaluate)?.detach())?;
         let made = self.made(&update.key, update.real.batch())?.detach();
         let fake = self.critic.logits(&made)?;
         let divergence = self.config.divergence;
@@ -502,7 +512,10 @@ impl Game {
         let fake = self.critic.logits(&self.made(&update.key, update.real.batch())?)?;
         let divergence = self.config.divergence;
         let real = match divergence.is_relativistic() {
-            true => self.critic.logits(&self.encoder.codes(&update.real)?.detach())?.detach(),
+            true => self
+                .critic
+                .logits(&self.encoder.codes(&update.real, Mode::Evaluate)?.detach())?
+                .detach(),
             false => fake.detach(),
         };
         let value = divergence.generator_loss(&real, &fake)?;
@@ -515,7 +528,7 @@ impl Game {
 /// It judges a text by its code.
 impl Critic for Game {
     fn logits(&self, texts: &Texts<'_>) -> Result<Vec<f32>> {
-        let codes = self.encoder.codes(texts.sequences)?.detach();
+        let codes = self.encoder.codes(texts.sequences, Mode::Evaluate)?.detach();
         Ok(self.critic.logits(&codes)?.detach().to_vec1()?)
     }
 
@@ -540,7 +553,7 @@ mod tests {
         let generator =
             build_generator(&layout, &noise, &sizes, &Key::root(1), &Device::Cpu)?.into();
         let config = Arae { critic_hidden: 8, ..config };
-        let encoder = Arc::new(CodeEncoder::new(&config, &sizes, None, 6, &Key::root(2))?);
+        let encoder = Arc::new(CodeEncoder::new(&config, &sizes, 6, &Key::root(2))?);
         let critic = Arc::new(CodeCritic::new(&config, 6, &Key::root(3))?);
         Ok(Game { config, generator, encoder, critic })
     }
@@ -620,12 +633,13 @@ mod tests {
         let texts = Sequences::from_samples(&texts, &[true; 2], None)?;
         // Parts of 4 places end after 2, 3 and 4 of them.
         let tokens = Tokens::Hard(texts.targets());
-        let features = game.encoder.features(&game.encoder.body.learning, &tokens, &texts)?;
+        let body = &game.encoder.body.learning;
+        let features = game.encoder.features(body, &tokens, &texts, Mode::Evaluate)?;
         let rows = features.to_vec2::<f32>()?;
         assert_eq!(rows[0], rows[3]);
         assert!(rows[1] != rows[4] && rows[2] != rows[5]);
 
-        let codes = game.encoder.codes(&texts)?.detach();
+        let codes = game.encoder.codes(&texts, Mode::Evaluate)?.detach();
         let Some(windows) = &game.critic.window else { panic!("a critic of windows") };
         let alone = CodeCritic {
             parameters: Parameters::new(),
@@ -688,7 +702,7 @@ mod tests {
         for _ in 0..150 {
             descend(parameters, &game.reconstruction(&update, 0.0)?, 0.5)?;
         }
-        let codes = game.encoder.codes(&texts)?.detach();
+        let codes = game.encoder.codes(&texts, Mode::Evaluate)?.detach();
         let squares = codes.sqr()?.mean(1)?.to_vec1::<f32>()?;
         assert!(squares.iter().all(|square| (square - 1.0).abs() < 1e-3), "{squares:?}");
         let swapped = codes.index_select(&Tensor::new(&[1u32, 0], &Device::Cpu)?, 0)?;

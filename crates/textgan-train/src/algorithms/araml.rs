@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use textgan_models::{Context, Generator, Sequences};
 use textgan_nn::{Mode, ops};
 
+use super::GENERATOR;
 use super::discriminator::{Judge, learning_problem};
 use super::turns::turns;
-use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{DiscriminatorLearning, Judged, OptimizerConfig, Problem, positive, require};
@@ -15,7 +15,7 @@ use crate::losses::Divergence;
 use crate::losses::likelihood::noise;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "araml"`: adversarial reward-augmented maximum likelihood (Ke et al., 2019, arXiv 1908.07195). The
@@ -68,8 +68,11 @@ impl Objective for Araml {
         Role::Game
     }
 
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Problem {
         turns!(self).check()?;
         positive("temperature", self.temperature.into())?;
         require((0.0..=1.0).contains(&self.exchanged), || {

@@ -9,7 +9,7 @@ use textgan_nn::ops::Relaxation;
 
 use super::discriminator::{Judge, divergence_problem, learning_problem};
 use super::turns::turns;
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator};
+use super::{DISCRIMINATOR, GENERATOR, generator_learner};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{
@@ -19,7 +19,7 @@ use crate::generated::Generated;
 use crate::losses::{Divergence, gumbel, weighed};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "catgan"`: evolutionary training (CatGAN; Liu et al., 2020, arXiv 1911.06641; E-GAN, Wang et al., 2019). At
@@ -28,8 +28,8 @@ use crate::step::Step;
 /// population, and the fittest of them is the model. Fitness is how real the child's texts look, `mean D`, and how
 /// surprising they are to its parent, times `diversity`. Texts of labels are judged under their labels by a
 /// discriminator that reads them, and compared with real texts of the same labels. Other than there, children are
-/// tried by a plain gradient step, moments belong to a place in the population and not to who stands there, the
-/// parents write for the discriminator in turn, and the temperature does not mutate.
+/// tried by a plain gradient step, moments and averaged weights belong to a place in the population and not to who stands
+/// there, the parents write for the discriminator in turn, and the temperature does not mutate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Catgan {
@@ -91,8 +91,11 @@ impl Objective for Catgan {
         Role::Game
     }
 
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
     fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
         require(!self.mutations.is_empty(), || {
             "mutations = [] leaves no child: name a divergence or more".to_owned()
         })?;
@@ -160,7 +163,7 @@ struct Game {
 struct Written {
     update: Update,
     fake: Generated,
-    /// The parent's weights.
+    /// The parent's weights, where there is more than one child.
     weights: Option<Parameters>,
 }
 
@@ -204,17 +207,18 @@ impl Algorithm for Game {
         for (name, parent) in POPULATION.iter().zip(&self.population) {
             let update = step.update(name)?;
             let fake = step.sample(&update, parent.as_ref())?;
-            // One that stands alone stays where it is.
-            let weights = match self.config.parents {
-                1 => None,
-                _ => Some(parent.parameters().deep_clone()?),
+            let weights = match self.config.selects() {
+                true => Some(parent.parameters().deep_clone()?),
+                false => None,
             };
             written.push(Written { update, fake, weights });
         }
         let fittest = self.fittest(&written, temperature)?;
         for (place, child) in fittest.into_iter().enumerate() {
             let (generator, parent) = (self.population[place].as_ref(), &written[child.parent]);
-            if let Some(weights) = &parent.weights {
+            if let Some(weights) = &parent.weights
+                && place != child.parent
+            {
                 generator.parameters().copy_from(weights)?;
             }
             let learner = written[place].update.learner;
@@ -244,16 +248,25 @@ impl Game {
 
     /// The children that are the next population, the fittest first.
     fn fittest(&self, written: &[Written], temperature: f32) -> Result<Vec<Child>> {
+        // All are tried on the same noise and labels.
+        let trial = &written[0].update;
         let mut children = Vec::new();
         for (parent, written) in written.iter().enumerate() {
             for mutation in 0..self.config.mutations.len() {
                 let generator = self.population[parent].as_ref();
-                let Written { update, fake, .. } = written;
-                let fitness = self
-                    .config
-                    .selects()
-                    .then(|| self.fitness(generator, mutation, update, fake, temperature))
-                    .transpose()?;
+                let fitness = match &written.weights {
+                    Some(weights) => {
+                        let loss = self.child(
+                            generator,
+                            mutation,
+                            &written.update,
+                            &written.fake,
+                            temperature,
+                        )?;
+                        Some(self.fitness(generator, weights, &loss, trial)?)
+                    }
+                    None => None,
+                };
                 children.push(Child { fitness, parent, mutation });
             }
         }
@@ -291,19 +304,17 @@ impl Game {
         gumbel::loss(judges, divergence, judged, &update.real, fake, &mixtures, temperature)
     }
 
-    /// How fit the child of a mutation is: the parent takes a step down its loss, writes, and takes it back.
+    /// How fit the child that descends `loss` is: the parent, of these `weights`, takes a step down, writes on the
+    /// noise and the labels of `trial`, and takes the step back.
     fn fitness(
         &self,
         parent: &dyn Generator,
-        mutation: usize,
-        update: &Update,
-        fake: &Generated,
-        temperature: f32,
+        weights: &Parameters,
+        loss: &Loss,
+        trial: &Update,
     ) -> Result<f64> {
-        let gradients =
-            self.child(parent, mutation, update, fake, temperature)?.value.backward()?;
+        let gradients = loss.value.backward()?;
         let parameters = parent.parameters();
-        let weights = parameters.deep_clone()?;
         let square =
             |x: &Tensor| -> Result<f64> { Ok(f64::from(x.sqr()?.sum_all()?.to_scalar::<f32>()?)) };
         let (mut length, mut steepness) = (0.0, 0.0);
@@ -317,8 +328,8 @@ impl Game {
                 variable.set(&(variable.as_detached_tensor() - (gradient * rate)?)?)?;
             }
         }
-        let written = self.written(parent, update, &weights);
-        parameters.copy_from(&weights)?;
+        let written = self.written(parent, trial, weights);
+        parameters.copy_from(weights)?;
         let (realness, surprise) = written?;
         Ok(realness + f64::from(self.config.diversity) * surprise)
     }
@@ -328,12 +339,12 @@ impl Game {
     fn written(
         &self,
         generator: &dyn Generator,
-        update: &Update,
+        trial: &Update,
         weights: &Parameters,
     ) -> Result<(f64, f64)> {
-        let (rows, labels) = (update.real.batch(), update.real.labels());
+        let (rows, labels) = (trial.real.batch(), trial.real.labels());
         // The same noise and picks for every child: they differ by what they are.
-        let key = update.key.child("children");
+        let key = trial.key.child("children");
         let texts = Generated::draw(generator, &key, 0, rows, labels)?;
         let realness = self.judge.networks.frozen.scores(&texts.sequences)?;
         let realness = realness.iter().map(|&x| f64::from(x)).sum::<f64>() / rows as f64;
@@ -379,10 +390,15 @@ mod tests {
             let fake = Generated::draw(players.generator.as_ref(), &Key::root(2), 0, 2000, None)?;
             let parent = players.generator.as_ref();
             let weights = parent.parameters().tensors();
-            let still = of(0.0, 1e-9).fitness(parent, 0, &update, &fake, 1.0)?;
-            let down = of(0.0, 0.3).fitness(parent, 0, &update, &fake, 1.0)?;
+            let copy = parent.parameters().deep_clone()?;
+            let fitness = |game: Game| {
+                let loss = game.child(parent, 0, &update, &fake, 1.0)?;
+                game.fitness(parent, &copy, &loss, &update)
+            };
+            let still = fitness(of(0.0, 1e-9))?;
+            let down = fitness(of(0.0, 0.3))?;
             assert!(down > still, "{still} to {down}");
-            let surprised = of(2.0, 1e-9).fitness(parent, 0, &update, &fake, 1.0)?;
+            let surprised = fitness(of(2.0, 1e-9))?;
             let own = fake.nll();
             assert!((surprised - still - 2.0 * own).abs() < 0.1 * own, "{surprised} {still} {own}");
             for (name, tensor) in players.generator.parameters().tensors() {

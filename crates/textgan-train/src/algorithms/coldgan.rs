@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::Generator;
 
+use super::GENERATOR;
 use super::discriminator::{Judge, learning_problem};
 use super::turns::turns;
-use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{DiscriminatorLearning, Judged, OptimizerConfig, Problem, positive, require};
@@ -15,7 +15,7 @@ use crate::losses::gumbel::sample_nll;
 use crate::losses::{Divergence, reinforce};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "coldgan"`: cautious sampling (ColdGAN; Scialom et al., 2020, arXiv 2006.04643). A `cautious` share of
@@ -71,8 +71,11 @@ impl Objective for Coldgan {
         Role::Game
     }
 
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Problem {
         turns!(self).check()?;
         positive("temperature", self.temperature.into())?;
         require((0.0..1.0).contains(&self.cautious), || {

@@ -22,7 +22,7 @@ use crate::losses::NEVER_SAMPLED;
 use crate::losses::gumbel::sample_nll;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Network, Networks};
-use crate::objective::{Declared, Objective, Pace, Plan, Role};
+use crate::objective::{Declared, Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// The name of its network.
@@ -102,8 +102,8 @@ impl Objective for Dense {
         Some(Pace { learning_rate: self.learning_rate, updates: 1 })
     }
 
-    fn is_judged(&self, _: &Plan<'_>) -> bool {
-        true
+    fn opponent(&self) -> Opponent {
+        Opponent::Own
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {

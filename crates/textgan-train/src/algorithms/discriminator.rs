@@ -3,7 +3,7 @@ use textgan_models::{Sequences, Tokens, generator_layers};
 use textgan_nn::{Mode, Parameters, ops};
 use textgan_random::Key;
 
-use super::{DISCRIMINATOR, needs_discriminator, optimizer_problem};
+use super::{DISCRIMINATOR, optimizer_problem};
 use crate::Result;
 use crate::algorithm::{Accuracy, Algorithm, Bounds, Critic, Learner, Loss, Update};
 use crate::config::{
@@ -15,7 +15,7 @@ use crate::generated::{Generated, Texts};
 use crate::losses::Divergence;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Judges, Networks};
-use crate::objective::{Objective, Plan, Role};
+use crate::objective::{Objective, Opponent, Plan, Role};
 use crate::step::Step;
 
 impl Objective for DiscriminatorOnly {
@@ -27,8 +27,11 @@ impl Objective for DiscriminatorOnly {
         Role::Discriminator
     }
 
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Problem {
         positive("learning_rate", self.learning_rate)?;
         optimizer_problem(&self.optimizer)?;
         learning_problem(&self.discriminator)?;

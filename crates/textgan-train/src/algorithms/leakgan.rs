@@ -11,7 +11,7 @@ use textgan_random::Key;
 
 use super::discriminator::Judge;
 use super::turns::turns;
-use super::{GENERATOR, generator_parameters, needs_discriminator};
+use super::{GENERATOR, generator_parameters};
 use crate::algorithm::{Algorithm, Critic, Learner, Loss};
 use crate::config::{
     Baseline, DiscriminatorLearning, Judged, MonteCarlo, OptimizerConfig, Problem, RewardScore,
@@ -26,7 +26,7 @@ use crate::losses::reinforce::{Players, action_values, policy_loss, with_cuts};
 use crate::losses::returns::advantages;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Judges, Networks};
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
 
@@ -109,8 +109,11 @@ impl Objective for Leakgan {
         }
     }
 
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
     fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
         let leaks = match (plan.generator, plan.discriminator) {
             (GeneratorConfig::Leak(generator), Some(DiscriminatorConfig::Cnn(discriminator))) => {
                 generator.leak == *discriminator

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::Generator;
 
+use super::GENERATOR;
 use super::discriminator::{Judge, learning_problem};
 use super::turns::turns;
-use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss};
 use crate::config::{DiscriminatorLearning, Judged, OptimizerConfig, Problem, require};
@@ -14,7 +14,7 @@ use crate::losses::gumbel::sample_nll;
 use crate::losses::{Divergence, reinforce};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "maligan"`: maximum-likelihood augmented discrete GAN (Che et al., 2017, arXiv 1702.07983). A
@@ -63,8 +63,11 @@ impl Objective for Maligan {
         Role::Game
     }
 
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Problem {
         turns!(self).check()?;
         require((0.0..=1.0).contains(&self.baseline), || {
             format!("baseline = {} is outside 0 to 1", self.baseline)

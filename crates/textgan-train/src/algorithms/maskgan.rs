@@ -17,11 +17,10 @@ use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{OptimizerConfig, Problem, RewardScore, at_least_one, require};
 use crate::data::Rows;
 use crate::generated::{Generated, Texts};
-use crate::losses::gumbel::sample_nll;
 use crate::losses::{Divergence, reinforce, returns, weighed};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Network, Networks};
-use crate::objective::{Declared, Objective, Pace, Plan, Role};
+use crate::objective::{Declared, Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "maskgan"`: a generator that fills in blanks of real texts (MaskGAN; Fedus et al., 2018, arXiv
@@ -30,7 +29,9 @@ use crate::step::Step;
 /// there, each by itself. A word earns the discounted sum of `ln D` of itself and the filled-in words after it, less
 /// what a critic, a second head of the discriminator, had expected of its place. Other than there, the generator reads
 /// what stands before a blank alone, so that it is one that writes as well; the discriminator aligns a text and what it
-/// was told word by word in place of attention; and the words that are blank are drawn one by one.
+/// was told word by word in place of attention; and the words that are blank are drawn one by one. Held-out accuracy, a
+/// gate and alarms read texts as if all of their words had been blank, which the discriminator has seen little of before
+/// `end` is near.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Maskgan {
@@ -111,6 +112,7 @@ impl Objective for Maskgan {
             gru(embedding),
             gru(embedding.saturating_add(hidden).saturating_add(hidden)),
             (1, hidden.saturating_mul(4).saturating_add(2)),
+            (sizes.labels as u64, embedding),
         ];
         Ok(products.iter().fold(0, |sum: u64, &(a, b)| sum.saturating_add(a.saturating_mul(b))))
     }
@@ -119,8 +121,8 @@ impl Objective for Maskgan {
         Some(Pace { learning_rate: self.learning_rate, updates: 1 })
     }
 
-    fn is_judged(&self, _: &Plan<'_>) -> bool {
-        true
+    fn opponent(&self) -> Opponent {
+        Opponent::Own
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
@@ -132,26 +134,23 @@ impl Objective for Maskgan {
 
 /// The network that tells filled-in words.
 const READER: &str = "blank-reader";
+/// The learner that expects what words earn: the reader's second head.
+const CRITIC: &str = "critic";
+/// What its weights' names begin with.
+const VALUE: &str = "value.";
 /// What it minimises.
 const DIVERGENCE: Divergence = Divergence::NonSaturating;
 
-/// Reads a text and is told which of its words were blank. It knows what else stands there from both sides, and how
-/// the blanks were filled in from the left.
+/// Reads a text and is told which of its words were blank, and its label. It knows what else stands there from both
+/// sides, and how the blanks were filled in from the left.
 struct BlankReader {
     parameters: Parameters,
     embedding: Embedding,
+    labels: Option<Embedding>,
     told: Recurrent,
     recurrent: Recurrent,
     realness: Linear,
     value: Linear,
-}
-
-/// What a [`BlankReader`] thinks of each place, `[batch, time]`.
-struct Opinion {
-    /// The logit that the word is real.
-    realness: Tensor,
-    /// What a word there is expected to earn, before it is known; no weight but the critic's own hears of it.
-    value: Tensor,
 }
 
 impl BlankReader {
@@ -164,7 +163,15 @@ impl BlankReader {
         // The last row of the table is the blank.
         let words = EmbeddingConfig::new(sizes.vocab + 1, embedding);
         let value = LinearConfig::new(3 * hidden, 1);
+        let labels = match sizes.labels {
+            0 => None,
+            labels => {
+                let labels = EmbeddingConfig::new(labels, embedding);
+                Some(Embedding::new(&mut builder.child("labels"), &labels)?)
+            }
+        };
         Ok(Self {
+            labels,
             embedding: Embedding::new(&mut builder.child("embedding"), &words)?,
             told: Recurrent::new(&mut builder.child("told"), &both)?,
             recurrent: Recurrent::new(&mut builder.child("gru"), &gru(embedding + 2 * hidden))?,
@@ -174,30 +181,40 @@ impl BlankReader {
         })
     }
 
-    /// Its opinion of `words`, which stand in the places of `puzzle`.
-    fn opinion(&self, puzzle: &Puzzle<'_>, words: &[u32]) -> Result<Opinion> {
+    /// What it knows of each place before it reads how the blanks were filled in, `[batch, time, 2 hidden]`.
+    fn told(&self, puzzle: &Puzzle<'_>) -> Result<Tensor> {
         let (batch, time) = (puzzle.real.batch(), puzzle.real.time());
-        let lengths = puzzle.real.lengths();
         let blank = (self.embedding.weight().dim(0)? - 1) as u32;
-        let told: Vec<u32> = puzzle
-            .real
-            .targets()
-            .iter()
-            .zip(&puzzle.blank)
-            .map(|(&word, &is_blank)| if is_blank { blank } else { word })
-            .collect();
-        let told = self.embedding.forward(&told, (batch, time))?;
-        let told = self.told.forward(&told, lengths, None, Mode::Evaluate)?;
+        let told = puzzle.real.targets().iter().zip(&puzzle.blank);
+        let told: Vec<u32> =
+            told.map(|(&word, &is_blank)| if is_blank { blank } else { word }).collect();
+        let mut told = self.embedding.forward(&told, (batch, time))?;
+        if let (Some(table), Some(labels)) = (&self.labels, puzzle.real.labels()) {
+            told = told.broadcast_add(&table.forward(labels, (batch, 1))?)?;
+        }
+        Ok(self.told.forward(&told, puzzle.real.lengths(), None, Mode::Evaluate)?)
+    }
+
+    /// Its states over the `words` that stand in the places of a puzzle, of which it was `told`:
+    /// `[batch, time, hidden]`.
+    fn states(&self, puzzle: &Puzzle<'_>, told: &Tensor, words: &[u32]) -> Result<Tensor> {
+        let (batch, time) = (puzzle.real.batch(), puzzle.real.time());
         let words = self.embedding.forward(words, (batch, time))?;
-        let read = Tensor::cat(&[&words, &told], D::Minus1)?;
-        let states = self.recurrent.forward(&read, lengths, None, Mode::Evaluate)?;
-        let before = states.narrow(1, 0, time - 1)?;
-        let before = before.pad_with_zeros(1, 1, 0)?;
-        let expected = Tensor::cat(&[&before, &told], D::Minus1)?.detach();
-        Ok(Opinion {
-            realness: self.realness.forward(&states)?.squeeze(2)?,
-            value: self.value.forward(&expected)?.squeeze(2)?,
-        })
+        let read = Tensor::cat(&[&words, told], D::Minus1)?;
+        Ok(self.recurrent.forward(&read, puzzle.real.lengths(), None, Mode::Evaluate)?)
+    }
+
+    /// The logit that the word at a place is real, `[batch, time]`.
+    fn realness(&self, states: &Tensor) -> Result<Tensor> {
+        Ok(self.realness.forward(states)?.squeeze(2)?)
+    }
+
+    /// What a word is expected to earn before it is known, `[batch, time]`, without a graph but that of the critic's
+    /// own weights.
+    fn value(&self, told: &Tensor, states: &Tensor) -> Result<Tensor> {
+        let before = states.pad_with_zeros(1, 1, 0)?.narrow(1, 0, states.dim(1)?)?;
+        let known = Tensor::cat(&[&before, told], D::Minus1)?.detach();
+        Ok(self.value.forward(&known)?.squeeze(2)?)
     }
 }
 
@@ -207,7 +224,7 @@ impl Network for BlankReader {
     }
 }
 
-/// Real texts and which of their places are blank, `[batch, time]`, at least one a text.
+/// Real texts and which of their places are blank, `[batch, time]`, at least one of a text that has words.
 struct Puzzle<'a> {
     real: &'a Sequences,
     blank: Vec<bool>,
@@ -219,6 +236,9 @@ impl<'a> Puzzle<'a> {
         let mut blank = vec![false; real.targets().len()];
         for (row, places) in blank.chunks_exact_mut(real.time()).enumerate() {
             let mut stream = key.index(row as u64).stream();
+            if real.row(row).is_empty() {
+                continue;
+            }
             let places = &mut places[..real.lengths()[row]];
             places.iter_mut().for_each(|place| *place = stream.uniform() < share);
             if !places.contains(&true) {
@@ -248,10 +268,7 @@ impl Filled {
         let (options, tokens) = (SamplingOptions::default(), key.child("tokens"));
         let samples =
             infill(sampler.as_mut(), &conditions, real, &puzzle.blank, &options, &tokens, 0)?;
-        let noise = Tensor::from_vec(vectors, (rows, generator.noise().dimension), &Device::Cpu)?;
-        let sequences = samples.sequences(real.labels())?;
-        let texts = Generated { sequences, noise, log_probs: samples.log_probs };
-        Ok(Self::of(texts, puzzle))
+        Ok(Self::of(Generated::of(samples, vectors, real.labels())?, puzzle))
     }
 
     fn of(texts: Generated, puzzle: &Puzzle<'_>) -> Self {
@@ -261,17 +278,26 @@ impl Filled {
         for (row, words) in words.chunks_exact_mut(time).enumerate() {
             let written = texts.sequences.row(row);
             words[..written.len()].copy_from_slice(written);
-            let (length, asked) = (texts.sequences.lengths()[row], puzzle.real.lengths()[row]);
-            if length > written.len() {
+            if texts.sequences.lengths()[row] > written.len() {
                 words[written.len()] = EOS;
             }
-            // One more place than words, where it should have ended.
-            let judged = (written.len() + 1).min(asked);
-            let filled = (row * time..row * time + judged).filter(|&place| puzzle.blank[place]);
+            let actions = actions(&texts.sequences, puzzle.real, row);
+            let filled = (row * time..row * time + actions).filter(|&place| puzzle.blank[place]);
             places.extend(filled.map(|place| place as u32));
         }
         Self { texts, words, places }
     }
+
+    /// Of numbers `[batch, time]`, those of the filled-in places.
+    fn of_places(&self, numbers: &Tensor) -> Result<Tensor> {
+        let places = Tensor::new(self.places.as_slice(), &Device::Cpu)?;
+        Ok(numbers.flatten_all()?.index_select(&places, 0)?)
+    }
+}
+
+/// The actions of a text that was filled in: its words and its end, or, where it had to end and did not, that.
+fn actions(filled: &Sequences, asked: &Sequences, row: usize) -> usize {
+    (filled.row(row).len() + 1).min(asked.lengths()[row])
 }
 
 /// The game under way.
@@ -284,11 +310,20 @@ struct Game {
 impl Algorithm for Game {
     fn learners(&self) -> Vec<Learner> {
         let turns = turns!(self.config);
-        let parameters = self.reader.parameters().clone();
         let (optimizer, rate) = (turns.discriminator_optimizer, turns.discriminator_learning_rate);
+        let (mut reader, mut critic) = (Parameters::new(), Parameters::new());
+        for (name, variable) in self.reader.parameters().iter() {
+            let side = if name.starts_with(VALUE) { &mut critic } else { &mut reader };
+            let inserted = side.insert(name.to_owned(), variable.clone());
+            debug_assert!(inserted.is_ok(), "invariant: a network has no name twice");
+        }
         vec![
             generator_learner(self.generator.as_ref(), turns.optimizer, turns.learning_rate),
-            Learner::new(DISCRIMINATOR, parameters, optimizer, rate, Rows::Discriminator),
+            Learner::new(DISCRIMINATOR, reader, optimizer, rate, Rows::Discriminator),
+            Learner {
+                learns_blind: true,
+                ..Learner::new(CRITIC, critic, optimizer, rate, Rows::Generator)
+            },
         ]
     }
 
@@ -300,12 +335,17 @@ impl Algorithm for Game {
             let loss = self.told_apart(&update, share)?;
             step.descend(update, loss)?;
         }
+        // The critic learns what the words earned that the generator learns from.
+        let critic = step.update(CRITIC)?;
         if !step.gate_is_open() {
-            return Ok(());
+            let loss = self.earned(&critic, share)?.critic;
+            return step.descend(critic, loss);
         }
         let update = step.update(GENERATOR)?;
-        let loss = self.earned(&update, share)?;
-        step.descend(update, loss)
+        let earned = self.earned(&update, share)?;
+        let loss = self.policy_loss(&earned)?;
+        step.descend(update, loss)?;
+        step.descend(critic, earned.critic)
     }
 
     fn critic(&self) -> Option<&dyn Critic> {
@@ -321,16 +361,11 @@ impl Game {
         Ok((puzzle, filled))
     }
 
-    /// What the filled-in words of each text earn, `[text][word]`: 0 for others.
-    fn returns(
-        &self,
-        puzzle: &Puzzle<'_>,
-        filled: &Filled,
-        realness: &Tensor,
-    ) -> Result<Vec<Vec<f32>>> {
+    /// What the filled-in words of each text earn, `[text][place]`: 0 for others.
+    fn returns(&self, filled: &Filled, realness: &Tensor) -> Result<Vec<Vec<f32>>> {
         let realness = realness.detach().to_vec2::<f32>()?;
         let mut rewards: Vec<Vec<f32>> = realness.iter().map(|row| vec![0.0; row.len()]).collect();
-        let time = puzzle.real.time();
+        let time = rewards.first().map_or(1, Vec::len);
         for &place in &filled.places {
             let (row, place) = (place as usize / time, place as usize % time);
             rewards[row][place] = RewardScore::LogSigmoid.of(realness[row][place]);
@@ -338,68 +373,82 @@ impl Game {
         Ok(returns::returns(&rewards, self.config.discount))
     }
 
-    /// The loss of discriminator and critic.
+    /// The discriminator's loss.
     fn told_apart(&self, update: &Update, share: f32) -> Result<Loss> {
         let (puzzle, filled) = self.filled(update, share)?;
-        let of_real = self.reader.opinion(&puzzle, update.real.targets())?;
-        let of_filled = self.reader.opinion(&puzzle, &filled.words)?;
+        let told = self.reader.told(&puzzle)?;
+        let realness = |words: &[u32]| -> Result<Tensor> {
+            self.reader.realness(&self.reader.states(&puzzle, &told, words)?)
+        };
         let blanks = (0u32..).zip(&puzzle.blank).filter(|(_, blank)| **blank);
         let blanks = Tensor::from_iter(blanks.map(|(place, _)| place), &Device::Cpu)?;
-        let places = Tensor::new(filled.places.as_slice(), &Device::Cpu)?;
-        let real = of_real.realness.flatten_all()?.index_select(&blanks, 0)?;
-        let fake = of_filled.realness.flatten_all()?.index_select(&places, 0)?;
-        let apart = DIVERGENCE.discriminator_loss(&real, &fake)?;
-        let earned = self.returns(&puzzle, &filled, &of_filled.realness)?.concat();
-        let earned = filled.places.iter().map(|&place| earned[place as usize]);
-        let earned = Tensor::from_iter(earned, &Device::Cpu)?;
-        let expected = of_filled.value.flatten_all()?.index_select(&places, 0)?;
-        let surprise = (expected - earned)?.sqr()?.mean_all()?;
+        let real = realness(update.real.targets())?.flatten_all()?.index_select(&blanks, 0)?;
+        let fake = filled.of_places(&realness(&filled.words)?)?;
+        let value = DIVERGENCE.discriminator_loss(&real, &fake)?;
         let threshold = |real, fake| DIVERGENCE.threshold(real, fake);
         let accuracy = Accuracy::of(threshold, &real.to_vec1()?, &fake.to_vec1()?);
-        let number = |x: &Tensor| -> Result<f64> { Ok(f64::from(x.to_scalar::<f32>()?)) };
+        let loss = f64::from(value.to_scalar::<f32>()?);
         let share = |name, value| Metric::new(name, value, Unit::Share, Group::Discriminator);
         let metrics = vec![
-            Metric::new("discriminator_loss", number(&apart)?, Unit::Plain, Group::Game).live("D"),
-            Metric::new("critic_loss", number(&surprise)?, Unit::Plain, Group::Game),
+            Metric::new("discriminator_loss", loss, Unit::Plain, Group::Game).live("D"),
             share("accuracy_real", accuracy.real).live("right on real"),
             share("accuracy_fake", accuracy.fake).live("right on filled in"),
         ];
-        Ok(Loss { value: (apart + surprise)?, metrics, accuracy: Some(accuracy) })
+        Ok(Loss { value, metrics, accuracy: Some(accuracy) })
     }
 
-    /// The generator's loss: the policy gradient of what its words earn.
-    fn earned(&self, update: &Update, share: f32) -> Result<Loss> {
+    /// What the words that fill in a puzzle of the update's texts earn, and the critic's loss: the mean square of what it
+    /// did not expect.
+    fn earned(&self, update: &Update, share: f32) -> Result<Earned> {
         let (puzzle, filled) = self.filled(update, share)?;
-        let opinion = self.reader.opinion(&puzzle, &filled.words)?;
-        let returns = self.returns(&puzzle, &filled, &opinion.realness)?;
-        let expected = opinion.value.detach().to_vec2::<f32>()?;
-        let lengths = filled.texts.sequences.lengths();
-        // Not to end where an end was asked for is an action too, which stands one place after the words.
-        let asked = puzzle.real.lengths();
-        let actions = |row: usize| {
-            (filled.texts.sequences.row(row).len() + 1).min(asked[row]).max(lengths[row])
-        };
-        let mut advantages: Vec<Vec<f32>> =
-            (0..lengths.len()).map(|row| vec![0.0; actions(row)]).collect();
-        let time = puzzle.real.time();
-        let mut earned = 0.0;
+        let told = self.reader.told(&puzzle)?.detach();
+        let states = self.reader.states(&puzzle, &told, &filled.words)?.detach();
+        let returns = self.returns(&filled, &self.reader.realness(&states)?)?;
+        let value = self.reader.value(&told, &states)?;
+        let expected = value.detach().to_vec2::<f32>()?;
+        let (texts, time) = (&filled.texts.sequences, puzzle.real.time());
+        let mut advantages: Vec<Vec<f32>> = (0..texts.batch())
+            .map(|row| vec![0.0; actions(texts, &update.real, row).max(texts.lengths()[row])])
+            .collect();
+        let (mut earned, mut nll) = (Vec::with_capacity(filled.places.len()), 0.0);
         for &place in &filled.places {
             let (row, place) = (place as usize / time, place as usize % time);
             advantages[row][place] = returns[row][place] - expected[row][place];
-            earned += f64::from(returns[row][place]);
+            earned.push(returns[row][place]);
+            let log_prob = filled.texts.log_probs[row].get(place);
+            nll -= log_prob.map_or(0.0, |&log_prob| f64::from(log_prob));
         }
-        let loss =
-            reinforce::policy_loss(self.generator.as_ref(), &filled.texts, &advantages, 0.0)?;
-        let mean = earned / filled.places.len() as f64;
-        let blank = puzzle.blank.iter().filter(|&&blank| blank).count() as f64;
+        let count = earned.len() as f64;
+        let mean = earned.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+        let earned = Tensor::from_vec(earned, filled.places.len(), &Device::Cpu)?;
+        let surprise = (filled.of_places(&value)? - earned)?.sqr()?.mean_all()?;
+        let loss = f64::from(surprise.to_scalar::<f32>()?);
+        let blank = count / puzzle.real.tokens() as f64;
         let metrics = vec![
             Metric::new("return", mean, Unit::Plain, Group::Game).live("return"),
-            Metric::new("blank", blank / puzzle.real.tokens() as f64, Unit::Share, Group::Game)
-                .live("blank"),
-            sample_nll(&filled.texts),
+            Metric::new("blank", blank, Unit::Share, Group::Game).live("blank"),
+            Metric::new("sample_nll", nll / count, Unit::NatsPerToken, Group::Likelihood),
         ];
-        Ok(Loss::new(weighed(&loss, self.config.weight)?, metrics))
+        let critic = Metric::new("critic_loss", loss, Unit::Plain, Group::Game);
+        let critic = Loss::new(surprise, vec![critic]);
+        Ok(Earned { texts: filled.texts, advantages, metrics, critic })
     }
+
+    /// The generator's loss: the policy gradient of what its words earn.
+    fn policy_loss(&self, earned: &Earned) -> Result<Loss> {
+        let Earned { texts, advantages, metrics, .. } = earned;
+        let loss = reinforce::policy_loss(self.generator.as_ref(), texts, advantages, 0.0)?;
+        Ok(Loss::new(weighed(&loss, self.config.weight)?, metrics.clone()))
+    }
+}
+
+/// Texts that were filled in, and what that earned.
+struct Earned {
+    texts: Generated,
+    /// `[text][action]`, 0 for words that were not filled in.
+    advantages: Vec<Vec<f32>>,
+    metrics: Vec<Metric>,
+    critic: Loss,
 }
 
 /// It judges a text as one of which all was blank, by the mean over its words.
@@ -407,7 +456,9 @@ impl Critic for Game {
     fn logits(&self, texts: &Texts<'_>) -> Result<Vec<f32>> {
         let real = texts.sequences;
         let puzzle = Puzzle { real, blank: vec![true; real.targets().len()] };
-        let realness = self.reader.opinion(&puzzle, real.targets())?.realness.detach();
+        let told = self.reader.told(&puzzle)?.detach();
+        let states = self.reader.states(&puzzle, &told, real.targets())?.detach();
+        let realness = self.reader.realness(&states)?.detach();
         let rows = realness.to_vec2::<f32>()?;
         let mean = |(row, &length): (&Vec<f32>, &usize)| {
             let words = row[..length].iter().map(|&logit| f64::from(logit));
@@ -435,6 +486,12 @@ mod tests {
             variable.set(&(variable.as_detached_tensor() * 3.0)?)?;
         }
         Ok(Game { config, generator, reader })
+    }
+
+    fn returns(game: &Game, puzzle: &Puzzle<'_>, filled: &Filled) -> Result<Vec<Vec<f32>>> {
+        let told = game.reader.told(puzzle)?;
+        let states = game.reader.states(puzzle, &told, &filled.words)?;
+        game.returns(filled, &game.reader.realness(&states)?)
     }
 
     fn update(texts: &[[u32; 2]]) -> Result<Update> {
@@ -488,8 +545,7 @@ mod tests {
             let real = Sequences::from_samples(&vec![[4u32, 5]; rows], &vec![true; rows], None)?;
             let puzzle = Puzzle { blank: vec![true; real.targets().len()], real: &real };
             let filled = Filled::of(all, &puzzle);
-            let realness = game.reader.opinion(&puzzle, &filled.words)?.realness;
-            let returns = game.returns(&puzzle, &filled, &realness)?;
+            let returns = returns(&game, &puzzle, &filled)?;
             let earned = Tensor::from_iter(returns.iter().map(|row| row[0]), &Device::Cpu)?;
             let expected = (&probability * earned)?.sum_all()?.neg()?.backward()?;
 
@@ -527,8 +583,7 @@ mod tests {
             let puzzle = Puzzle { real: &update.real, blank };
             let filled = Filled::draw(game.generator.as_ref(), &puzzle, &Key::root(3))?;
             assert_eq!(filled.places.len(), 400);
-            let opinion = game.reader.opinion(&puzzle, &filled.words)?;
-            let returns = game.returns(&puzzle, &filled, &opinion.realness)?;
+            let returns = returns(&game, &puzzle, &filled)?;
             for (row, returns) in returns.iter().enumerate() {
                 let words = &filled.words[3 * row..][..3];
                 let ended_at_once = words[0] == EOS;
@@ -551,31 +606,45 @@ mod tests {
         })
     }
 
-    /// Discriminator and critic learn, every weight of theirs hears of it, and with a weight of nothing the generator
-    /// does not.
+    /// Discriminator and critic learn, each weight of theirs hears of its own loss alone, and with a weight of nothing the
+    /// generator does not.
     #[test]
     fn every_learner_hears_of_its_loss() -> Result<()> {
         in_game(|players| {
             let game = game(players.generator.clone(), Maskgan::default())?;
             let update = update(&[[4, 4]; 64])?;
-            let mut losses = Vec::new();
+            let learners = game.learners();
+            let losses = || Ok([game.told_apart(&update, 0.7)?, game.earned(&update, 0.7)?.critic]);
+            let numbers = |losses: &[Loss; 2]| -> Result<[f32; 2]> {
+                let [reader, critic] = losses;
+                Ok([reader.value.to_scalar()?, critic.value.to_scalar()?])
+            };
+            let first: Result<[Loss; 2]> = losses();
+            let first = numbers(&first?)?;
             for _ in 0..60 {
-                let loss = game.told_apart(&update, 0.7)?;
-                losses.push(loss.value.to_scalar::<f32>()?);
-                let gradients = loss.value.backward()?;
-                for (name, variable) in game.reader.parameters().iter() {
-                    let Some(gradient) = gradients.get(variable) else {
-                        panic!("{name}: no gradient")
-                    };
-                    variable.set(&(variable.as_detached_tensor() - (gradient * 0.05)?)?)?;
+                let losses: Result<[Loss; 2]> = losses();
+                for (place, loss) in losses?.iter().enumerate() {
+                    let gradients = loss.value.backward()?;
+                    for (name, variable) in learners[2 - place].parameters.iter() {
+                        assert!(gradients.get(variable).is_none(), "{name}: moved by the other");
+                    }
+                    for (name, variable) in learners[1 + place].parameters.iter() {
+                        let Some(gradient) = gradients.get(variable) else {
+                            panic!("{name}: no gradient")
+                        };
+                        variable.set(&(variable.as_detached_tensor() - (gradient * 0.05)?)?)?;
+                    }
                 }
             }
-            assert!(losses[59] < 0.8 * losses[0], "{losses:?}");
+            let last: Result<[Loss; 2]> = losses();
+            let last = numbers(&last?)?;
+            assert!(last[0] < 0.9 * first[0] && last[1] < 0.5 * first[1], "{first:?} {last:?}");
             for weight in [1.0, 0.0] {
                 let config = Maskgan { weight, ..game.config.clone() };
-                let game =
-                    Game { config, generator: game.generator.clone(), reader: game.reader.clone() };
-                let gradients = game.earned(&update, 0.7)?.value.backward()?;
+                let (generator, reader) = (game.generator.clone(), game.reader.clone());
+                let game = Game { config, generator, reader };
+                let loss = game.policy_loss(&game.earned(&update, 0.7)?)?;
+                let gradients = loss.value.backward()?;
                 let mut moved = 0.0;
                 for (name, variable) in game.generator.parameters().iter() {
                     let Some(gradient) = gradients.get(variable) else {
@@ -587,6 +656,18 @@ mod tests {
                 for (name, variable) in game.reader.parameters().iter() {
                     assert!(gradients.get(variable).is_none(), "{name}: moved by the generator");
                 }
+            }
+            // A text of no words has nothing to fill in, and its one place is none of a beginning.
+            let empty: [&[u32]; 2] = [&[], &[4]];
+            let real = Sequences::from_samples(&empty, &[true; 2], None)?;
+            for real in [real.clone(), real.select(&[0, 0])?] {
+                let puzzle = Puzzle::draw(&real, 1.0, &Key::root(4));
+                assert!(!puzzle.blank[0]);
+                let filled = Filled::draw(game.generator.as_ref(), &puzzle, &Key::root(3))?;
+                assert_eq!(filled.words[0], EOS);
+                let told = game.reader.told(&puzzle)?;
+                let states = game.reader.states(&puzzle, &told, &filled.words)?;
+                assert_eq!(game.reader.value(&told, &states)?.dims(), [2, real.time()]);
             }
             Ok(())
         })

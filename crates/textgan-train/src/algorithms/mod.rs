@@ -69,7 +69,7 @@ use crate::config::{
     Adversarial, DiscriminatorOnly, MaximumLikelihood, OptimizerConfig, Problem, require,
 };
 use crate::data::Rows;
-use crate::objective::{Objective, OneOf, Plan};
+use crate::objective::{Objective, OneOf};
 
 /// The objectives of this crate, by the `kind` of a `[[phase]]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -315,11 +315,6 @@ fn optimizer_problem(optimizer: &OptimizerConfig) -> Problem {
     require((0.0..1.0).contains(&optimizer.average), || {
         format!("the optimizer's average = {} is outside [0, 1)", optimizer.average)
     })
-}
-
-/// A plan with a discriminator.
-fn needs_discriminator(plan: &Plan<'_>) -> Problem {
-    require(plan.discriminator.is_some(), || "it needs a [discriminator] table".to_owned())
 }
 
 #[cfg(test)]

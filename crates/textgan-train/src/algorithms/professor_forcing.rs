@@ -18,7 +18,7 @@ use crate::generated::{Generated, Texts};
 use crate::losses::{Divergence, likelihood};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Network, Networks};
-use crate::objective::{Declared, Objective, Pace, Plan, Role};
+use crate::objective::{Declared, Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "professor-forcing"`: likelihood, and states that do not tell whether a text is read or written (Lamb
@@ -87,8 +87,8 @@ impl Objective for ProfessorForcing {
         Some(Pace { learning_rate: self.learning_rate, updates: 1 })
     }
 
-    fn is_judged(&self, _: &Plan<'_>) -> bool {
-        true
+    fn opponent(&self) -> Opponent {
+        Opponent::Own
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {

@@ -7,7 +7,7 @@ use textgan_models::{Discriminator, Generator, Sequences, Tokens};
 use textgan_nn::{Mode, Parameters};
 
 use super::turns::turns;
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator};
+use super::{DISCRIMINATOR, GENERATOR, generator_learner};
 use crate::Result;
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss};
 use crate::config::{Baseline, OptimizerConfig, Problem, positive, require};
@@ -18,7 +18,7 @@ use crate::losses::reinforce;
 use crate::losses::returns::{advantages, whiten};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Judges, Networks};
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "rankgan"`: adversarial ranking (Lin et al., 2017, arXiv 1705.11001). The discriminator's
@@ -73,8 +73,11 @@ impl Objective for Rankgan {
         Role::Game
     }
 
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
     fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
         turns!(self).check()?;
         positive("gamma", self.gamma.into())?;
         require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))?;

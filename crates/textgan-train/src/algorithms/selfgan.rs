@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use textgan_models::Generator;
 use textgan_nn::{Mode, ops};
 
+use super::GENERATOR;
 use super::discriminator::{Judge, learning_problem};
 use super::turns::turns;
-use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{DiscriminatorLearning, Judged, OptimizerConfig, Problem, require};
@@ -15,7 +15,7 @@ use crate::generated::Generated;
 use crate::losses::Divergence;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "selfgan"`: a generator that learns by likelihood from what generator and discriminator write
@@ -64,8 +64,11 @@ impl Objective for Selfgan {
         Role::Game
     }
 
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Problem {
         turns!(self).check()?;
         require((1..=1000).contains(&self.candidates), || {
             format!("candidates = {} is outside 1 to 1000", self.candidates)

@@ -9,7 +9,7 @@ use textgan_nn::{Builder, Mode, Parameters};
 use textgan_random::Key;
 
 use super::turns::turns;
-use super::{DISCRIMINATOR, GENERATOR, generator_learner, needs_discriminator, whole_features};
+use super::{DISCRIMINATOR, GENERATOR, generator_learner, whole_features};
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{Judged, OptimizerConfig, Problem, require};
 use crate::data::Rows;
@@ -18,7 +18,7 @@ use crate::losses::gumbel::sample_nll;
 use crate::losses::{Divergence, reinforce};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Judges, Network, Networks};
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
 
@@ -66,8 +66,11 @@ impl Objective for Sentigan {
         Role::Game
     }
 
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Problem {
         turns!(self).check()?;
         require(self.weight >= 0.0, || format!("weight = {} must not be negative", self.weight))
     }

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::Generator;
 
+use super::GENERATOR;
 use super::discriminator::{Judge, learning_problem};
 use super::turns::turns;
-use super::{GENERATOR, needs_discriminator};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss};
 use crate::config::{
@@ -21,7 +21,7 @@ use crate::losses::{Divergence, gumbel, proximal, reinforce};
 use crate::memory::StoredText;
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "textgail"`: generative adversarial imitation learning of text (Wu et al., 2021, arXiv
@@ -80,8 +80,11 @@ impl Objective for Textgail {
         Role::Game
     }
 
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Problem {
         turns!(self).check()?;
         at_least_one("proximal.epochs", self.proximal.epochs)?;
         positive("proximal.clip", self.proximal.clip.into())?;

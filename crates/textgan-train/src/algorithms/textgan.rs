@@ -9,7 +9,7 @@ use textgan_nn::ops::Relaxation;
 
 use super::discriminator::{Judge, learning_problem};
 use super::turns::turns;
-use super::{DISCRIMINATOR, GENERATOR, needs_discriminator};
+use super::{DISCRIMINATOR, GENERATOR};
 use crate::Result;
 use crate::algorithm::{Algorithm, Critic, Learner, Loss};
 use crate::config::{
@@ -19,7 +19,7 @@ use crate::losses::mmd::squared_mmd;
 use crate::losses::{Divergence, gumbel, weighed};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::Networks;
-use crate::objective::{Objective, Pace, Plan, Role};
+use crate::objective::{Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 
 /// `kind = "textgan"`: adversarial feature matching (Zhang et al., 2017, arXiv 1706.03850). The generator
@@ -75,8 +75,11 @@ impl Objective for Textgan {
         Role::Game
     }
 
-    fn check(&self, plan: &Plan<'_>) -> Problem {
-        needs_discriminator(plan)?;
+    fn opponent(&self) -> Opponent {
+        Opponent::Discriminator
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Problem {
         turns!(self).check()?;
         positive("temperature.start", self.temperature.start.into())?;
         positive("temperature.end", self.temperature.end.into())?;

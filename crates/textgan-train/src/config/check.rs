@@ -1,7 +1,7 @@
 //! What is refused before a byte is allocated.
 
 use super::{PhaseSettings, TrainConfig};
-use crate::objective::{Declared, Plan, Role};
+use crate::objective::{Declared, Opponent, Plan, Role};
 use crate::{Error, Result};
 
 /// A setting with what is wrong with it, or nothing.
@@ -47,6 +47,11 @@ impl Plan<'_> {
                          give at most half of train.batch_size = {texts}"
                     )
                 })?;
+                let opponent = phase.objective.opponent();
+                require(
+                    opponent != Opponent::Discriminator || self.discriminator.is_some(),
+                    || "it needs a [discriminator] table".to_owned(),
+                )?;
                 phase.objective.check(self)?;
                 for network in phase.objective.declares() {
                     match declared.iter().find(|other| other.name == network.name) {

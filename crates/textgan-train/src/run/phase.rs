@@ -21,6 +21,13 @@ impl<'a> Run<'a> {
     /// Prepares the phase at hand, at its beginning or in its midst; `None` when all are done.
     pub fn enter_phase(&mut self) -> Result<Option<Current<'a>>> {
         let Some(planned) = self.planned() else { return Ok(None) };
+        // Before it begins: what it copies is to be the baseline, too.
+        if self.state.phase_step == 0
+            && planned.control.is_some()
+            && let Some(name) = self.state.baseline.clone()
+        {
+            self.load_networks(&name)?;
+        }
         let algorithm = planned.objective.begin(&mut self.networks)?;
         let course = self.course_of(planned, algorithm.learners())?;
         let mut phase = Current { planned, algorithm, course, meter: Meter::start() };
@@ -29,11 +36,6 @@ impl<'a> Run<'a> {
             // A game that begins from nothing has no baseline: to be better than random weights is no claim.
             if self.is_first_game() && self.has_learned() {
                 self.save_generator("baseline")?;
-            }
-            if planned.control.is_some()
-                && let Some(name) = self.state.baseline.clone()
-            {
-                self.load_networks(&name)?;
             }
             planned.objective.settle(&self.networks)?;
             self.log("begin", None, &BTreeMap::new())?;

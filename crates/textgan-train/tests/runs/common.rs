@@ -10,7 +10,9 @@ use textgan_models::{
     DiscriminatorConfig, GeneratorConfig, ModelCard, NoiseConfig, TransformerConfig,
 };
 use textgan_random::Key;
-use textgan_train::{Error, Outputs, Phase, Recipe, Summary, TrainConfig, TrainData, train};
+use textgan_train::{
+    Error, Objective, Outputs, Phase, Recipe, Summary, TrainConfig, TrainData, train,
+};
 
 /// Words of the language, the four special tokens included.
 pub const VOCAB: usize = 12;
@@ -73,6 +75,16 @@ impl Setting {
         out: impl Into<Outputs<'a>>,
         progress: &dyn Progress,
     ) -> Result<Summary, Error> {
+        self.run_phases(&self.phases, out, progress)
+    }
+
+    /// The same with other phases, of any objectives.
+    pub fn run_phases<'a, O: Objective + serde::Serialize>(
+        &self,
+        phases: &[Phase<O>],
+        out: impl Into<Outputs<'a>>,
+        progress: &dyn Progress,
+    ) -> Result<Summary, Error> {
         let data = TrainData {
             train: &self.rows.0,
             valid: &self.rows.1,
@@ -88,7 +100,7 @@ impl Setting {
         };
         let recipe = Recipe {
             train: &self.train,
-            phases: &self.phases,
+            phases,
             noise: &self.noise,
             generator: &self.generator,
             discriminator: self.discriminator.as_ref(),

@@ -5,8 +5,12 @@ use textgan_models::{
     CnnDiscriminatorConfig, CodeConfig, DiscriminatorConfig, EmbeddingConfig, GeneratorConfig,
     LeakConfig, TransformerDiscriminatorConfig,
 };
-use textgan_train::candle_core::Device;
-use textgan_train::{Control, Error, Outputs, extend, trial};
+use textgan_nn::Parameters;
+use textgan_train::candle_core::{Device, Tensor};
+use textgan_train::{
+    Algorithm, Control, Error, Keep, Learner, Loss, MaximumLikelihood, Networks, Objective, OneOf,
+    Opponent, OptimizerConfig, Outputs, Pace, Phase, Plan, Role, Rows, Step, extend, trial,
+};
 
 use crate::common::{Setting, StopAfter, assert_same, files, phases};
 
@@ -523,6 +527,96 @@ fn masked() -> Setting {
     setting.discriminator = None;
     setting.train.controls = vec![Control::Blind];
     setting
+}
+
+/// A game that pulls its generator to a copy of what it began with where it is blind, and elsewhere where it is not.
+#[derive(serde::Serialize)]
+struct Copied;
+
+impl Objective for Copied {
+    fn kind(&self) -> &'static str {
+        "copied"
+    }
+
+    fn role(&self) -> Role {
+        Role::Game
+    }
+
+    fn opponent(&self) -> Opponent {
+        Opponent::Own
+    }
+
+    fn check(&self, _: &Plan<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { learning_rate: 1e-2, updates: 1 })
+    }
+
+    fn begin(&self, networks: &mut Networks<'_>) -> textgan_train::Result<Box<dyn Algorithm>> {
+        let copy = networks.lagged("copy")?.parameters().clone();
+        let blind = networks.is_blind();
+        Ok(Box::new(Copying { weights: networks.generator().parameters().clone(), copy, blind }))
+    }
+}
+
+struct Copying {
+    weights: Parameters,
+    copy: Parameters,
+    blind: bool,
+}
+
+impl Algorithm for Copying {
+    fn learners(&self) -> Vec<Learner> {
+        let optimizer = OptimizerConfig::default();
+        vec![Learner::new("generator", self.weights.clone(), &optimizer, 1e-2, Rows::Generator)]
+    }
+
+    fn step(&self, step: &mut Step<'_, '_>) -> textgan_train::Result<()> {
+        let update = step.update("generator")?;
+        let mut value = Tensor::new(0f32, &Device::Cpu)?;
+        for ((_, variable), (_, copy)) in self.weights.iter().zip(self.copy.iter()) {
+            let apart = match self.blind {
+                true => (variable.as_tensor() - copy.as_detached_tensor())?,
+                false => variable.as_tensor().affine(1.0, -1.0)?,
+            };
+            value = (value + apart.sqr()?.sum_all()?)?;
+        }
+        step.descend(update, Loss::new(value, Vec::new()))
+    }
+}
+
+/// What a control copies is the baseline, not what the game has made of the generator.
+#[test]
+fn a_control_copies_the_baseline() {
+    #[derive(serde::Serialize)]
+    enum Own {
+        First(MaximumLikelihood),
+        Game(Copied),
+    }
+    impl OneOf for Own {
+        fn chosen(&self) -> &dyn Objective {
+            match self {
+                Self::First(objective) => objective,
+                Self::Game(objective) => objective,
+            }
+        }
+    }
+    let mut setting = Setting::new(phases(PAPERS));
+    setting.train.controls = vec![Control::Blind];
+    let mut own = [
+        Phase::<Own>::of_steps(3, Own::First(MaximumLikelihood::default())),
+        Phase::<Own>::of_steps(3, Own::Game(Copied)),
+    ];
+    own.iter_mut().for_each(|phase| phase.settings.keep = Keep::Last);
+    let out = tempfile::tempdir().expect("a folder");
+    setting.run_phases(&own, out.path(), &Quiet).expect("training");
+    let weights = |folder: &str| {
+        std::fs::read(out.path().join(folder).join("model.safetensors")).expect("weights")
+    };
+    assert!(weights("model") != weights("baseline"));
+    assert_eq!(weights("controls/blind"), weights("baseline"));
 }
 
 /// The generator of a game with a discriminator or a population of its own moves where it is blind, and comes
