@@ -30,37 +30,53 @@ impl ControlPhase<'_> {
     }
 }
 
-/// The controls that the plan asks for: none without a game that can be repeated by likelihood.
+/// The controls that the plan asks for; none without a game.
 ///
 /// Each makes as many updates of the generator as the first game may (times a factor for some), at the
 /// game's rate and schedule, on the batches that follow those of maximum likelihood.
-pub(crate) fn of<'a>(plan: &Plan<'a>) -> Vec<ControlPhase<'a>> {
+///
+/// # Errors
+/// What a control that is asked for lacks.
+pub(crate) fn of<'a>(plan: &Plan<'a>) -> std::result::Result<Vec<ControlPhase<'a>>, String> {
     let Some(place) = plan.phases.iter().position(|phase| phase.objective.role() == Role::Game)
     else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let game = plan.phases[place];
-    let Some(pace) = game.objective.pace() else { return Vec::new() };
-    let likelihood = || likelihood_again(plan, place, pace.learning_rate);
     let mut controls = Vec::new();
+    if plan.train.controls.is_empty() {
+        return Ok(controls);
+    }
+    let pace = game.objective.pace().ok_or_else(|| {
+        let kind = game.objective.kind();
+        format!("train.controls repeat a game's updates, and {kind} does not tell its pace")
+    })?;
+    let likelihood = || {
+        likelihood_again(plan, place, pace.learning_rate).ok_or_else(|| {
+            "train.controls: likelihood goes on from the game's baseline, and there is no phase of likelihood \
+             before the game"
+                .to_owned()
+        })
+    };
     for control in &plan.train.controls {
-        let (name, factor, objective): (_, _, Option<Box<dyn Objective + 'a>>) = match control {
-            Control::Likelihood => ("likelihood".to_owned(), 1, likelihood()),
+        let (name, factor, objective): (_, _, Box<dyn Objective + 'a>) = match control {
+            Control::Likelihood => ("likelihood".to_owned(), 1, likelihood()?),
             Control::LongLikelihood => {
                 let factor = plan.train.long_likelihood;
-                (format!("likelihood-{factor}x"), factor, likelihood())
+                (format!("likelihood-{factor}x"), factor, likelihood()?)
             }
             Control::Distillation => {
-                let objective: Option<Box<dyn Objective>> = writes(plan).then(|| {
-                    Box::new(Distillation {
-                        learning_rate: pace.learning_rate,
-                        ..Distillation::default()
-                    }) as Box<dyn Objective>
-                });
-                ("distillation".to_owned(), 1, objective)
+                if !writes(plan) {
+                    return Err("train.controls: distillation learns from a language model, and no phase makes one \
+                                (kind = \"language-model\")"
+                        .to_owned());
+                }
+                let learning_rate = pace.learning_rate;
+                let objective = Distillation { learning_rate, ..Distillation::default() };
+                ("distillation".to_owned(), 1, Box::new(objective))
             }
             Control::Blind => {
-                let Some(objective) = blind(game.objective) else { continue };
+                let objective = blind(game.objective)?;
                 let evaluation = evaluated_never(game.settings);
                 let keep = crate::Keep::Last;
                 let settings =
@@ -69,7 +85,6 @@ pub(crate) fn of<'a>(plan: &Plan<'a>) -> Vec<ControlPhase<'a>> {
                 continue;
             }
         };
-        let Some(objective) = objective else { continue };
         let times = |number: u64| number * pace.updates * factor;
         let settings = PhaseSettings {
             steps: game.settings.steps.map(times),
@@ -82,7 +97,7 @@ pub(crate) fn of<'a>(plan: &Plan<'a>) -> Vec<ControlPhase<'a>> {
         };
         controls.push(ControlPhase { name, settings, objective });
     }
-    controls
+    Ok(controls)
 }
 
 fn evaluated_never(settings: &PhaseSettings) -> crate::EvaluationConfig {
@@ -90,9 +105,14 @@ fn evaluated_never(settings: &PhaseSettings) -> crate::EvaluationConfig {
 }
 
 /// The game without what its discriminator knows, of games that have one.
-fn blind<'a>(game: &'a dyn Objective) -> Option<Box<dyn Objective + 'a>> {
-    let judged = game.opponent() != Opponent::None;
-    judged.then(|| Box::new(Blind(game)) as Box<dyn Objective + 'a>)
+fn blind<'a>(game: &'a dyn Objective) -> std::result::Result<Box<dyn Objective + 'a>, String> {
+    match game.opponent() {
+        Opponent::None => Err(format!(
+            "train.controls: {} is not played blind: it has no discriminator that is of use before it has learned",
+            game.kind()
+        )),
+        Opponent::Discriminator | Opponent::Own => Ok(Box::new(Blind(game))),
+    }
 }
 
 fn likelihood_again(

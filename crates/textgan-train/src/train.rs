@@ -133,7 +133,8 @@ fn train_with<O: Objective + Serialize>(
     progress: &dyn Progress,
 ) -> Result<Summary> {
     let team = outputs.team;
-    let controls = controls::of(&recipe.plan());
+    let controls =
+        controls::of(&recipe.plan()).map_err(|problem| crate::Error::Train { problem })?;
     let mut plan = recipe.plan();
     plan.phases.extend(controls.iter().map(ControlPhase::planned));
     let phases = recipe.phases.iter().map(|phase| serde_json::json!(phase));

@@ -1,6 +1,7 @@
 //! What is refused before a byte is allocated.
 
 use super::{PhaseSettings, TrainConfig};
+use crate::controls;
 use crate::objective::{Declared, Opponent, Plan, Role};
 use crate::{Error, Result};
 
@@ -66,6 +67,7 @@ impl Plan<'_> {
             let kind = phase.objective.kind();
             check().map_err(|problem| Error::Phase { number, kind, problem })?;
         }
+        controls::of(self).map_err(|problem| Error::Train { problem })?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use textgan_artifact::Quiet;
 use textgan_artifact::table::TokenRow;
 use textgan_models::{GeneratorConfig, TransformerConfig};
-use textgan_train::Error;
+use textgan_train::{Control, Error};
 
 use crate::common::{Setting, StopAfter, files, phases};
 
@@ -54,6 +54,35 @@ fn bad_settings_and_data_are_named() {
         "max_length 8",
     );
     refused(|s| s.rows.0[0].label = Some(1), "label");
+    // A control that cannot be made is no control that was passed.
+    refused(
+        |s| {
+            s.train.controls = vec![Control::Likelihood];
+            s.phases = phases("[[phase]]\nkind = \"adversarial\"\nsteps = 1\n");
+        },
+        "no phase of likelihood before the game",
+    );
+    refused(
+        |s| {
+            s.train.controls = vec![Control::Distillation];
+            s.phases.extend(phases("[[phase]]\nkind = \"adversarial\"\nsteps = 1\n"));
+        },
+        "no phase makes one",
+    );
+    refused(
+        |s| {
+            s.train.controls = vec![Control::Blind];
+            s.phases.extend(phases("[[phase]]\nkind = \"pg-bleu\"\nsteps = 1\n"));
+        },
+        "pg-bleu is not played blind",
+    );
+    refused(
+        |s| {
+            s.discriminator = None;
+            s.phases.extend(phases("[[phase]]\nkind = \"maligan\"\nsteps = 1\n"));
+        },
+        "it needs a [discriminator] table",
+    );
     refused(
         |s| {
             s.noise.dimension = 0;
