@@ -132,6 +132,15 @@ pub fn unit_rows(x: &Tensor) -> Result<Tensor> {
     Ok(ops::rms_norm(x, &ones, CODE_EPSILON)?)
 }
 
+/// Standard deviation of the vector that noise and label make for a recurrent network: its state is of the order of a
+/// half, its embeddings have a deviation of their own.
+pub(crate) fn state_std(placement: Placement, embedding_std: f32) -> f32 {
+    match placement {
+        Placement::Begin => 0.5,
+        Placement::Every => embedding_std,
+    }
+}
+
 /// Adds `vector`, `[batch, width]`, to the embeddings `[tokens, width]` of texts without padding: to
 /// the first position of each text or to every one.
 pub(crate) fn add(

@@ -1,18 +1,16 @@
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_nn::kernels::{CellKind, Precision};
+use textgan_nn::kernels::CellKind;
 use textgan_nn::layers::{Linear, LinearConfig, Recurrent, RecurrentConfig};
-use textgan_nn::{Builder, Init, Mode, Parameters, ops};
-use textgan_random::Key;
+use textgan_nn::{Builder, Init, Mode, ops};
 
-use super::conditioning::{Conditioning, unit_rows};
-use super::{GeneratorConfig, Guidance, Sizes, at_least_one, check_batch, check_dropout, positive};
+use super::built::{Frame, Made, Network};
+use super::conditioning::{self, Conditioning, unit_rows};
+use super::{Guidance, Sizes, at_least_one, check_dropout, positive};
 use crate::discriminator::{CnnDiscriminator, CnnDiscriminatorConfig, PrefixReader};
 use crate::sampler::{LeakWeights, TiledSampler};
-use crate::{
-    Context, EmbeddingConfig, Error, Generator, NoiseConfig, Placement, Result, Sampler, Sequences,
-};
+use crate::{Context, EmbeddingConfig, Error, NoiseConfig, Placement, Result, Sampler, Sequences};
 
 /// The generator of LeakGAN (Guo et al., 2018, arXiv 1709.08624): a manager reads what the discriminator's features
 /// say of the text so far and sets a goal, a direction in which they should move; a worker writes the words, told the
@@ -105,16 +103,9 @@ impl LeakConfig {
     }
 }
 
-/// The differentiable face.
-pub(crate) struct LeakGenerator {
-    config: GeneratorConfig,
-    parameters: Parameters,
-    pub(crate) noise: NoiseConfig,
-    pub(crate) sizes: Sizes,
+/// The layers of its own.
+pub(crate) struct LeakNetwork {
     pub(crate) layout: LeakConfig,
-    precision: Precision,
-    pub(crate) embedding: Tensor,
-    pub(crate) conditioning: Conditioning,
     leak: CnnDiscriminator,
     pub(crate) worker: Recurrent,
     pub(crate) manager: Recurrent,
@@ -122,20 +113,38 @@ pub(crate) struct LeakGenerator {
     pub(crate) goal: Linear,
     /// From a goal to what the worker is told, without a bias.
     pub(crate) told: Linear,
-    pub(crate) head: Tensor,
 }
 
-impl LeakGenerator {
-    pub(crate) fn new(
+impl LeakNetwork {
+    /// What reads prefixes with the weights of now.
+    pub(crate) fn prefix_reader(&self) -> Result<PrefixReader> {
+        self.leak.prefix_reader()
+    }
+
+    /// The features of every prefix, and the goals that they lead to.
+    fn guide(&self, sequences: &Sequences, mode: Mode<'_>) -> Result<Guidance> {
+        let (batch, time) = (sequences.batch(), sequences.time());
+        let reader = self.prefix_reader()?;
+        let shape = (batch, time + 1, reader.features());
+        let features = Tensor::from_vec(reader.all(sequences), shape, self.told.weight().device())?;
+        let read = features.narrow(1, 0, time)?.contiguous()?;
+        let states = self.manager.forward(&read, sequences.lengths(), None, mode)?;
+        let goals = self.goal.forward(&states)?;
+        let length = (reader.features() as f64).sqrt();
+        Ok(Guidance { features, goals: (unit_rows(&goals)? * (1.0 / length))? })
+    }
+}
+
+impl Network for LeakNetwork {
+    type Layout = LeakConfig;
+
+    fn make(
         layout: &LeakConfig,
         noise: &NoiseConfig,
         sizes: &Sizes,
-        key: &Key,
-        device: &Device,
-    ) -> Result<Self> {
+        builder: &mut Builder<'_>,
+    ) -> Result<Made<Self>> {
         layout.validate()?;
-        let mut parameters = Parameters::new();
-        let mut builder = Builder::new(&mut parameters, *key, device);
         let init = Init::Normal { std: layout.embedding_std };
         let embedding =
             builder.child("embedding").get("weight", (sizes.vocab, layout.embedding), init)?;
@@ -158,69 +167,11 @@ impl LeakGenerator {
         let told = Linear::new(&mut builder.child("told"), &told)?;
         let head =
             builder.child("head").get("weight", (sizes.vocab, layout.read()), Init::FanIn)?;
-        let std = match noise.placement {
-            // A hidden state is of the order of a half.
-            Placement::Begin => 0.5,
-            Placement::Every => layout.embedding_std,
-        };
+        let std = conditioning::state_std(noise.placement, layout.embedding_std);
         let width = layout.condition_width(noise.placement);
-        let conditioning = Conditioning::new(&mut builder, width, noise, sizes.labels, std)?;
-        Ok(Self {
-            config: GeneratorConfig::Leak(layout.clone()),
-            parameters,
-            noise: noise.clone(),
-            precision: Precision::F32,
-            sizes: *sizes,
-            layout: layout.clone(),
-            embedding,
-            conditioning,
-            leak,
-            worker,
-            manager,
-            goal,
-            told,
-            head,
-        })
-    }
-
-    /// What reads prefixes with the weights of now.
-    pub(crate) fn prefix_reader(&self) -> Result<PrefixReader> {
-        self.leak.prefix_reader()
-    }
-
-    /// The features of every prefix, and the goals that they lead to.
-    fn guide(&self, sequences: &Sequences, mode: Mode<'_>) -> Result<Guidance> {
-        let (batch, time) = (sequences.batch(), sequences.time());
-        let reader = self.prefix_reader()?;
-        let shape = (batch, time + 1, reader.features());
-        let features = Tensor::from_vec(reader.all(sequences), shape, self.embedding.device())?;
-        let read = features.narrow(1, 0, time)?.contiguous()?;
-        let states = self.manager.forward(&read, sequences.lengths(), None, mode)?;
-        let goals = self.goal.forward(&states)?;
-        let length = (reader.features() as f64).sqrt();
-        Ok(Guidance { features, goals: (unit_rows(&goals)? * (1.0 / length))? })
-    }
-}
-
-impl Generator for LeakGenerator {
-    fn architecture(&self) -> serde_json::Value {
-        super::architecture(&self.config)
-    }
-
-    fn copy(&self) -> Result<Box<dyn Generator>> {
-        super::copy(&self.config, self)
-    }
-
-    fn noise(&self) -> &NoiseConfig {
-        &self.noise
-    }
-
-    fn sizes(&self) -> &Sizes {
-        &self.sizes
-    }
-
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
+        let conditioning = Conditioning::new(builder, width, noise, sizes.labels, std)?;
+        let network = Self { layout: layout.clone(), leak, worker, manager, goal, told };
+        Ok(Made { embedding, conditioning, head, network })
     }
 
     fn is_told(&self, name: &str) -> bool {
@@ -228,31 +179,27 @@ impl Generator for LeakGenerator {
     }
 
     fn guidance(&self, sequences: &Sequences, mode: Mode<'_>) -> Result<Option<Guidance>> {
-        check_batch(&self.sizes, sequences)?;
         self.guide(sequences, mode).map(Some)
     }
 
     fn hidden(
         &self,
+        frame: &Frame,
         context: &Context<'_>,
         sequences: &Sequences,
         mode: Mode<'_>,
     ) -> Result<Tensor> {
-        check_batch(&self.sizes, sequences)?;
         let (batch, time) = (sequences.batch(), sequences.time());
         let LeakConfig { hidden, goal, horizon, .. } = self.layout;
-        let mut x = ops::embedding(&self.embedding, &sequences.inputs(), (batch, time))?;
-        let mut initial = None;
-        if let Some(vector) = self.conditioning.vector(context, batch)? {
-            match self.noise.placement {
-                Placement::Begin => {
-                    let state = vector.reshape((1, batch, hidden))?;
-                    initial = Some(Tensor::cat(&[&state, &state.zeros_like()?], 2)?);
-                }
-                Placement::Every => x = x.broadcast_add(&vector.unsqueeze(1)?)?,
+        let (x, vector) =
+            frame.embedded(context, sequences, self.layout.embedding_dropout, mode)?;
+        let initial = match vector {
+            Some(vector) => {
+                let state = vector.reshape((1, batch, hidden))?;
+                Some(Tensor::cat(&[&state, &state.zeros_like()?], 2)?)
             }
-        }
-        x = ops::dropout(&x, self.layout.embedding_dropout, mode, "embedding")?;
+            None => None,
+        };
         let states = self.worker.forward(&x, sequences.lengths(), initial.as_ref(), mode)?;
         // The sum over the last goals is a product with a band of ones; what is made of goals is linear in them.
         let told = self.told.forward(&self.guide(sequences, mode)?.goals)?;
@@ -266,23 +213,7 @@ impl Generator for LeakGenerator {
         Ok(ops::dropout(&read, self.layout.head_dropout, mode, "head")?)
     }
 
-    fn head(&self) -> &Tensor {
-        &self.head
-    }
-
-    fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    fn set_precision(&mut self, precision: Precision) {
-        self.precision = precision;
-    }
-
-    fn codes(&self, noise: &Tensor) -> Result<Option<Tensor>> {
-        self.conditioning.codes(noise)
-    }
-
-    fn sampler(&self) -> Result<Box<dyn Sampler>> {
-        Ok(Box::new(TiledSampler::new(LeakWeights::new(self)?)))
+    fn sampler(&self, frame: &Frame) -> Result<Box<dyn Sampler>> {
+        Ok(Box::new(TiledSampler::new(LeakWeights::new(frame, self)?)))
     }
 }

@@ -1,15 +1,15 @@
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_nn::kernels::{CellKind, Precision};
+use textgan_nn::kernels::CellKind;
 use textgan_nn::layers::{Recurrent, RecurrentConfig};
-use textgan_nn::{Builder, Init, Mode, Parameters, ops};
-use textgan_random::Key;
+use textgan_nn::{Builder, Init, Mode, ops};
 
-use super::conditioning::Conditioning;
-use super::{GeneratorConfig, Sizes, at_least_one, check_batch, check_dropout, positive};
+use super::built::{Frame, Made, Network};
+use super::conditioning::{self, Conditioning};
+use super::{Sizes, at_least_one, check_dropout, positive};
 use crate::sampler::{LstmWeights, TiledSampler};
-use crate::{Context, Error, Generator, NoiseConfig, Placement, Result, Sampler, Sequences};
+use crate::{Context, Error, NoiseConfig, Placement, Result, Sampler, Sequences};
 
 /// A stack of LSTMs (Hochreiter and Schmidhuber, 1997) between an embedding and a head: the
 /// generator of SeqGAN (Yu et al., 2017) and most of its successors.
@@ -81,31 +81,33 @@ impl LstmConfig {
     }
 }
 
-/// The differentiable face; weights are named as PyTorch names those of its `LSTM`.
-pub(crate) struct LstmGenerator {
-    config: GeneratorConfig,
-    parameters: Parameters,
-    pub(crate) noise: NoiseConfig,
-    pub(crate) sizes: Sizes,
+/// The layers of its own; weights are named as PyTorch names those of its `LSTM`.
+pub(crate) struct LstmNetwork {
     pub(crate) layout: LstmConfig,
-    precision: Precision,
-    pub(crate) embedding: Tensor,
-    pub(crate) conditioning: Conditioning,
-    pub(crate) head: Tensor,
     pub(crate) recurrent: Recurrent,
 }
 
-impl LstmGenerator {
-    pub(crate) fn new(
+impl LstmNetwork {
+    /// The initial state of every layer, `[layers, batch, 2 hidden]`: `h` from noise and label, `c`
+    /// zero.
+    fn initial(&self, vector: &Tensor) -> Result<Tensor> {
+        let (batch, _) = vector.dims2()?;
+        let shape = (batch, self.layout.layers, self.layout.hidden);
+        let hidden = vector.reshape(shape)?.transpose(0, 1)?;
+        Ok(Tensor::cat(&[&hidden, &hidden.zeros_like()?], 2)?)
+    }
+}
+
+impl Network for LstmNetwork {
+    type Layout = LstmConfig;
+
+    fn make(
         layout: &LstmConfig,
         noise: &NoiseConfig,
         sizes: &Sizes,
-        key: &Key,
-        device: &Device,
-    ) -> Result<Self> {
+        builder: &mut Builder<'_>,
+    ) -> Result<Made<Self>> {
         layout.validate()?;
-        let mut parameters = Parameters::new();
-        let mut builder = Builder::new(&mut parameters, *key, device);
         let init = Init::Normal { std: layout.embedding_std };
         let embedding =
             builder.child("embedding").get("weight", (sizes.vocab, layout.embedding), init)?;
@@ -120,97 +122,28 @@ impl LstmGenerator {
         } else {
             builder.child("head").get("weight", (sizes.vocab, layout.hidden), Init::FanIn)?
         };
-        let std = match noise.placement {
-            // A hidden state is of the order of a half.
-            Placement::Begin => 0.5,
-            Placement::Every => layout.embedding_std,
-        };
+        let std = conditioning::state_std(noise.placement, layout.embedding_std);
         let width = layout.condition_width(noise.placement);
-        let conditioning = Conditioning::new(&mut builder, width, noise, sizes.labels, std)?;
-        Ok(Self {
-            config: GeneratorConfig::Lstm(layout.clone()),
-            parameters,
-            noise: noise.clone(),
-            precision: Precision::F32,
-            sizes: *sizes,
-            layout: layout.clone(),
-            embedding,
-            conditioning,
-            head,
-            recurrent,
-        })
-    }
-
-    /// The initial state of every layer, `[layers, batch, 2 hidden]`: `h` from noise and label, `c`
-    /// zero.
-    fn initial(&self, vector: &Tensor) -> Result<Tensor> {
-        let (batch, _) = vector.dims2()?;
-        let shape = (batch, self.layout.layers, self.layout.hidden);
-        let hidden = vector.reshape(shape)?.transpose(0, 1)?;
-        Ok(Tensor::cat(&[&hidden, &hidden.zeros_like()?], 2)?)
-    }
-}
-
-impl Generator for LstmGenerator {
-    fn architecture(&self) -> serde_json::Value {
-        super::architecture(&self.config)
-    }
-
-    fn copy(&self) -> Result<Box<dyn Generator>> {
-        super::copy(&self.config, self)
-    }
-
-    fn noise(&self) -> &NoiseConfig {
-        &self.noise
-    }
-
-    fn sizes(&self) -> &Sizes {
-        &self.sizes
-    }
-
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
+        let conditioning = Conditioning::new(builder, width, noise, sizes.labels, std)?;
+        let network = Self { layout: layout.clone(), recurrent };
+        Ok(Made { embedding, conditioning, head, network })
     }
 
     fn hidden(
         &self,
+        frame: &Frame,
         context: &Context<'_>,
         sequences: &Sequences,
         mode: Mode<'_>,
     ) -> Result<Tensor> {
-        check_batch(&self.sizes, sequences)?;
-        let (batch, time) = (sequences.batch(), sequences.time());
-        let mut x = ops::embedding(&self.embedding, &sequences.inputs(), (batch, time))?;
-        let mut initial = None;
-        if let Some(vector) = self.conditioning.vector(context, batch)? {
-            match self.noise.placement {
-                Placement::Begin => initial = Some(self.initial(&vector)?),
-                Placement::Every => x = x.broadcast_add(&vector.unsqueeze(1)?)?,
-            }
-        }
-        x = ops::dropout(&x, self.layout.embedding_dropout, mode, "embedding")?;
-        let lengths = sequences.lengths();
-        let hidden = self.recurrent.forward(&x, lengths, initial.as_ref(), mode)?;
+        let (x, vector) =
+            frame.embedded(context, sequences, self.layout.embedding_dropout, mode)?;
+        let initial = vector.map(|vector| self.initial(&vector)).transpose()?;
+        let hidden = self.recurrent.forward(&x, sequences.lengths(), initial.as_ref(), mode)?;
         Ok(ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)
     }
 
-    fn head(&self) -> &Tensor {
-        &self.head
-    }
-
-    fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    fn set_precision(&mut self, precision: Precision) {
-        self.precision = precision;
-    }
-
-    fn codes(&self, noise: &Tensor) -> Result<Option<Tensor>> {
-        self.conditioning.codes(noise)
-    }
-
-    fn sampler(&self) -> Result<Box<dyn Sampler>> {
-        Ok(Box::new(TiledSampler::new(LstmWeights::new(self)?)))
+    fn sampler(&self, frame: &Frame) -> Result<Box<dyn Sampler>> {
+        Ok(Box::new(TiledSampler::new(LstmWeights::new(frame, self)?)))
     }
 }

@@ -1,5 +1,6 @@
 //! Generators: the differentiable face and what makes one.
 
+mod built;
 mod conditioning;
 mod leak;
 mod lstm;
@@ -17,7 +18,7 @@ pub use transformer::TransformerConfig;
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use textgan_nn::kernels::Precision;
 use textgan_nn::{Mode, Parameters, ops};
 use textgan_random::Key;
@@ -29,10 +30,12 @@ pub(crate) use conditioning::{CODE_EPSILON, Conditioning};
 
 /// The first part of the names of the parameters that make a [code](NoiseConfig::code) of noise.
 pub const CODE_PARAMETERS: &str = conditioning::CodeNetwork::PARAMETERS;
-pub(crate) use leak::LeakGenerator;
-pub(crate) use lstm::LstmGenerator;
-pub(crate) use relational::{FORGET_BIAS, NORM_EPSILON, RelationalGenerator};
-pub(crate) use transformer::{Block, Body, TransformerGenerator};
+use built::Built;
+pub(crate) use built::Frame;
+pub(crate) use leak::LeakNetwork;
+pub(crate) use lstm::LstmNetwork;
+pub(crate) use relational::{FORGET_BIAS, NORM_EPSILON, RelationalNetwork};
+pub(crate) use transformer::{Block, Body, TransformerNetwork};
 
 /// A model that turns noise, and a label where it has labels, into text, token by token.
 ///
@@ -219,53 +222,19 @@ pub fn build_generator(
         return Err(Error::config("max_length", "0 leaves no room for a token"));
     }
     Ok(match config {
-        GeneratorConfig::Transformer(config) => {
-            Box::new(TransformerGenerator::new(config, noise, sizes, key, device)?)
+        GeneratorConfig::Transformer(layout) => {
+            Built::<TransformerNetwork>::new(config, layout, noise, sizes, key, device)?
         }
-        GeneratorConfig::Lstm(config) => {
-            Box::new(LstmGenerator::new(config, noise, sizes, key, device)?)
+        GeneratorConfig::Lstm(layout) => {
+            Built::<LstmNetwork>::new(config, layout, noise, sizes, key, device)?
         }
-        GeneratorConfig::RelationalMemory(config) => {
-            Box::new(RelationalGenerator::new(config, noise, sizes, key, device)?)
+        GeneratorConfig::RelationalMemory(layout) => {
+            Built::<RelationalNetwork>::new(config, layout, noise, sizes, key, device)?
         }
-        GeneratorConfig::Leak(config) => {
-            Box::new(LeakGenerator::new(config, noise, sizes, key, device)?)
+        GeneratorConfig::Leak(layout) => {
+            Built::<LeakNetwork>::new(config, layout, noise, sizes, key, device)?
         }
     })
-}
-
-/// See [`Generator::copy`].
-fn copy(config: &GeneratorConfig, generator: &dyn Generator) -> Result<Box<dyn Generator>> {
-    // What it begins with is overwritten.
-    let (key, device) = (Key::root(0), generator.head().device());
-    let mut copy = build_generator(config, generator.noise(), generator.sizes(), &key, device)?;
-    copy.parameters().copy_from(generator.parameters())?;
-    copy.set_precision(generator.precision());
-    Ok(copy)
-}
-
-/// See [`Generator::architecture`].
-fn architecture(config: &GeneratorConfig) -> Value {
-    json!(config)
-}
-
-/// Refuses a batch that the generator cannot read.
-fn check_batch(sizes: &Sizes, sequences: &Sequences) -> Result<()> {
-    if sequences.time() > sizes.max_length + 1 {
-        let message = format!(
-            "{} tokens, and this generator has room for {} and the end",
-            sequences.time(),
-            sizes.max_length
-        );
-        return Err(Error::argument("sequences", message));
-    }
-    match sequences.targets().iter().find(|&&id| id as usize >= sizes.vocab) {
-        Some(id) => {
-            let message = format!("token {id} is outside a vocabulary of {}", sizes.vocab);
-            Err(Error::argument("sequences", message))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Refuses a size of zero.

@@ -1,16 +1,15 @@
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use textgan_nn::kernels::Precision;
 use textgan_nn::layers::{Linear, LinearConfig};
 use textgan_nn::ops::{MemoryOptions, MemoryWeights};
-use textgan_nn::{Builder, Init, Mode, Parameters, ops};
-use textgan_random::Key;
+use textgan_nn::{Builder, Init, Mode, ops};
 
-use super::conditioning::Conditioning;
-use super::{GeneratorConfig, Sizes, at_least_one, check_batch, check_dropout, positive};
+use super::built::{Frame, Made, Network};
+use super::conditioning::{self, Conditioning};
+use super::{Sizes, at_least_one, check_dropout, positive};
 use crate::sampler::{RelationalWeights, TiledSampler};
-use crate::{Context, Error, Generator, NoiseConfig, Placement, Result, Sampler, Sequences};
+use crate::{Context, Error, NoiseConfig, Placement, Result, Sampler, Sequences};
 
 /// A relational memory (Santoro et al., 2018), the generator of RelGAN (Nie et al., 2019): slots that at
 /// every word attend to each other and to the word, under the gates of an LSTM.
@@ -99,17 +98,9 @@ impl RelationalConfig {
     }
 }
 
-/// The differentiable face.
-pub(crate) struct RelationalGenerator {
-    config: GeneratorConfig,
-    parameters: Parameters,
-    pub(crate) noise: NoiseConfig,
-    pub(crate) sizes: Sizes,
+/// The layers of its own.
+pub(crate) struct RelationalNetwork {
     pub(crate) layout: RelationalConfig,
-    precision: Precision,
-    pub(crate) embedding: Tensor,
-    pub(crate) conditioning: Conditioning,
-    pub(crate) head: Tensor,
     pub(crate) core: Core,
 }
 
@@ -207,112 +198,50 @@ fn biased(layer: &Linear) -> Result<(&Tensor, &Tensor)> {
 /// Added to the gate of what is kept, so that a memory begins by keeping.
 pub(crate) const FORGET_BIAS: f32 = 1.0;
 
-impl RelationalGenerator {
-    pub(crate) fn new(
+impl Network for RelationalNetwork {
+    type Layout = RelationalConfig;
+
+    fn make(
         layout: &RelationalConfig,
         noise: &NoiseConfig,
         sizes: &Sizes,
-        key: &Key,
-        device: &Device,
-    ) -> Result<Self> {
+        builder: &mut Builder<'_>,
+    ) -> Result<Made<Self>> {
         layout.validate()?;
-        let mut parameters = Parameters::new();
-        let mut builder = Builder::new(&mut parameters, *key, device);
         let init = Init::Normal { std: layout.embedding_std };
         let embedding =
             builder.child("embedding").get("weight", (sizes.vocab, layout.embedding), init)?;
-        let core = Core::new(&mut builder, layout)?;
+        let core = Core::new(builder, layout)?;
         let head =
             builder.child("head").get("weight", (sizes.vocab, layout.memory()), Init::FanIn)?;
-        let std = match noise.placement {
-            // A slot is of the order of a half.
-            Placement::Begin => 0.5,
-            Placement::Every => layout.embedding_std,
-        };
+        let std = conditioning::state_std(noise.placement, layout.embedding_std);
         let width = layout.condition_width(noise.placement);
-        let conditioning = Conditioning::new(&mut builder, width, noise, sizes.labels, std)?;
-        Ok(Self {
-            config: GeneratorConfig::RelationalMemory(layout.clone()),
-            parameters,
-            noise: noise.clone(),
-            precision: Precision::F32,
-            sizes: *sizes,
-            layout: layout.clone(),
-            embedding,
-            conditioning,
-            head,
-            core,
-        })
-    }
-}
-
-impl Generator for RelationalGenerator {
-    fn architecture(&self) -> serde_json::Value {
-        super::architecture(&self.config)
-    }
-
-    fn copy(&self) -> Result<Box<dyn Generator>> {
-        super::copy(&self.config, self)
-    }
-
-    fn noise(&self) -> &NoiseConfig {
-        &self.noise
-    }
-
-    fn sizes(&self) -> &Sizes {
-        &self.sizes
-    }
-
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
+        let conditioning = Conditioning::new(builder, width, noise, sizes.labels, std)?;
+        let network = Self { layout: layout.clone(), core };
+        Ok(Made { embedding, conditioning, head, network })
     }
 
     fn hidden(
         &self,
+        frame: &Frame,
         context: &Context<'_>,
         sequences: &Sequences,
         mode: Mode<'_>,
     ) -> Result<Tensor> {
-        check_batch(&self.sizes, sequences)?;
-        let (batch, time) = (sequences.batch(), sequences.time());
-        let (size, device) = (self.layout.memory(), self.embedding.device());
+        let (size, device) = (self.layout.memory(), frame.embedding.device());
         let blank = Tensor::from_vec(self.layout.blank(), (1, size), device)?;
-        let mut memory = blank.broadcast_as((batch, size))?.contiguous()?;
-        let mut added = None;
-        if let Some(vector) = self.conditioning.vector(context, batch)? {
-            match self.noise.placement {
-                Placement::Begin => memory = (memory + vector)?,
-                Placement::Every => added = Some(vector),
-            }
+        let mut memory = blank.broadcast_as((sequences.batch(), size))?.contiguous()?;
+        let (embedded, vector) =
+            frame.embedded(context, sequences, self.layout.embedding_dropout, mode)?;
+        if let Some(vector) = vector {
+            memory = (memory + vector)?;
         }
-        let inputs = sequences.inputs();
-        let mut embedded = ops::embedding(&self.embedding, &inputs, (batch, time))?;
-        if let Some(vector) = added {
-            embedded = embedded.broadcast_add(&vector.unsqueeze(1)?)?;
-        }
-        embedded = ops::dropout(&embedded, self.layout.embedding_dropout, mode, "embedding")?;
         let words = self.core.input.forward(&embedded)?;
         let hidden = self.core.forward(&words, &memory, &self.layout)?;
         Ok(ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)
     }
 
-    fn head(&self) -> &Tensor {
-        &self.head
-    }
-
-    fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    fn set_precision(&mut self, precision: Precision) {
-        self.precision = precision;
-    }
-
-    fn codes(&self, noise: &Tensor) -> Result<Option<Tensor>> {
-        self.conditioning.codes(noise)
-    }
-
-    fn sampler(&self) -> Result<Box<dyn Sampler>> {
-        Ok(Box::new(TiledSampler::new(RelationalWeights::new(self)?)))
+    fn sampler(&self, frame: &Frame) -> Result<Box<dyn Sampler>> {
+        Ok(Box::new(TiledSampler::new(RelationalWeights::new(frame, self)?)))
     }
 }

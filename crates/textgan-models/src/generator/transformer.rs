@@ -1,14 +1,14 @@
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_nn::kernels::{Precision, Rotary};
-use textgan_nn::{Builder, Init, Mode, Parameters, ops};
-use textgan_random::Key;
+use textgan_nn::{Builder, Init, Mode, ops};
 
+use super::built::{Frame, Made, Network};
 use super::conditioning::{self, Conditioning};
-use super::{GeneratorConfig, Sizes, at_least_one, check_batch, check_dropout, positive};
+use super::{Sizes, at_least_one, check_dropout, positive};
 use crate::sampler::{TiledSampler, TransformerWeights};
-use crate::{Context, Error, Generator, NoiseConfig, Result, Sampler, Sequences};
+use crate::{Context, Error, NoiseConfig, Result, Sampler, Sequences};
 
 /// A decoder-only transformer in the layout of Llama (Touvron et al., 2023): RMSNorm before each
 /// block, rotary positions (Su et al., 2021), SwiGLU (Shazeer, 2020), no biases.
@@ -93,19 +93,11 @@ impl TransformerConfig {
     }
 }
 
-/// The differentiable face; weights are named as Hugging Face names Llama's.
-pub(crate) struct TransformerGenerator {
-    config: GeneratorConfig,
-    pub(crate) noise: NoiseConfig,
-    pub(crate) sizes: Sizes,
-    parameters: Parameters,
+/// The layers of its own; weights are named as Hugging Face names Llama's.
+pub(crate) struct TransformerNetwork {
     pub(crate) layout: TransformerConfig,
-    precision: Precision,
-    pub(crate) embedding: Tensor,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Tensor,
-    pub(crate) head: Tensor,
-    pub(crate) conditioning: Conditioning,
     pub(crate) rotary: Rotary,
 }
 
@@ -186,17 +178,16 @@ impl Block {
     }
 }
 
-impl TransformerGenerator {
-    pub(crate) fn new(
+impl Network for TransformerNetwork {
+    type Layout = TransformerConfig;
+
+    fn make(
         layout: &TransformerConfig,
         noise: &NoiseConfig,
         sizes: &Sizes,
-        key: &Key,
-        device: &Device,
-    ) -> Result<Self> {
+        builder: &mut Builder<'_>,
+    ) -> Result<Made<Self>> {
         layout.validate()?;
-        let mut parameters = Parameters::new();
-        let mut builder = Builder::new(&mut parameters, *key, device);
         let (shape, std) = ((sizes.vocab, layout.width), layout.embedding_std);
         let embedding =
             builder.child("model.embed_tokens").get("weight", shape, Init::Normal { std })?;
@@ -210,71 +201,30 @@ impl TransformerGenerator {
             let std = (1.0 / (3.0 * layout.width as f32)).sqrt();
             builder.child("lm_head").get("weight", shape, Init::Normal { std })?
         };
-        let conditioning = Conditioning::new(
-            &mut builder,
-            layout.width,
-            noise,
-            sizes.labels,
-            layout.embedding_std,
-        )?;
-        Ok(Self {
-            config: GeneratorConfig::Transformer(layout.clone()),
-            noise: noise.clone(),
-            precision: Precision::F32,
-            sizes: *sizes,
-            parameters,
-            layout: layout.clone(),
-            embedding,
-            blocks,
-            norm,
-            head,
-            conditioning,
-            rotary: Rotary::new(
-                layout.width / layout.heads,
-                sizes.max_length + 1,
-                layout.rope_theta,
-            ),
-        })
-    }
-}
-
-impl Generator for TransformerGenerator {
-    fn architecture(&self) -> serde_json::Value {
-        super::architecture(&self.config)
-    }
-
-    fn copy(&self) -> Result<Box<dyn Generator>> {
-        super::copy(&self.config, self)
-    }
-
-    fn noise(&self) -> &NoiseConfig {
-        &self.noise
-    }
-
-    fn sizes(&self) -> &Sizes {
-        &self.sizes
-    }
-
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
+        let std = layout.embedding_std;
+        let conditioning = Conditioning::new(builder, layout.width, noise, sizes.labels, std)?;
+        let head_width = layout.width / layout.heads;
+        let rotary = Rotary::new(head_width, sizes.max_length + 1, layout.rope_theta);
+        let network = Self { layout: layout.clone(), blocks, norm, rotary };
+        Ok(Made { embedding, conditioning, head, network })
     }
 
     fn hidden(
         &self,
+        frame: &Frame,
         context: &Context<'_>,
         sequences: &Sequences,
         mode: Mode<'_>,
     ) -> Result<Tensor> {
-        check_batch(&self.sizes, sequences)?;
         // Without padding: tokens of one text after those of another.
         let lengths = sequences.lengths();
         let tokens = sequences.tokens();
-        let mut stream = ops::embedding(&self.embedding, &sequences.packed_inputs(), tokens)?;
-        if let Some(vector) = self.conditioning.vector(context, sequences.batch())? {
-            stream = conditioning::add(&stream, &vector, lengths, self.noise.placement)?;
+        let mut stream = ops::embedding(&frame.embedding, &sequences.packed_inputs(), tokens)?;
+        if let Some(vector) = frame.conditioning.vector(context, sequences.batch())? {
+            stream = conditioning::add(&stream, &vector, lengths, frame.noise.placement)?;
         }
         stream = ops::dropout(&stream, self.layout.embedding_dropout, mode, "embedding")?;
-        let body = Body { layout: &self.layout, rotary: &self.rotary, precision: self.precision };
+        let body = Body { layout: &self.layout, rotary: &self.rotary, precision: frame.precision };
         for (index, block) in self.blocks.iter().enumerate() {
             stream = block.forward(&stream, lengths, body, index, mode)?;
         }
@@ -282,23 +232,7 @@ impl Generator for TransformerGenerator {
         sequences.pad(&ops::dropout(&hidden, self.layout.head_dropout, mode, "head")?)
     }
 
-    fn head(&self) -> &Tensor {
-        &self.head
-    }
-
-    fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    fn set_precision(&mut self, precision: Precision) {
-        self.precision = precision;
-    }
-
-    fn codes(&self, noise: &Tensor) -> Result<Option<Tensor>> {
-        self.conditioning.codes(noise)
-    }
-
-    fn sampler(&self) -> Result<Box<dyn Sampler>> {
-        Ok(Box::new(TiledSampler::new(TransformerWeights::new(self)?)))
+    fn sampler(&self, frame: &Frame) -> Result<Box<dyn Sampler>> {
+        Ok(Box::new(TiledSampler::new(TransformerWeights::new(frame, self)?)))
     }
 }

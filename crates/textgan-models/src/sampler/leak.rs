@@ -5,7 +5,7 @@ use textgan_nn::kernels::{Packed, Start, Stepper, Strided};
 use super::tiled::{StepModel, Tile};
 use super::weights::{ConditionWeights, pack, values};
 use crate::discriminator::{PrefixReader, PrefixScratch};
-use crate::generator::{CODE_EPSILON, LeakConfig, LeakGenerator, Sizes};
+use crate::generator::{CODE_EPSILON, Frame, LeakConfig, LeakNetwork, Sizes};
 use crate::{Placement, Result};
 
 /// A snapshot of the weights.
@@ -54,9 +54,9 @@ pub(crate) struct Scratch {
 }
 
 impl LeakWeights {
-    pub fn new(generator: &LeakGenerator) -> Result<Self> {
-        let config = generator.layout.clone();
-        let reader = generator.prefix_reader()?;
+    pub fn new(frame: &Frame, network: &LeakNetwork) -> Result<Self> {
+        let config = network.layout.clone();
+        let reader = network.prefix_reader()?;
         let manager = 2 * config.hidden;
         let told = manager + 2 * config.manager;
         let best = told + config.goal;
@@ -66,16 +66,16 @@ impl LeakWeights {
             Ok(recurrent.steppers()?.remove(0))
         };
         Ok(Self {
-            condition: ConditionWeights::new(&generator.conditioning, generator.noise.placement)?,
-            embedding: values(&generator.embedding)?,
+            condition: ConditionWeights::new(&frame.conditioning, frame.noise.placement)?,
+            embedding: values(&frame.embedding)?,
             reader,
-            worker: single(&generator.worker)?,
-            manager: single(&generator.manager)?,
-            goal: pack(&[generator.goal.weight()])?,
-            goal_bias: generator.goal.bias().map_or(Ok(Vec::new()), values)?,
-            told: pack(&[generator.told.weight()])?,
-            head: pack(&[&generator.head])?,
-            sizes: generator.sizes,
+            worker: single(&network.worker)?,
+            manager: single(&network.manager)?,
+            goal: pack(&[network.goal.weight()])?,
+            goal_bias: network.goal.bias().map_or(Ok(Vec::new()), values)?,
+            told: pack(&[network.told.weight()])?,
+            head: pack(&[&frame.head])?,
+            sizes: frame.sizes,
             config,
             moment,
         })

@@ -4,7 +4,7 @@ use textgan_nn::kernels::{Packed, Start, Stepper, Strided};
 
 use super::tiled::{StepModel, Tile};
 use super::weights::{ConditionWeights, pack, values};
-use crate::generator::{LstmConfig, LstmGenerator, Sizes};
+use crate::generator::{Frame, LstmConfig, LstmNetwork, Sizes};
 use crate::{Placement, Result};
 
 /// A snapshot of the weights.
@@ -29,14 +29,14 @@ pub(crate) struct Scratch {
 }
 
 impl LstmWeights {
-    pub fn new(generator: &LstmGenerator) -> Result<Self> {
-        let config = generator.layout.clone();
+    pub fn new(frame: &Frame, network: &LstmNetwork) -> Result<Self> {
+        let config = network.layout.clone();
         Ok(Self {
-            condition: ConditionWeights::new(&generator.conditioning, generator.noise.placement)?,
-            embedding: values(&generator.embedding)?,
-            layers: generator.recurrent.steppers()?,
-            head: pack(&[&generator.head])?,
-            sizes: generator.sizes,
+            condition: ConditionWeights::new(&frame.conditioning, frame.noise.placement)?,
+            embedding: values(&frame.embedding)?,
+            layers: network.recurrent.steppers()?,
+            head: pack(&[&frame.head])?,
+            sizes: frame.sizes,
             config,
         })
     }

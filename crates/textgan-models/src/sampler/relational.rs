@@ -5,7 +5,9 @@ use textgan_nn::layers::Linear;
 
 use super::tiled::{StepModel, Tile};
 use super::weights::{ConditionWeights, pack, values};
-use crate::generator::{FORGET_BIAS, NORM_EPSILON, RelationalConfig, RelationalGenerator, Sizes};
+use crate::generator::{
+    FORGET_BIAS, Frame, NORM_EPSILON, RelationalConfig, RelationalNetwork, Sizes,
+};
 use crate::{Placement, Result};
 
 /// A snapshot of the weights.
@@ -72,12 +74,12 @@ pub(crate) struct Scratch {
 }
 
 impl RelationalWeights {
-    pub fn new(generator: &RelationalGenerator) -> Result<Self> {
-        let core = &generator.core;
+    pub fn new(frame: &Frame, network: &RelationalNetwork) -> Result<Self> {
+        let core = &network.core;
         Ok(Self {
-            condition: ConditionWeights::new(&generator.conditioning, generator.noise.placement)?,
-            embedding: values(&generator.embedding)?,
-            blank: generator.layout.blank(),
+            condition: ConditionWeights::new(&frame.conditioning, frame.noise.placement)?,
+            embedding: values(&frame.embedding)?,
+            blank: network.layout.blank(),
             input: Layer::new(&[&core.input])?,
             query: Layer::new(&[&core.query])?,
             key_value: Layer::new(&[&core.key, &core.value])?,
@@ -88,9 +90,9 @@ impl RelationalWeights {
             mlp_norm: values(&core.mlp_norm)?,
             word_gates: Layer::new(&[&core.word_gates])?,
             memory_gates: Layer::new(&[&core.memory_gates])?,
-            head: pack(&[&generator.head])?,
-            sizes: generator.sizes,
-            config: generator.layout.clone(),
+            head: pack(&[&frame.head])?,
+            sizes: frame.sizes,
+            config: network.layout.clone(),
         })
     }
 

@@ -4,7 +4,7 @@ use textgan_nn::kernels::{self, Cache, Packed, Rotary, Start, Strided};
 
 use super::tiled::{StepModel, Tile};
 use super::weights::{ConditionWeights, pack, values};
-use crate::generator::{Sizes, TransformerConfig, TransformerGenerator};
+use crate::generator::{Frame, Sizes, TransformerConfig, TransformerNetwork};
 use crate::{Placement, Result};
 
 /// A snapshot of the weights.
@@ -42,8 +42,8 @@ pub(crate) struct Scratch {
 }
 
 impl TransformerWeights {
-    pub fn new(generator: &TransformerGenerator) -> Result<Self> {
-        let blocks = generator
+    pub fn new(frame: &Frame, network: &TransformerNetwork) -> Result<Self> {
+        let blocks = network
             .blocks
             .iter()
             .map(|block| {
@@ -57,15 +57,15 @@ impl TransformerWeights {
                 })
             })
             .collect::<Result<_>>()?;
-        let config = generator.layout.clone();
+        let config = network.layout.clone();
         Ok(Self {
-            condition: ConditionWeights::new(&generator.conditioning, generator.noise.placement)?,
-            rotary: generator.rotary.clone(),
-            embedding: values(&generator.embedding)?,
+            condition: ConditionWeights::new(&frame.conditioning, frame.noise.placement)?,
+            rotary: network.rotary.clone(),
+            embedding: values(&frame.embedding)?,
             blocks,
-            norm: values(&generator.norm)?,
-            head: pack(&[&generator.head])?,
-            sizes: generator.sizes,
+            norm: values(&network.norm)?,
+            head: pack(&[&frame.head])?,
+            sizes: frame.sizes,
             config,
         })
     }
