@@ -83,15 +83,17 @@ pub enum Command {
 impl Command {
     /// Whether processes that are started together share it out.
     pub fn is_shared(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Pipeline(_)
-                | Self::Ingest(_)
-                | Self::Tokenize(_)
-                | Self::Train(_)
-                | Self::Evaluate(_)
-                | Self::Report(_)
-        )
+            | Self::Tokenize(_)
+            | Self::Train(_)
+            | Self::Evaluate(_)
+            | Self::Report(_) => true,
+            Self::Ingest(args) => {
+                args.merge.is_none() && !matches!(args.shard, Some(ShardChoice::Named(_)))
+            }
+            _ => false,
+        }
     }
 }
 

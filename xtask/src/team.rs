@@ -33,9 +33,9 @@ const DONE: &str = "done";
 /// # Errors
 /// If there are several and this program cannot reach them.
 pub fn join() -> Result<Team> {
-    match told(["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]) {
-        None | Some(0 | 1) => Ok(Team::default()),
-        Some(size) => reach(size),
+    match started(|name| std::env::var(name).ok()) {
+        Some((_, size)) if size > 1 => reach(size),
+        _ => Ok(Team::default()),
     }
 }
 
@@ -44,12 +44,9 @@ pub fn join() -> Result<Team> {
 /// # Errors
 /// If there are several; said once, by the first.
 pub fn alone() -> Result<()> {
-    let size = match told(["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]) {
-        None | Some(0 | 1) => return Ok(()),
-        Some(size) => size,
-    };
-    match told(["OMPI_COMM_WORLD_RANK", "PMI_RANK"]) {
-        None | Some(0) => Err(exit::Refusal::new(format!(
+    match started(|name| std::env::var(name).ok()) {
+        None | Some((_, 0 | 1)) => Ok(()),
+        Some((0, size)) => Err(exit::Refusal::new(format!(
             "{size} processes were started, and each would do all that this command does: start one. Those that make a run \
              together are pipeline and its stages; of a sweep, --jobs and --backend slurm"
         ))
@@ -58,9 +55,11 @@ pub fn alone() -> Result<()> {
     }
 }
 
-/// What the environment says under the first of these names that it has.
-fn told(names: [&str; 2]) -> Option<usize> {
-    names.into_iter().find_map(|name| std::env::var(name).ok()).and_then(|told| told.parse().ok())
+/// Which of how many processes an MPI has started this one as, by what it left in `variable`s.
+pub fn started(variable: impl Fn(&str) -> Option<String>) -> Option<(usize, usize)> {
+    let number = |name: &str| variable(name)?.parse().ok();
+    let names = [("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE")];
+    names.into_iter().find_map(|(rank, size)| Some((number(rank).unwrap_or(0), number(size)?)))
 }
 
 #[cfg(feature = "mpi")]

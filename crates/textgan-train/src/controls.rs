@@ -108,7 +108,8 @@ fn evaluated_never(settings: &PhaseSettings) -> crate::EvaluationConfig {
 fn blind<'a>(game: &'a dyn Objective) -> std::result::Result<Box<dyn Objective + 'a>, String> {
     match game.opponent() {
         Opponent::None => Err(format!(
-            "train.controls: {} is not played blind: it has no discriminator that is of use before it has learned",
+            "train.controls: {} is not played blind: it has no discriminator of which one that has learned nothing \
+             could take the place (Objective::opponent)",
             game.kind()
         )),
         Opponent::Discriminator | Opponent::Own => Ok(Box::new(Blind(game))),

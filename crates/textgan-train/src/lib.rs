@@ -3,7 +3,7 @@
 //! A run is a list of [`Phase`]s, read from top to bottom: [`MaximumLikelihood`] pretraining,
 //! [`DiscriminatorOnly`] pretraining, [`Adversarial`] training in alternation. What a phase
 //! minimises is decided by its config: the [`Divergence`], the [`Estimator`] that carries the
-//! discriminator's opinion over discrete words (Gumbel relaxation or REINFORCE), an anchor of
+//! discriminator's opinion over discrete words (Gumbel relaxation, REINFORCE or its Taylor expansion), an anchor of
 //! likelihood, a latent objective that makes noise matter. [`train`] runs them and leaves in its
 //! output folder:
 //!

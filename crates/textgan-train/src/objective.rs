@@ -91,7 +91,8 @@ pub enum Opponent {
     None,
     /// The discriminator of the plan, which must have one.
     Discriminator,
-    /// A network of its own.
+    /// A network of its own. What an earlier phase has taught that network, [`Objective::settle`] of the game has to
+    /// make it forget where [`Networks::is_blind`].
     Own,
 }
 

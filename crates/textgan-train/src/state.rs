@@ -12,7 +12,7 @@ use crate::metric::MetricKind;
 use crate::summary::PhaseSummary;
 
 /// Version of the layout of checkpoints.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 /// How fast the average of the accuracy follows, per update.
 const ACCURACY_STEP: f64 = 0.05;
@@ -58,8 +58,6 @@ pub(crate) struct State {
     pub evaluation: BTreeMap<String, f64>,
     /// Names of the checkpoints that stay, oldest first.
     pub checkpoints: Vec<String>,
-    /// Names of the networks whose weights the checkpoint has.
-    pub networks: Vec<String>,
     /// Name of the checkpoint at this phase's beginning.
     pub beginning: Option<String>,
     /// Name of the checkpoint that the first game began with, where controls will begin too.
@@ -125,7 +123,6 @@ impl State {
             explained: BTreeSet::new(),
             evaluation: BTreeMap::new(),
             checkpoints: Vec::new(),
-            networks: Vec::new(),
             beginning: None,
             baseline: None,
             best: None,
@@ -143,7 +140,6 @@ impl State {
             step: self.step,
             checkpoints: std::mem::take(&mut self.checkpoints),
             best: self.best.take(),
-            networks: std::mem::take(&mut self.networks),
             baseline: self.baseline.take(),
             metrics: std::mem::take(&mut self.metrics),
             explained: std::mem::take(&mut self.explained),

@@ -12,6 +12,7 @@ use crate::config::{self, PhaseKind};
 use crate::exit::Refusal;
 use crate::runner::{Inspection, Runner, Selection};
 use crate::stages::{self, IngestShard};
+use crate::team;
 use crate::terminal::Terminal;
 
 pub fn run<O: PhaseKind>(args: Ingest, terminal: &Terminal) -> Result<()> {
@@ -121,12 +122,8 @@ fn shard_of(variable: impl Fn(&str) -> Option<String>) -> std::result::Result<Sh
             )),
         };
     }
-    let ranks = [
-        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-        ("PMI_RANK", "PMI_SIZE"),
-        ("SLURM_PROCID", "SLURM_NTASKS"),
-    ];
-    let rank = ranks.iter().find_map(|(rank, size)| Some((number(rank)?, number(size)?)));
+    let by_mpi = team::started(&variable).map(|(rank, size)| (rank as u32, size as u32));
+    let rank = by_mpi.or_else(|| Some((number("SLURM_PROCID")?, number("SLURM_NTASKS")?)));
     let Some((rank, size)) = rank else {
         return Err("--shard auto: no variable of a Slurm array, of `srun` or of `mpirun` says which; name it, such as \
                     --shard 2/4"

@@ -38,7 +38,7 @@ impl<O: PhaseKind> Stage for Train<'_, O> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new(TRAIN, 2)
+        Fingerprint::new(TRAIN, 3)
             .field("seed", &self.config.seed)
             .field("max_length", &self.config.tokenizer.max_length)
             .field("rules", &self.config.rules)

@@ -89,7 +89,13 @@ impl Objective for Adversarial {
             0 => 0,
             copies => plan.generator.parameter_count(plan.noise, sizes)?.saturating_mul(copies),
         };
-        Ok(copies.saturating_add(encoder_parameters(self.latent.as_ref(), plan, sizes)?))
+        // The kernel, and what it is made of.
+        let pairs = match self.estimator {
+            Estimator::Taylor { .. } => (sizes.vocab as u64).saturating_pow(2),
+            _ => 0,
+        };
+        let encoder = encoder_parameters(self.latent.as_ref(), plan, sizes)?;
+        Ok(copies.saturating_add(pairs).saturating_add(encoder))
     }
 
     fn pace(&self) -> Option<Pace> {

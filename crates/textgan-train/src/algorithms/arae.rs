@@ -20,7 +20,7 @@ use crate::generated::{Generated, Texts};
 use crate::losses::{Divergence, gumbel, likelihood, weighed};
 use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Judges, Network, Networks};
-use crate::objective::{Declared, Objective, Pace, Plan, Role};
+use crate::objective::{Declared, Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
 
@@ -204,6 +204,10 @@ impl Objective for Arae {
             (critics, judge + 1),
         ];
         Ok(products.iter().fold(encoder, |sum, &(a, b)| sum.saturating_add(a.saturating_mul(b))))
+    }
+
+    fn opponent(&self) -> Opponent {
+        Opponent::Own
     }
 
     fn pace(&self) -> Option<Pace> {

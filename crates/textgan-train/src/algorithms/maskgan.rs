@@ -12,7 +12,6 @@ use textgan_random::Key;
 
 use super::turns::turns;
 use super::{DISCRIMINATOR, GENERATOR, generator_learner};
-use crate::Result;
 use crate::algorithm::{Accuracy, Algorithm, Critic, Learner, Loss, Update};
 use crate::config::{OptimizerConfig, Problem, RewardScore, at_least_one, require};
 use crate::data::Rows;
@@ -22,6 +21,7 @@ use crate::metric::{Group, Metric, Unit};
 use crate::networks::{Network, Networks};
 use crate::objective::{Declared, Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
+use crate::{Error, Result};
 
 /// `kind = "maskgan"`: a generator that fills in blanks of real texts (MaskGAN; Fedus et al., 2018, arXiv
 /// 1801.07736). A share of the words is blank, which grows over the phase from `begin` to `end`; with all of them
@@ -126,6 +126,13 @@ impl Objective for Maskgan {
     }
 
     fn begin(&self, networks: &mut Networks<'_>) -> Result<Box<dyn Algorithm>> {
+        let texts = networks.data().train;
+        if let Some(row) = texts.iter().position(|text| text.tokens.is_empty()) {
+            let problem = format!(
+                "maskgan fills in words, and row {row} of the train split has none: take it out"
+            );
+            return Err(Error::Train { problem });
+        }
         let generator = networks.generator();
         let reader = networks.custom(READER, |sizes, _, key| BlankReader::new(self, sizes, key))?;
         Ok(Box::new(Game { config: self.clone(), generator, reader }))
@@ -224,7 +231,7 @@ impl Network for BlankReader {
     }
 }
 
-/// Real texts and which of their places are blank, `[batch, time]`, at least one of a text that has words.
+/// Real texts and which of their places are blank, `[batch, time]`, at least one a text.
 struct Puzzle<'a> {
     real: &'a Sequences,
     blank: Vec<bool>,
@@ -236,9 +243,6 @@ impl<'a> Puzzle<'a> {
         let mut blank = vec![false; real.targets().len()];
         for (row, places) in blank.chunks_exact_mut(real.time()).enumerate() {
             let mut stream = key.index(row as u64).stream();
-            if real.row(row).is_empty() {
-                continue;
-            }
             let places = &mut places[..real.lengths()[row]];
             places.iter_mut().for_each(|place| *place = stream.uniform() < share);
             if !places.contains(&true) {
@@ -657,18 +661,13 @@ mod tests {
                     assert!(gradients.get(variable).is_none(), "{name}: moved by the generator");
                 }
             }
-            // A text of no words has nothing to fill in, and its one place is none of a beginning.
-            let empty: [&[u32]; 2] = [&[], &[4]];
-            let real = Sequences::from_samples(&empty, &[true; 2], None)?;
-            for real in [real.clone(), real.select(&[0, 0])?] {
-                let puzzle = Puzzle::draw(&real, 1.0, &Key::root(4));
-                assert!(!puzzle.blank[0]);
-                let filled = Filled::draw(game.generator.as_ref(), &puzzle, &Key::root(3))?;
-                assert_eq!(filled.words[0], EOS);
-                let told = game.reader.told(&puzzle)?;
-                let states = game.reader.states(&puzzle, &told, &filled.words)?;
-                assert_eq!(game.reader.value(&told, &states)?.dims(), [2, real.time()]);
-            }
+            // A place alone has no beginning.
+            let real = Sequences::from_samples(&[[4u32]; 2], &[false; 2], None)?;
+            let puzzle = Puzzle::draw(&real, 1.0, &Key::root(4));
+            let filled = Filled::draw(game.generator.as_ref(), &puzzle, &Key::root(3))?;
+            let told = game.reader.told(&puzzle)?;
+            let states = game.reader.states(&puzzle, &told, &filled.words)?;
+            assert_eq!(game.reader.value(&told, &states)?.dims(), [2, 1]);
             Ok(())
         })
     }

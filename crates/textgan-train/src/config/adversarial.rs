@@ -102,8 +102,9 @@ pub enum Estimator {
     /// rewards are told from its gradient (TaylorGAN; Lin et al., 2020). Whole texts are judged. A table of all pairs of
     /// words is made, so it is for vocabularies of some thousands.
     Taylor {
-        /// How far a word speaks: the deviation of the kernel, over the root of the mean square distance of two words in
-        /// the discriminator's embedding.
+        /// How far a word speaks: the deviation of the kernel, over the root of the mean square distance of two rows of
+        /// the discriminator's embedding. In a wide one that is random all words are as far from each other: from 0.5 on a
+        /// sample then speaks for all.
         #[serde(default = "bandwidth")]
         bandwidth: f32,
         /// What is subtracted from a reward to calm the gradient.

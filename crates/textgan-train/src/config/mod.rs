@@ -128,7 +128,7 @@ pub enum Control {
     /// distillation.
     Distillation,
     /// The same game against a discriminator with fresh weights that never learns: what the game gives without
-    /// one. Of games that have a discriminator.
+    /// one. Of games that have a discriminator, of the plan or of their own.
     Blind,
 }
 

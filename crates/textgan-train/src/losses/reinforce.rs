@@ -89,7 +89,8 @@ pub(crate) fn with_cuts(mut returns: Vec<Vec<f32>>, sequences: &Sequences) -> Ve
     returns
 }
 
-fn is_cut(sequences: &Sequences, row: usize) -> bool {
+/// Whether a text reached the greatest length without an end.
+pub(crate) fn is_cut(sequences: &Sequences, row: usize) -> bool {
     sequences.row(row).len() == sequences.lengths()[row]
 }
 

@@ -6,6 +6,7 @@ use textgan_nn::{Mode, ops};
 
 use super::NEVER_SAMPLED;
 use super::gumbel::sample_nll;
+use super::reinforce::{self, is_cut};
 use super::returns::advantages;
 use crate::Result;
 use crate::algorithm::Loss;
@@ -22,9 +23,9 @@ use crate::networks::{Judges, places};
 /// spoken for by `L(v) = sum_u p(u) K(u, v)` on average, and the loss, a mean over texts, is
 /// `-sum_t sum_v K(x_t, v) / L(v) A(v) p(v)`, of which only `p` is differentiated.
 ///
-/// `s` is `bandwidth` times the root of the mean square distance of two words. Where it is small a sample speaks for
+/// `s` is `bandwidth` times the root of the mean square distance of two rows of the table. Where it is small a sample speaks for
 /// itself, as in REINFORCE; where it is large, for all words, and the gradient is that of the straight-through
-/// estimator.
+/// estimator. Not to end where a text was cut is an action that nothing stands near to: it counts as in REINFORCE.
 pub(crate) fn policy_loss(
     generator: &dyn Generator,
     judges: &Judges,
@@ -64,17 +65,32 @@ pub(crate) fn policy_loss(
     let slopes = slopes.index_select(&there, 0)?;
     let words = ops::embedding(&table, &sampled, sampled.len())?;
     let here = (&slopes * words)?.sum_keepdim(1)?;
-    let advantage = slopes.matmul(&table.t()?)?.broadcast_add(&(of_text - here)?)?;
+    let advantage = ops::linear(&slopes, &table, None)?.broadcast_add(&(of_text - here)?)?;
 
     let hidden = generator.hidden(&fake.context(), sequences, Mode::Evaluate)?;
     let hidden = hidden.flatten_to(1)?.index_select(&there, 0)?;
     let probs = probabilities(&ops::linear(&hidden, generator.head(), None)?)?;
     let kernel = kernel(&table, bandwidth)?;
-    let spoken_for = probs.detach().matmul(&kernel)?.affine(1.0, f64::from(f32::MIN_POSITIVE))?;
+    // The kernel is symmetric.
+    let spoken_for = ops::linear(&probs.detach(), &kernel, None)?;
+    let spoken_for = spoken_for.affine(1.0, f64::from(f32::MIN_POSITIVE))?;
     let sampled = Tensor::from_vec(sampled, there.elem_count(), device)?;
     let share = (kernel.index_select(&sampled, 0)? / spoken_for)?;
     let weights = (share * advantage)?.affine(1.0 / batch as f64, 0.0)?;
-    let value = (probs * weights.detach())?.sum_all()?.neg()?;
+    let mut value = (probs * weights.detach())?.sum_all()?.neg()?;
+    let mut cut = false;
+    let not_ending = |(row, advantages): (usize, &Vec<f32>)| {
+        let mut actions = vec![0.0; lengths[row]];
+        if is_cut(sequences, row) {
+            cut = true;
+            actions.push(advantages[0]);
+        }
+        actions
+    };
+    let not_ending: Vec<Vec<f32>> = advantages.iter().enumerate().map(not_ending).collect();
+    if cut {
+        value = (value + reinforce::policy_loss(generator, fake, &not_ending, 0.0)?)?;
+    }
     let earned = Metric::new("return", mean_return, Unit::Plain, Group::Game).live("return");
     Ok((Loss::new(value, vec![earned, sample_nll(fake)]), moving_average))
 }
@@ -91,10 +107,12 @@ fn probabilities(logits: &Tensor) -> Result<Tensor> {
 /// `[vocab, vocab]`.
 fn kernel(table: &Tensor, bandwidth: f32) -> Result<Tensor> {
     let squares = table.sqr()?.sum_keepdim(1)?;
-    let products = table.matmul(&table.t()?)?;
+    let products = ops::linear(table, table, None)?;
     let distances =
         (products * -2.0)?.broadcast_add(&squares)?.broadcast_add(&squares.t()?)?.relu()?;
-    let mean = f64::from(distances.mean_all()?.to_scalar::<f32>()?);
+    // Of `|e - f|^2` over all pairs: twice what `|e|^2` is on average more than that of the mean.
+    let centre = table.mean_keepdim(0)?.sqr()?.sum_all()?.to_scalar::<f32>()?;
+    let mean = 2.0 * f64::from(squares.mean_all()?.to_scalar::<f32>()? - centre);
     let scale = -0.5 / (f64::from(bandwidth).powi(2) * mean).max(f64::MIN_POSITIVE);
     // A word is at no distance of itself, whatever was rounded.
     let apart = Tensor::eye(table.dim(0)?, table.dtype(), table.device())?.affine(-1.0, 1.0)?;
@@ -107,7 +125,6 @@ mod tests {
     use textgan_random::Key;
 
     use super::*;
-    use crate::losses::reinforce;
     use crate::testing::{Players, in_game};
 
     fn fake(game: &Players) -> Result<Generated> {
@@ -142,8 +159,11 @@ mod tests {
                 game.judges.frozen.scores(&fake.sequences)?.iter().map(|&x| vec![x]).collect();
             let (advantages, _) = advantages(&returns, Baseline::LeaveOneOut, None);
             let lengths = fake.sequences.lengths();
+            // One that was cut has an action more.
+            let actions = |row: usize| lengths[row] + usize::from(is_cut(&fake.sequences, row));
+            assert!((0..12).any(|row| is_cut(&fake.sequences, row)));
             let advantages: Vec<Vec<f32>> =
-                advantages.iter().zip(lengths).map(|(of, &length)| vec![of[0]; length]).collect();
+                advantages.iter().enumerate().map(|(row, of)| vec![of[0]; actions(row)]).collect();
             let generator = game.generator.as_ref();
             let expected =
                 reinforce::policy_loss(generator, &fake, &advantages, 0.0)?.backward()?;
@@ -174,7 +194,18 @@ mod tests {
                 Judged::Whole,
                 Mode::Evaluate,
             )?;
-            let expected = opinion.mean_all()?.neg()?.backward()?;
+            let scores: Vec<Vec<f32>> =
+                opinion.to_vec1::<f32>()?.into_iter().map(|score| vec![score]).collect();
+            let (advantages, _) = advantages(&scores, Baseline::LeaveOneOut, None);
+            let lengths = sequences.lengths();
+            let not_ending: Vec<Vec<f32>> = (0..batch)
+                .map(|row| match is_cut(sequences, row) {
+                    true => [vec![0.0; lengths[row]], advantages[row].clone()].concat(),
+                    false => vec![0.0; lengths[row]],
+                })
+                .collect();
+            let not_ending = reinforce::policy_loss(generator, &fake, &not_ending, 0.0)?;
+            let expected = (opinion.mean_all()?.neg()? + not_ending)?.backward()?;
             assert_same(&game, &gradients(&game, &fake, 1e4)?, &expected, "wide")?;
             // In between it is neither.
             let between = gradients(&game, &fake, 0.7)?;

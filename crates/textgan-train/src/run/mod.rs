@@ -192,8 +192,6 @@ impl<'a> Run<'a> {
         if let Some(record) = &mut self.record {
             self.state.written = record.sync()?;
         }
-        let networks = self.networks.lasting();
-        self.state.networks = networks.iter().map(|(name, _)| (*name).to_owned()).collect();
         self.check_alike()?;
         if self.team.leads() {
             let contents = |folder: &Path| save(self, folder);
@@ -301,7 +299,7 @@ impl<'a> Run<'a> {
         let folder = self.checkpoints.path(name);
         for (name, parameters) in self.networks.lasting() {
             let path = folder.join(format!("{name}.safetensors"));
-            if self.state.networks.iter().any(|known| known == name) || path.exists() {
+            if path.exists() {
                 parameters.load(&path)?;
             }
         }

@@ -21,23 +21,26 @@ impl<'a> Run<'a> {
     /// Prepares the phase at hand, at its beginning or in its midst; `None` when all are done.
     pub fn enter_phase(&mut self) -> Result<Option<Current<'a>>> {
         let Some(planned) = self.planned() else { return Ok(None) };
-        // Before it begins: what it copies is to be the baseline, too.
-        if self.state.phase_step == 0
+        let begins = self.state.phase_step == 0;
+        // Before there are copies: they are to be of the baseline, too.
+        if begins
             && planned.control.is_some()
             && let Some(name) = self.state.baseline.clone()
         {
             self.load_networks(&name)?;
         }
         let algorithm = planned.objective.begin(&mut self.networks)?;
+        if begins {
+            planned.objective.settle(&self.networks)?;
+        }
         let course = self.course_of(planned, algorithm.learners())?;
         let mut phase = Current { planned, algorithm, course, meter: Meter::start() };
-        if self.state.phase_step == 0 {
+        if begins {
             self.state.gate_open = planned.settings.gate.is_none();
             // A game that begins from nothing has no baseline: to be better than random weights is no claim.
             if self.is_first_game() && self.has_learned() {
                 self.save_generator("baseline")?;
             }
-            planned.objective.settle(&self.networks)?;
             self.log("begin", None, &BTreeMap::new())?;
         }
         self.load_companions(&mut phase.course, &self.latest)?;
@@ -165,10 +168,6 @@ impl<'a> Run<'a> {
 
     /// Publishes the summary.
     pub fn finish(&mut self) -> Result<Summary> {
-        // One that was extended by nothing has not published what it has.
-        if self.team.leads() && !self.out.join("model").is_dir() {
-            self.publish()?;
-        }
         if self.team.leads() {
             self.forget_controls()?;
         }

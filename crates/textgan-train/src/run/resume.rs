@@ -122,12 +122,15 @@ pub fn extend(finished: &Path, partial: &Path) -> Result<()> {
         let from = finished.join(name);
         copy_atomic(from, partial.join(name))?;
     }
-    for folder in ["baseline", "controls"] {
-        if finished.join(folder).exists() {
-            copy_folder(&finished.join(folder), &partial.join(folder))?;
+    // What it published, too: more phases publish anew, and controls do not.
+    for entry in std::fs::read_dir(finished).map_err(io("read", finished))? {
+        let path = entry.map_err(io("read", finished))?.path();
+        if let Some(name) = path.file_name()
+            && path.is_dir()
+        {
+            copy_folder(&path, &partial.join(name))?;
         }
     }
-    copy_folder(&finished.join("checkpoints"), &partial.join("checkpoints"))?;
     // Last, since a run goes on as soon as there is one.
     let latest = finished.join("checkpoints").join(LATEST);
     let name = std::fs::read(&latest).map_err(io("read", latest))?;

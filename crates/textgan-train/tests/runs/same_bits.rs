@@ -529,6 +529,61 @@ fn masked() -> Setting {
     setting
 }
 
+/// Controls that are asked for later are those that were asked for at once, and the model stays what the game made; so it
+/// does when phases with networks of their own come before them.
+#[test]
+fn a_run_that_is_extended_by_controls_keeps_its_model() {
+    const GAME: &str = r#"
+        [[phase]]
+        kind = "maximum-likelihood"
+        steps = 6
+        keep = "last"
+
+        [[phase]]
+        kind = "adversarial"
+        steps = 4
+        learning_rate = 1e-2
+        evaluation = { every = 0 }
+        keep = "last"
+    "#;
+    const DENSE: &str = r#"
+        [[phase]]
+        kind = "dense"
+        steps = 3
+        network = { kind = "lstm", embedding = 8, hidden = 16 }
+        evaluation = { every = 0 }
+        keep = "last"
+    "#;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let controlled = |text: &str| {
+        let mut setting = Setting::new(phases(text));
+        setting.train.controls = vec![Control::Likelihood, Control::Blind];
+        setting
+    };
+    let game = Setting::new(phases(GAME));
+    game.run(&path("short"), &Quiet).expect("training");
+    extend(&path("short"), &path("long")).expect("a copy");
+    controlled(GAME).run(&path("long"), &Quiet).expect("controls");
+    controlled(GAME).run(&path("straight"), &Quiet).expect("training");
+    // A checkpoint of the way knows of the phases that there were.
+    let published = |name: &str| {
+        let mut files = files(&path(name));
+        files.retain(|file, _| !file.starts_with("checkpoints/"));
+        files
+    };
+    assert_same(&published("straight"), &published("long"), "extended by controls");
+    let model =
+        |name: &str| std::fs::read(path(name).join("model/model.safetensors")).expect("weights");
+    assert_eq!(model("short"), model("long"));
+
+    let more = [GAME, DENSE].concat();
+    extend(&path("short"), &path("more")).expect("a copy");
+    controlled(&more).run(&path("more"), &Quiet).expect("a phase more, and controls");
+    assert!(model("more") != model("short"));
+    assert!(path("more/controls/blind").is_dir());
+}
+
 /// A game that pulls its generator to a copy of what it began with where it is blind, and elsewhere where it is not.
 #[derive(serde::Serialize)]
 struct Copied;
