@@ -123,6 +123,8 @@ fn old_work_is_set_aside() {
     assert_ne!(weights(&program, "run"), before);
     let aside = program.path("run/aside/train-1/model/model.safetensors");
     assert_eq!(fs::read(aside).unwrap(), before);
+    let shown = program.succeeds(&["show", "run"]).stdout;
+    assert!(shown.contains("train-1") && shown.contains("run/aside/train-1"), "{shown}");
 }
 
 /// 5, 9: a run remembers its config, and a command that comes to nothing leaves nothing.

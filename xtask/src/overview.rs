@@ -20,6 +20,9 @@ pub struct Overview {
     pub stages: Vec<StageOverview>,
     /// The stages that were begun and not finished.
     pub half_done: Vec<&'static str>,
+    /// Work of other configs that was set aside, with its bytes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<(String, u64)>,
     /// The trained model's numbers, by name, as they should be printed.
     pub numbers: Vec<(String, String)>,
 }
@@ -57,6 +60,7 @@ impl Overview {
             bytes: 0,
             stages: Vec::new(),
             half_done: Vec::new(),
+            aside: set_aside(&run.join(ASIDE)?)?,
             numbers: Vec::new(),
         };
         for name in stages::NAMES {
@@ -92,6 +96,37 @@ impl Overview {
             }
         }
         Ok(overview)
+    }
+}
+
+/// The folder of a run that has what was set aside.
+pub const ASIDE: &str = "aside";
+
+/// The folders in `folder`, if it is there, in the order of their names.
+fn set_aside(folder: &Path) -> Result<Vec<(String, u64)>> {
+    let mut found = Vec::new();
+    if folder.is_dir() {
+        for entry in entries(folder)? {
+            found.push((entry.file_name().to_string_lossy().into_owned(), bytes(&entry)?));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
+    let read = || fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>();
+    read().with_context(|| format!("cannot read {}", folder.display()))
+}
+
+/// Bytes of all files below; links are not followed.
+fn bytes(entry: &fs::DirEntry) -> Result<u64> {
+    let path = entry.path();
+    let metadata =
+        fs::symlink_metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    match metadata.is_dir() {
+        true => entries(&path)?.iter().map(bytes).sum(),
+        false => Ok(metadata.len()),
     }
 }
 

@@ -16,6 +16,7 @@ use textgan_artifact::{
 };
 
 use crate::exit::Refusal;
+use crate::overview;
 use crate::stage::Stage;
 use crate::team;
 use inspection::{Recipe, State};
@@ -378,7 +379,7 @@ impl<'a> Runner<'a> {
 
     /// Moves `folder`, work of stage `name` under another config, to where no stage is looked for.
     fn set_aside(&self, name: &str, folder: &Path) -> Result<()> {
-        let aside = self.inspection.run.join("aside")?;
+        let aside = self.inspection.run.join(overview::ASIDE)?;
         fs::create_dir_all(&aside).with_context(|| format!("cannot create {}", aside.display()))?;
         let place = (1..).map(|number| aside.join(format!("{name}-{number}")));
         let Some(place) = place.into_iter().find(|place| !place.exists()) else { return Ok(()) };

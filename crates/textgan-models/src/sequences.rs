@@ -141,8 +141,16 @@ impl Sequences {
 
     /// [`inputs`](Self::inputs) without the padding, one text after the other: `[tokens]`.
     pub fn packed_inputs(&self) -> Vec<u32> {
-        let inputs = self.inputs();
-        let rows = inputs.chunks_exact(self.time).zip(&self.lengths);
+        self.packed(&self.inputs())
+    }
+
+    /// [`targets`](Self::targets) without the padding, one text after the other: `[tokens]`.
+    pub fn packed_targets(&self) -> Vec<u32> {
+        self.packed(&self.targets)
+    }
+
+    fn packed(&self, padded: &[u32]) -> Vec<u32> {
+        let rows = padded.chunks_exact(self.time).zip(&self.lengths);
         rows.flat_map(|(row, &length)| &row[..length]).copied().collect()
     }
 

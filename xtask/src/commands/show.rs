@@ -44,6 +44,15 @@ pub fn run(args: Show) -> Result<()> {
     for name in &overview.half_done {
         writeln!(out, "{name:10}  half done; `cargo xtask pipeline` goes on from there")?;
     }
+    for (name, bytes) in &overview.aside {
+        let folder = path.join(overview::ASIDE).join(name);
+        let folder = one_line(&folder.display().to_string());
+        writeln!(
+            out,
+            "{name:10}  {:>9}  of another config; it is yours to remove: {folder}",
+            size(*bytes)
+        )?;
+    }
     if !overview.numbers.is_empty() {
         writeln!(out)?;
         for (name, value) in &overview.numbers {

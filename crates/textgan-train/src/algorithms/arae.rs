@@ -485,14 +485,20 @@ impl Game {
             gumbel::relax(generator, embedding, fake, Relaxation::Soft, temperature, &key)?;
         let codes = self.encoder.codes_of_mixtures(&mixtures, &fake.sequences)?;
         let logits = self.critic.logits(&codes)?;
-        let real = match self.config.divergence.is_relativistic() {
-            true => self
-                .critic
-                .logits(&self.encoder.codes(&update.real, Mode::Evaluate)?.detach())?
-                .detach(),
+        self.unlike(update, &logits)
+    }
+
+    /// How unlike codes of texts codes look that have these logits.
+    fn unlike(&self, update: &Update, logits: &Tensor) -> Result<Tensor> {
+        let divergence = self.config.divergence;
+        let real = match divergence.is_relativistic() {
+            true => {
+                let codes = self.encoder.codes(&update.real, Mode::Evaluate)?.detach();
+                self.critic.logits(&codes)?.detach()
+            }
             false => logits.detach(),
         };
-        self.config.divergence.generator_loss(&real, &logits)
+        divergence.generator_loss(&real, logits)
     }
 
     /// The critic's loss.
@@ -514,15 +520,7 @@ impl Game {
     /// How unlike codes of texts the codes of noise look.
     fn likeness(&self, update: &Update) -> Result<Loss> {
         let fake = self.critic.logits(&self.made(&update.key, update.real.batch())?)?;
-        let divergence = self.config.divergence;
-        let real = match divergence.is_relativistic() {
-            true => self
-                .critic
-                .logits(&self.encoder.codes(&update.real, Mode::Evaluate)?.detach())?
-                .detach(),
-            false => fake.detach(),
-        };
-        let value = divergence.generator_loss(&real, &fake)?;
+        let value = self.unlike(update, &fake)?;
         let loss = f64::from(value.to_scalar::<f32>()?);
         let metrics = vec![Metric::new("code_loss", loss, Unit::Plain, Group::Game).live("code")];
         Ok(Loss::new(weighed(&value, self.config.weight)?, metrics))

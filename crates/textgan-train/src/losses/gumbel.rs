@@ -65,10 +65,7 @@ pub(crate) fn relax(
     let places = places(sequences)?;
     let hidden = generator.hidden(&fake.context(), sequences, Mode::Evaluate)?;
     let hidden = hidden.flatten_to(1)?.index_select(&places, 0)?;
-    let sampled: Vec<u32> = (0..batch)
-        .flat_map(|row| &sequences.targets()[row * time..][..sequences.lengths()[row]])
-        .copied()
-        .collect();
+    let sampled = sequences.packed_targets();
     let options = GumbelOptions { relaxation, temperature, excluded: &NEVER_SAMPLED };
     let words = ops::gumbel_head(&hidden, generator.head(), embedding, &sampled, options, key)?;
     let width = words.dim(1)?;

@@ -55,10 +55,7 @@ pub(crate) fn policy_loss(
     let there = places(sequences)?;
     let device = there.device();
     let lengths = sequences.lengths();
-    let sampled: Vec<u32> = (0..batch)
-        .flat_map(|row| &sequences.targets()[row * time..][..lengths[row]])
-        .copied()
-        .collect();
+    let sampled = sequences.packed_targets();
     let of_text = advantages.iter().zip(lengths);
     let of_text = of_text.flat_map(|(of, &length)| std::iter::repeat_n(of[0], length));
     let of_text = Tensor::from_iter(of_text, device)?.unsqueeze(1)?;
