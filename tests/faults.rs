@@ -42,7 +42,8 @@ fn a_resume_is_no_chimera() {
         let set = sources("a.txt", "");
         let extended = [&["--set", &set, "--until", "train", "--extend"], changed].concat();
         let said = tiny(&program, &extended);
-        assert_eq!(said.code, Some(1), "{}", said.stderr);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        assert!(!program.path("run/train.partial").exists(), "nothing is left of it");
         assert!(said.error().contains(expected), "{}", said.error());
     }
     let said = tiny(&program, &["--set", &sources("b.txt", ""), "--until", "train", "--extend"]);

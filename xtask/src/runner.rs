@@ -268,6 +268,7 @@ impl<'a> Runner<'a> {
         let (partial, target) =
             (self.inspection.run.partial_dir(name)?, self.inspection.run.stage_dir(name)?);
         let note = self.note(name)?;
+        let mut extends = false;
         let half_done = partial.is_dir() && read_note(&note).as_ref() == Some(recipe);
 
         if half_done && !selection.force {
@@ -293,6 +294,7 @@ impl<'a> Runner<'a> {
             };
             create()?;
             if selection.extend && target.is_dir() && stage.extend(&target, &partial)? {
+                extends = true;
                 self.progress.message(&format!("{name}: going on from what is finished"));
             } else {
                 self.progress.message(&format!("{name} ({why})"));
@@ -314,8 +316,21 @@ impl<'a> Runner<'a> {
         let seconds = begin.elapsed().as_secs_f64();
         if let Err(error) = result {
             self.log(name, Event::Stopped { seconds })?;
-            if !stage.can_resume(&partial) {
+            let refused = error.chain().find_map(|cause| match cause.downcast_ref() {
+                Some(textgan_train::Error::OtherRun { difference, .. }) if extends => {
+                    Some(difference)
+                }
+                _ => None,
+            });
+            if refused.is_some() || !stage.can_resume(&partial) {
                 self.discard(name)?;
+            }
+            if let Some(difference) = refused {
+                return Err(Refusal::new(format!(
+                    "what is finished cannot be extended to this: {difference}. Without --extend it is set \
+                     aside, and this is trained from the first step"
+                ))
+                .into());
             }
             return Err(error);
         }

@@ -9,6 +9,7 @@ use textgan_train::SavedStep;
 
 use crate::config::{self, RootConfig};
 use crate::exit::Refusal;
+use crate::overview;
 use crate::stages::{self, Drawing, GENERATE, TRAIN};
 
 /// What a run trained, and what it says of generating.
@@ -25,8 +26,14 @@ impl Trained {
     /// # Errors
     /// A run that has not been trained, or whose files were changed since.
     pub fn of(run: &Path) -> Result<Self> {
-        let run = RunDir::open(run)?;
+        let run = RunDir::open(overview::path(run.to_owned()))?;
         let train = run.stage_dir(TRAIN)?;
+        if !train.is_dir() {
+            let at = run.path().display();
+            let problem =
+                format!("{at} is not trained yet: `cargo xtask pipeline --run {at}` does it");
+            return Err(Refusal::new(problem).into());
+        }
         let trained = Manifest::read(&train)?;
         trained.verify_cached(&train, &mut HashCache::load(run.join("hashes.json")?))?;
         // What the run itself generated with says most, if it is of this model.

@@ -39,6 +39,7 @@ pub use textgan_artifact;
 
 pub use compare::compare;
 pub use error::Error;
+pub use section::{MEASURES, meaning};
 pub use sources::Sources;
 
 use record::{Evaluation, Line, LogLine, Sample, Training};

@@ -195,7 +195,7 @@ impl Checkpoints {
             name == LATEST
                 || name == latest
                 || state.checkpoints.iter().any(|kept| kept == name)
-                || [&state.beginning, &state.best, &state.baseline]
+                || [&state.beginning, &state.best, &state.baseline, &state.trained]
                     .iter()
                     .any(|kept| kept.as_deref() == Some(name))
         };

@@ -109,7 +109,7 @@ fn blind<'a>(game: &'a dyn Objective) -> std::result::Result<Box<dyn Objective +
     match game.opponent() {
         Opponent::None => Err(format!(
             "train.controls: {} is not played blind: it has no discriminator of which one that has learned nothing \
-             could take the place (Objective::opponent)",
+             could take the place; leave \"blind\" out",
             game.kind()
         )),
         Opponent::Discriminator | Opponent::Own => Ok(Box::new(Blind(game))),

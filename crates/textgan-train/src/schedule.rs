@@ -3,6 +3,11 @@
 use crate::config::{Decay, ScheduleConfig, Temperature};
 
 impl ScheduleConfig {
+    /// Whether the rate of a step depends on how many there will be.
+    pub fn follows_length(&self) -> bool {
+        self.decay != Decay::Constant || self.warmup_share > 0.0
+    }
+
     /// The fraction of the full learning rate at `step` (from 0) of a phase of `steps`.
     pub fn fraction(&self, step: u64, steps: u64) -> f64 {
         let warmup = self.warmup_steps.max((self.warmup_share * steps as f64) as u64);

@@ -62,6 +62,10 @@ pub(crate) struct State {
     pub beginning: Option<String>,
     /// Name of the checkpoint that the first game began with, where controls will begin too.
     pub baseline: Option<String>,
+    /// Name of the checkpoint after the last phase that is no control: what more phases go on from.
+    pub trained: Option<String>,
+    /// Whether a step of this phase was made by how long the phase is.
+    pub follows_length: bool,
     /// Name of the checkpoint of the best evaluation: of this phase if `convergence` has one, else
     /// of an earlier phase.
     pub best: Option<String>,
@@ -125,6 +129,8 @@ impl State {
             checkpoints: Vec::new(),
             beginning: None,
             baseline: None,
+            trained: None,
+            follows_length: false,
             best: None,
             written: Written::default(),
             done: Vec::new(),
@@ -141,6 +147,7 @@ impl State {
             checkpoints: std::mem::take(&mut self.checkpoints),
             best: self.best.take(),
             baseline: self.baseline.take(),
+            trained: self.trained.take(),
             metrics: std::mem::take(&mut self.metrics),
             explained: std::mem::take(&mut self.explained),
             written: self.written.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{Device, Tensor};
 use textgan_models::{Generator, Sequences};
@@ -47,6 +48,8 @@ pub(crate) struct Moment<'m> {
     /// Steps made in this phase, of how many.
     pub phase_step: u64,
     pub steps: u64,
+    /// Whether anything in the step was decided by that.
+    pub follows_length: AtomicBool,
     /// What the full learning rates are multiplied by.
     pub scale: f64,
     pub gate_open: bool,
@@ -60,8 +63,10 @@ impl<'a> Step<'_, 'a> {
         self.moment.phase_step
     }
 
-    /// The steps of the whole phase.
+    /// The steps of the whole phase. A phase that asks for them would have been another one had it been longer: it can
+    /// be repeated, but not be made longer afterwards.
     pub fn steps(&self) -> u64 {
+        self.moment.follows_length.store(true, Ordering::Relaxed);
         self.moment.steps
     }
 

@@ -35,7 +35,11 @@ pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
             extend: args.extend,
             only: None,
         })
-    })
+    })?;
+    if args.quick {
+        terminal.message("this was a try, of a few texts and steps: it says that all works, its numbers say nothing");
+    }
+    Ok(())
 }
 
 /// Has the run that `prepare` tells of be made as `make` says, by this process and those that were started with it.

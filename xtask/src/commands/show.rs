@@ -42,7 +42,11 @@ pub fn run(args: Show) -> Result<()> {
         writeln!(out, "{}", line.trim_end())?;
     }
     for name in &overview.half_done {
-        writeln!(out, "{name:10}  half done; `cargo xtask pipeline` goes on from there")?;
+        let run = one_line(&path.display().to_string());
+        writeln!(
+            out,
+            "{name:10}  half done; `cargo xtask pipeline --run {run}` goes on from there"
+        )?;
     }
     for (name, bytes) in &overview.aside {
         let folder = path.join(overview::ASIDE).join(name);

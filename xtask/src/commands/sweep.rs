@@ -17,7 +17,7 @@ use self::make::Ending;
 use self::plan::Plan;
 use self::table::Table;
 use crate::args::{Backend, Sweep};
-use crate::config::{PhaseKind, nearest};
+use crate::config::PhaseKind;
 use crate::exit::Refusal;
 use crate::terminal::Terminal;
 
@@ -88,7 +88,6 @@ fn failures<O: PhaseKind>(plan: &Plan<O>, endings: &[Ending]) -> Result<()> {
 /// Complains of measures that were asked for and that no evaluation has.
 fn unknown(table: &Table) -> Result<()> {
     let Some(name) = table.lacking.first() else { return Ok(()) };
-    let hint = nearest(name, &table.known)
-        .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    Err(anyhow!("no evaluation has the measure `{name}`{hint} Known: {}", table.known.join(", ")))
+    let known = table.known.join(", ");
+    Err(anyhow!("no evaluation has the measure `{name}` on this corpus; they have {known}"))
 }

@@ -1,11 +1,60 @@
 //! What a reader of a config file is told when a key or value is wrong.
 
-use super::layer::Printed;
+use super::layer::{Entry, Part, Printed};
+use crate::exit::Refusal;
+use serde::de::DeserializeOwned;
 use std::ops::Range;
+
+/// Reads a tree as what it should be.
+///
+/// # Errors
+/// What is wrong: the file, the line, the key, and the nearest name that would have been right.
+pub fn read<T: DeserializeOwned>(tree: &Entry) -> Result<T, Refusal> {
+    let printed = tree.print();
+    toml::from_str(&printed.text).map_err(|error| {
+        let blamed = blame::<T>(tree, &printed, error.message());
+        Refusal::new(match blamed {
+            Some(part) => format!("{}: `{}`: {}", part.place, part.path, error.message().trim()),
+            None => explain(&printed, &error),
+        })
+    })
+}
+
+/// The part that a message is about that names no key: tagged tables are read through a buffer, so its place is only
+/// known to be somewhere in a list of them.
+fn blame<'p, T: DeserializeOwned>(
+    tree: &Entry,
+    printed: &'p Printed,
+    message: &str,
+) -> Option<&'p Part> {
+    if message.contains("unknown field") || message.contains("unknown variant") {
+        return None;
+    }
+    if let Some((field, _)) = parse(message, "missing field `") {
+        // The first table of a list that has it not.
+        let has = |path: &str| printed.parts.iter().any(|part| part.path == path);
+        let of_list = |part: &&Part| part.key.parse::<usize>().is_ok();
+        let lacks = |part: &&Part| !has(&format!("{}.{field}", part.path));
+        return printed.parts.iter().filter(of_list).find(lacks);
+    }
+    // That without which there is nothing wrong, or else something other.
+    let without = |part: &Part| {
+        let rest = tree.without(&part.path)?;
+        match toml::from_str::<T>(&rest.print().text) {
+            Ok(_) => Some(None),
+            Err(error) => Some(Some(error.message().to_owned())),
+        }
+    };
+    let scalars = || printed.parts.iter().filter(|part| !part.is_container);
+    let other = |left: &str| left != message && !left.contains("missing field");
+    scalars().find(|part| without(part) == Some(None)).or_else(|| {
+        scalars().find(|part| matches!(without(part), Some(Some(left)) if other(&left)))
+    })
+}
 
 /// Turns an error of the TOML deserializer into one that names the file, the line, the key, and the
 /// nearest name that would have been right.
-pub fn explain(printed: &Printed, error: &toml::de::Error) -> String {
+fn explain(printed: &Printed, error: &toml::de::Error) -> String {
     let message = error.message().trim();
     let whole = 0..printed.text.len();
     let span = error.span().unwrap_or(whole.clone());
@@ -68,7 +117,6 @@ pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layer::Entry;
     use super::*;
     use serde::Deserialize;
 
@@ -107,8 +155,7 @@ mod tests {
     }
 
     fn complaint(text: &str) -> String {
-        let printed = Entry::parse("c.toml", text).unwrap().print();
-        explain(&printed, &toml::from_str::<Config>(&printed.text).unwrap_err())
+        read::<Config>(&Entry::parse("c.toml", text).unwrap()).unwrap_err().to_string()
     }
 
     #[test]
@@ -138,6 +185,18 @@ mod tests {
             ),
             ("[[phase]]\nkind = 'shrt'", &["c.toml:2: `phase.0.kind`", "did you mean `short`"]),
             ("[[phase]]\nwidth = 1", &["c.toml:1", "missing field `kind`"]),
+            (
+                "[[phase]]\nkind = 'long'\n[[phase]]\nwidth = 1",
+                &["c.toml:3: `phase.1`: missing field `kind`"],
+            ),
+            (
+                "[[phase]]\nkind = 'long'\n[[phase]]\nkind = 'short'\ncolour = 'green'\nwidth = 'many'",
+                &["c.toml:6: `phase.1.width`: invalid type: string \"many\", expected usize"],
+            ),
+            (
+                "[[phase]]\nkind = 'long'\nwidth = -3\n[[phase]]\nkind = 'short'\nwidth = 'many'",
+                &["c.toml:3: `phase.0.width`: ", "-3"],
+            ),
         ] {
             let complaint = complaint(text);
             for expect in expect {

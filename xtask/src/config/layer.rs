@@ -119,6 +119,23 @@ impl Entry {
         }
     }
 
+    /// The tree without the key of this path, if a table has it.
+    pub fn without(&self, path: &str) -> Option<Entry> {
+        let mut tree = self.clone();
+        let mut at = &mut tree;
+        let (above, key) = path.rsplit_once('.').unwrap_or(("", path));
+        for key in above.split('.').filter(|key| !key.is_empty()) {
+            at = match &mut at.node {
+                Node::Table(entries) => entries.get_mut(key)?,
+                Node::Array(items) => items.get_mut(key.parse::<usize>().ok()?)?,
+                Node::Scalar(_) => return None,
+            };
+        }
+        let Node::Table(entries) = &mut at.node else { return None };
+        entries.remove(key)?;
+        Some(tree)
+    }
+
     /// The string that this is, if it is one.
     pub fn text(&self) -> Option<String> {
         let Node::Scalar(source) = &self.node else { return None };
@@ -150,6 +167,8 @@ pub struct Printed {
 pub struct Part {
     /// Where it stands in the printed text: the key, ` = ` and the value.
     pub range: Range<usize>,
+    /// Whether it is a list or a table.
+    pub is_container: bool,
     /// Its key, with those above it: `train.batch_size`.
     pub path: String,
     /// The last part of its path.
@@ -192,7 +211,9 @@ impl Printed {
             }
         }
         let range = start..self.text.len();
-        self.parts.push(Part { range, path, key: key.to_string(), place: entry.place.clone() });
+        let is_container = !matches!(entry.node, Node::Scalar(_));
+        let (key, place) = (key.to_string(), entry.place.clone());
+        self.parts.push(Part { range, is_container, path, key, place });
     }
 
     /// The innermost part that contains `offset`.

@@ -76,11 +76,27 @@ impl Draft {
     /// # Errors
     /// A [`Refusal`] that names the file, the line and the key.
     pub fn finish<O: DeserializeOwned>(self) -> Result<Loaded<O>> {
-        let printed = self.tree.print();
-        let config: RootConfig<O> = toml::from_str(&printed.text)
-            .map_err(|error| Refusal::new(complaint::explain(&printed, &error)))?;
+        let config: RootConfig<O> = complaint::read(&self.tree)?;
         Ok(Loaded { name: self.name, config })
     }
+}
+
+/// Refuses the name of a measure that no evaluation makes, where `key` asks for it.
+///
+/// # Errors
+/// A [`Refusal`] with the nearest name.
+pub(crate) fn known_measure(key: &str, name: &str) -> Result<(), Refusal> {
+    if textgan_report::meaning(name).is_some() {
+        return Ok(());
+    }
+    let known: Vec<String> =
+        textgan_report::MEASURES.iter().map(|name| (*name).to_owned()).collect();
+    let near =
+        nearest(name, &known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    Err(Refusal::new(format!(
+        "{key}: there is no measure `{name}`{near}; known are {}",
+        known.join(", ")
+    )))
 }
 
 /// Reads the config in `file` (the built-in `quickstart` if there is none) with whatever it

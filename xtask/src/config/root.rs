@@ -155,6 +155,11 @@ impl<O: PhaseKind> RootConfig<O> {
         self.recipe().check().map_err(Refusal::new)?;
         self.generate.validate().map_err(Refusal::new)?;
         self.evaluate.validate().map_err(Refusal::new)?;
+        for pair in &self.evaluate.verdict {
+            for name in [&pair.quality, &pair.diversity] {
+                super::known_measure("evaluate.verdict", name)?;
+            }
+        }
         let candidates =
             [("generate", self.generate.candidates), ("evaluate", self.evaluate.candidates)];
         match candidates.into_iter().find(|(_, candidates)| *candidates > 1) {

@@ -128,9 +128,7 @@ impl SweepFile {
 
     pub(crate) fn parse(name: &str, file: &Path, text: &str) -> Result<Self> {
         let tree = Entry::parse(&file.display().to_string(), text)?;
-        let printed = tree.print();
-        let letter: Letter = toml::from_str(&printed.text)
-            .map_err(|error| Refusal::new(complaint::explain(&printed, &error)))?;
+        let letter: Letter = complaint::read(&tree)?;
         let folder = file.parent().unwrap_or(Path::new(""));
 
         let set = get(&tree, "set").map_or(Ok(Vec::new()), |set| assignments(set, folder))?;
@@ -156,6 +154,7 @@ impl SweepFile {
         }
         if let Some(measures) = &letter.measures {
             once(measures, get(&tree, "measures"), "measures")?;
+            measures.iter().try_for_each(|name| super::known_measure("measures", name))?;
         }
         Ok(Self {
             name: name.to_string(),

@@ -127,3 +127,15 @@ fn the_schema_describes_every_table() {
         assert!(properties[key]["description"].is_string(), "{key}");
     }
 }
+
+/// What would only be found after hours of training.
+#[test]
+fn a_measure_that_nobody_makes_is_refused_at_once() {
+    let verdict = "evaluate.verdict=[{ quality = 'gramatical', diversity = 'distinct-3' }]";
+    let loaded = load(None, &[verdict.to_owned()]).unwrap();
+    let error = loaded.config.validate().unwrap_err().to_string();
+    assert!(error.contains("did you mean `grammatical`"), "{error}");
+    let sweep = "config = 'quickstart.toml'\nmeasures = ['blue-4']\nseeds = [1]\n";
+    let error = sweep::SweepFile::parse("s", Path::new("s.toml"), sweep).unwrap_err().to_string();
+    assert!(error.contains("did you mean `bleu-4`"), "{error}");
+}

@@ -72,7 +72,7 @@ impl SamplingOptions {
         }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             let message = format!(
-                "{} is not a positive number; for the most likely token use `greedy = true`",
+                "{} is not a positive number; for the most likely token be greedy instead",
                 self.temperature
             );
             return Err(Error::config("temperature", message));

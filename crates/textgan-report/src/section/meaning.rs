@@ -1,8 +1,61 @@
 //! Every measure in one sentence.
 
-/// What a measure says, for somebody who has not met it.
-pub(crate) fn meaning(name: &str) -> &'static str {
-    match name {
+/// The measures of an evaluation, and of families the members that are asked for most.
+pub const MEASURES: &[&str] = &[
+    "bleu-2",
+    "bleu-3",
+    "bleu-4",
+    "bleu-5",
+    "self-bleu-2",
+    "self-bleu-3",
+    "self-bleu-4",
+    "self-bleu-5",
+    "distinct-1",
+    "distinct-2",
+    "distinct-3",
+    "distinct-4",
+    "test-nll",
+    "test-perplexity",
+    "test-nll-ratio",
+    "validation-nll",
+    "validation-perplexity",
+    "validation-nll-ratio",
+    "nll-oracle",
+    "nll-test",
+    "grammatical",
+    "grammatical-at-equal-length",
+    "grammatical-for-label",
+    "grammatical-greedy",
+    "grammar-nll",
+    "well-formed",
+    "well-formed-at-equal-length",
+    "coverage-mass",
+    "coverage-words",
+    "coverage-choices",
+    "choice-divergence",
+    "distinct-greedy",
+    "interpolation-change",
+    "unknown-tokens",
+    "exact-copies",
+    "mean-length",
+    "frechet",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "mauve",
+    "lm-score",
+    "reverse-lm-score",
+    "ms-jaccard",
+    "two-sample",
+    "copied-run",
+    "copied-share",
+    "distance-to-training",
+];
+
+/// What a measure says, for somebody who has not met it; `None` of a name that no evaluation gives one.
+pub fn meaning(name: &str) -> Option<&'static str> {
+    Some(match name {
         "test-nll" | "validation-nll" | "nll-test" => {
             "How surprised the generator is by real text it never saw, nats a token (of the oracle: a text); less is better, and leaving out a kind of sentence is punished."
         }
@@ -80,19 +133,21 @@ pub(crate) fn meaning(name: &str) -> &'static str {
         _ if name.starts_with("two-sample") => {
             "How well a fresh classifier tells its texts from real ones: one half is guessing, which is the best."
         }
-        _ => "",
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::meaning;
+    use super::{MEASURES, meaning};
 
     #[test]
     fn measures_are_explained_by_their_own_name_or_their_family() {
-        assert!(meaning("bleu-5").contains("runs of words"));
-        assert!(meaning("self-bleu-2").contains("resemble each other"));
-        assert!(meaning("test-nll-ratio").contains("1 is perfect"));
-        assert_eq!(meaning("my-own"), "");
+        let contains = |name, text| meaning(name).is_some_and(|meaning| meaning.contains(text));
+        assert!(contains("bleu-5", "runs of words"));
+        assert!(contains("self-bleu-2", "resemble each other"));
+        assert!(contains("test-nll-ratio", "1 is perfect"));
+        assert_eq!(meaning("my-own"), None);
+        assert!(MEASURES.iter().all(|name| meaning(name).is_some()));
     }
 }

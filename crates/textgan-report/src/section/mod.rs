@@ -4,6 +4,7 @@ pub(crate) mod config;
 pub(crate) mod curves;
 pub(crate) mod data;
 mod meaning;
+pub use meaning::{MEASURES, meaning};
 pub(crate) mod memorisation;
 pub(crate) mod run;
 pub(crate) mod samples;

@@ -229,7 +229,7 @@ fn protocols(evaluation: &Evaluation) -> String {
         });
         rows.push(vec![
             Text(&title(&measure.name)).to_string(),
-            meaning(&measure.name).to_owned(),
+            meaning(&measure.name).unwrap_or_default().to_owned(),
             format!("{}{note}", Text(&measure.protocol)),
         ]);
     }

@@ -83,8 +83,8 @@ impl Objective for Sentigan {
         let labels = networks.sizes().labels;
         if labels == 0 {
             let problem =
-                "sentigan learns categories, and the corpus has no labels: name its label column with \
-                 corpus.label, or take another kind"
+                "sentigan learns categories, and the corpus has no labels: name a column by `label` of its source, \
+                 or take another kind"
                     .to_owned();
             return Err(Error::Train { problem });
         }

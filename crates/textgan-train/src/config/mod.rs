@@ -66,7 +66,8 @@ pub struct TrainConfig {
     pub validation_noise: usize,
     /// Validation sentences read for the validation loss; the first ones of the split.
     pub validation_sentences: usize,
-    /// What is trained besides from the baseline's weights, to show what the game must beat.
+    /// What is trained besides from the baseline's weights, to show what the game must beat: `likelihood`,
+    /// `long-likelihood`, `distillation`, `blind`.
     pub controls: Vec<Control>,
     /// How many times the game's updates the control `long-likelihood` makes: about as many as would
     /// have taken the game's time.

@@ -11,6 +11,7 @@ pub use resume::extend;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use textgan_artifact::{Progress, Team};
@@ -98,6 +99,7 @@ impl<'a> Run<'a> {
             step,
             phase_step,
             steps: course.steps,
+            follows_length: AtomicBool::new(course.schedule.follows_length()),
             scale: course.fraction(phase_step) * self.state.learning_rate_scale,
             gate_open: self.state.gate_open,
             checkpoint: &self.latest_checkpoint(),
@@ -127,6 +129,7 @@ impl<'a> Run<'a> {
         });
         phase.course.sides = meeting.into_sides();
         self.state.updates = made?.swap_remove(0);
+        self.state.follows_length |= moment.follows_length.into_inner();
         self.state.step += 1;
         self.state.phase_step += 1;
         if self.state.phase_step.is_multiple_of(self.plan.train.log_every) {

@@ -142,6 +142,9 @@ impl<'a> Run<'a> {
         if self.is_first_game() {
             self.state.baseline = Some(name.clone());
         }
+        if phase == self.plan.phases.iter().filter(|phase| phase.control.is_none()).count() {
+            self.state.trained = Some(name.clone());
+        }
         self.state.beginning = Some(name.clone());
         self.write_latest(name, |run, folder| {
             run.save_networks(folder)?;

@@ -13,13 +13,15 @@ use crate::{Error, Result};
 
 /// Keys of a phase that say how long it lasts, and nothing else.
 const LENGTH: [&str; 4] = ["steps", "epochs", "evaluation", "keep"];
+/// The key that only controls have.
+const CONTROL: &str = "control";
 
 /// The checkpoint that a run of `phases` goes on from, and its state; `None` if there is none yet.
 ///
 /// All else that decides a run, its `recipe`, must be what it was: another seed, network or text would
 /// make of old weights something that no config describes. A checkpoint of other phases serves as long as it is on the way of these: what is done must be
-/// the same, the phase at hand may last longer, and what comes after is free. So a finished run can
-/// be extended by more steps or by more phases.
+/// the same, the phase at hand may last longer if no step was made by its length, and what comes after is free. So a
+/// finished run can be extended by more steps or by more phases. Nothing that was trained is trained again otherwise.
 pub(super) fn find(
     checkpoints: &Checkpoints,
     recipe: &Value,
@@ -38,13 +40,21 @@ pub(super) fn find(
     let mut all = checkpoints.all()?;
     all.sort_by_key(|(_, state)| std::cmp::Reverse((state.phase, state.phase_step)));
     match all.into_iter().find(|(_, state)| is_on_the_way(state, phases)) {
-        Some((name, mut state)) => {
+        Some((name, mut state)) if trained(&state) >= trained(&latest) => {
             state.phases = phases.to_vec();
             state.convergence.stale = 0;
             Ok(Some((name, state)))
         }
-        None => Err(Error::OtherRun { folder: out.to_owned(), difference }),
+        _ => Err(Error::OtherRun { folder: out.to_owned(), difference }),
     }
+}
+
+/// The steps of all phases but controls that a checkpoint knows of.
+fn trained(state: &State) -> u64 {
+    let is_control = state.phases.get(state.phase).is_some_and(|at| at.get(CONTROL).is_some());
+    let at_hand = if is_control { 0 } else { state.phase_step };
+    let done = state.done.iter().filter(|phase| phase.control.is_none());
+    done.map(|phase| phase.steps).sum::<u64>() + at_hand
 }
 
 fn is_on_the_way(state: &State, phases: &[Value]) -> bool {
@@ -52,7 +62,16 @@ fn is_on_the_way(state: &State, phases: &[Value]) -> bool {
     let done_alike = phases.len() >= at && state.phases[..at] == phases[..at];
     let at_hand_alike = match (state.phases.get(at), phases.get(at)) {
         _ if state.phase_step == 0 => at > 0,
-        (Some(old), Some(new)) => without_length(old) == without_length(new),
+        (Some(old), Some(new)) => {
+            let longer = match new.get("steps").and_then(Value::as_u64) {
+                Some(steps) => steps >= state.phase_step,
+                None => true,
+            };
+            let as_long = ["steps", "epochs"].iter().all(|key| old.get(key) == new.get(key));
+            longer
+                && (as_long || !state.follows_length)
+                && without_length(old) == without_length(new)
+        }
         _ => false,
     };
     done_alike && at_hand_alike
@@ -96,11 +115,15 @@ fn difference(old: &[Value], new: &[Value]) -> String {
                 if old.get(key) != new.get(key) {
                     let show =
                         |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
-                    return format!(
-                        "phase.{number}.{key} was {} and is now {}",
-                        show(old.get(key)),
-                        show(new.get(key))
-                    );
+                    let [old, new] = [old.get(key), new.get(key)].map(show);
+                    // What is done already, or was made by how long it would be.
+                    let why = match LENGTH.contains(&key.as_str()) {
+                        true => {
+                            " (it can be made longer while its rates do not follow its length, not shorter)"
+                        }
+                        false => "",
+                    };
+                    return format!("phase.{number}.{key} was {old} and is now {new}{why}");
                 }
             }
         }
@@ -111,8 +134,8 @@ fn difference(old: &[Value], new: &[Value]) -> String {
 /// Prepares `partial` so that [`train`](crate::train) goes on from the finished training in
 /// `finished`, with more steps or more phases.
 ///
-/// With a constant learning rate the result has the same bits as if the run had been that long
-/// from the first.
+/// The result has the same bits as if the run had been that long from the first. A phase that is made longer has a
+/// constant learning rate, and an algorithm that does not ask for its length; others are refused when the run goes on.
 ///
 /// # Errors
 /// If a file cannot be copied.
@@ -165,10 +188,14 @@ mod tests {
         let state =
             |phase, phase_step| State { phase, phase_step, ..State::new(phases.to_vec(), 1) };
         let longer = [json!({"kind": "a", "steps": 20, "rate": 1}), phases[1].clone()];
+        let shorter = [json!({"kind": "a", "steps": 9, "rate": 1}), phases[1].clone()];
         let other = [json!({"kind": "a", "steps": 10, "rate": 2}), phases[1].clone()];
         let third = [phases[0].clone(), json!({"kind": "c"})];
         for (state, phases, expected) in [
             (state(0, 10), &longer[..], true),
+            (state(0, 10), &shorter[..], false),
+            (State { follows_length: true, ..state(0, 10) }, &longer[..], false),
+            (State { follows_length: true, ..state(0, 10) }, &phases[..], true),
             (state(0, 10), &longer[..1], true),
             (state(0, 10), &other, false),
             (state(0, 0), &longer, false),

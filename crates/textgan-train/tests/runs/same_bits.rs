@@ -577,6 +577,33 @@ fn a_run_that_is_extended_by_controls_keeps_its_model() {
         |name: &str| std::fs::read(path(name).join("model/model.safetensors")).expect("weights");
     assert_eq!(model("short"), model("long"));
 
+    // Without its controls it is what it was, and nothing is trained for that.
+    extend(&path("long"), &path("without")).expect("a copy");
+    game.run(&path("without"), &Quiet).expect("nothing to train");
+    assert_same(&published("short"), &published("without"), "without controls");
+    // What is trained is not trained again, nor made shorter or otherwise.
+    for (place, (from, to, name)) in [
+        ("steps = 4", "steps = 3", "phase.1.steps was 4 and is now 3"),
+        ("steps = 6", "steps = 7", "phase.0.steps was 6 and is now 7"),
+        ("learning_rate = 1e-2", "learning_rate = 1e-3", "phase.1.learning_rate"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = path(&format!("refused-{place}"));
+        extend(&path("long"), &out).expect("a copy");
+        let other = Setting::new(phases(&GAME.replace(from, to)));
+        let error = other.run(&out, &Quiet).expect_err("a refusal").to_string();
+        assert!(error.contains(name), "{error}");
+    }
+    let error = {
+        let out = path("fewer");
+        extend(&path("long"), &out).expect("a copy");
+        let fewer = Setting::new(phases(GAME.split("\n\n").next().expect("a phase")));
+        fewer.run(&out, &Quiet).expect_err("a refusal").to_string()
+    };
+    assert!(error.contains("and now there are 1"), "{error}");
+
     let more = [GAME, DENSE].concat();
     extend(&path("short"), &path("more")).expect("a copy");
     controlled(&more).run(&path("more"), &Quiet).expect("a phase more, and controls");

@@ -37,9 +37,12 @@ impl Finished {
     pub fn read(given: PathBuf) -> Result<Self> {
         let name = given.display().to_string();
         let run = RunDir::open(overview::path(given))?;
+        let at = run.path().display();
         let folder = run.stage_dir(stages::EVALUATE)?;
         if !folder.is_dir() {
-            return Err(anyhow!("{name} is not evaluated yet: `cargo xtask pipeline` does it"));
+            return Err(anyhow!(
+                "{name} is not evaluated yet: `cargo xtask pipeline --run {at}` does it"
+            ));
         }
         let manifest = Manifest::read(&folder)?;
         manifest.verify(&folder)?;

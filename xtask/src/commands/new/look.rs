@@ -53,6 +53,11 @@ impl Looked {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Refusal::new(format!("{} has no text", first.display())).into());
         }
+        let marked = bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]);
+        if bytes.contains(&0) && !marked {
+            let message = format!("{} is no text: it has bytes of 0", first.display());
+            return Err(Refusal::new(message).into());
+        }
         looked.encoding = encoding(&bytes);
         if let Encoding::Named(encoding) = looked.encoding {
             looked.found.push(format!("encoding: {} (it is not UTF-8)", encoding.name()));

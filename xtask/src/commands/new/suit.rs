@@ -121,8 +121,11 @@ impl Suited {
         let steps = self.epochs * (self.documents / self.batch).max(1) as u64;
         let factor = (self.width as f64 / 64.0).powi(2).max(1.0);
         let seconds = steps as f64 * self.batch as f64 * self.mean / TOKENS_A_SECOND * factor;
-        let minutes = (3.0 * seconds / 60.0).max(1.0);
-        lines.push(format!("the whole run should take about {minutes:.0} minutes on two cores"));
+        let minutes = 3.0 * seconds / 60.0;
+        lines.push(match minutes < 1.5 {
+            true => "the whole run should take a minute or less on two cores".to_owned(),
+            false => format!("the whole run should take about {minutes:.0} minutes on two cores"),
+        });
         lines
     }
 
