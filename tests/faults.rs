@@ -124,6 +124,18 @@ fn old_work_is_set_aside() {
     assert_ne!(weights(&program, "run"), before);
     let aside = program.path("run/aside/train-1/model/model.safetensors");
     assert_eq!(fs::read(aside).unwrap(), before);
+    // The old config has its old work again, and the new one can have its own.
+    let changed = weights(&program, "run");
+    let said = tiny(&program, &["--until", "train"]);
+    assert!(said.stderr.contains("taken back from") && !said.stderr.contains("train: done"));
+    assert_eq!(weights(&program, "run"), before);
+    assert!(
+        program.path("run/aside/train-2").is_dir() && !program.path("run/aside/train-1").exists()
+    );
+    assert!(tiny(&program, &["--until", "train"]).stderr.contains("nothing to do"));
+    let said = tiny(&program, &["--until", "train", "--set", "phase.0.learning_rate=2e-3"]);
+    assert!(said.stderr.contains("taken back from"), "{}", said.stderr);
+    assert_eq!(weights(&program, "run"), changed);
     let shown = program.succeeds(&["show", "run"]).stdout;
     assert!(shown.contains("train-1") && shown.contains("run/aside/train-1"), "{shown}");
 }

@@ -102,8 +102,11 @@ impl Overview {
 /// The folder of a run that has what was set aside.
 pub const ASIDE: &str = "aside";
 
-/// The folders in `folder`, if it is there, in the order of their names.
-fn set_aside(folder: &Path) -> Result<Vec<(String, u64)>> {
+/// The folders in `folder`, if it is there, with their bytes, in the order of their names.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn set_aside(folder: &Path) -> Result<Vec<(String, u64)>> {
     let mut found = Vec::new();
     if folder.is_dir() {
         for entry in entries(folder)? {

@@ -202,7 +202,14 @@ impl<'a> Runner<'a> {
             }
             State::Stale(why) => why,
         };
-        let siblings = self.siblings.filter(|_| !redo && !selection.extend);
+        let again = redo || selection.extend;
+        if !again
+            && self.inspection.stages[index].is_precious()
+            && self.take_back(index, &recipe)?
+        {
+            return Ok(Made::Taken);
+        }
+        let siblings = self.siblings.filter(|_| !again);
         // Kept until the stage is published here, where the others then find it.
         let _turn = match siblings {
             Some(siblings) => {
@@ -218,6 +225,44 @@ impl<'a> Runner<'a> {
         }
         self.make(index, &recipe, &why, selection)?;
         Ok(Made::Ran)
+    }
+
+    /// Publishes what was set aside, if it was made from the same.
+    fn take_back(&mut self, index: usize, recipe: &Recipe) -> Result<bool> {
+        let stage = &self.inspection.stages[index];
+        let (name, run) = (stage.name(), self.run_dir().clone());
+        let (partial, target) = (run.partial_dir(name)?, run.stage_dir(name)?);
+        let aside = run.join(overview::ASIDE)?;
+        for (place, _) in overview::set_aside(&aside)? {
+            let folder = aside.join(&place);
+            let is_of_stage = place.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+            // What was half done has no manifest.
+            let Some(manifest) = Manifest::read(&folder).ok().filter(|_| is_of_stage) else {
+                continue;
+            };
+            if Recipe::of(&manifest) != *recipe || manifest.verify(&folder).is_err() {
+                continue;
+            }
+            if stage.can_resume(&partial) {
+                self.set_aside(name, &partial)?;
+            }
+            if target.is_dir() {
+                self.set_aside(name, &target)?;
+            }
+            self.discard(name)?;
+            fs::create_dir(&partial)
+                .with_context(|| format!("cannot create {}", partial.display()))?;
+            // It is what this config makes, too.
+            let manifest = manifest.with_config(self.config.clone());
+            manifest.copy(&folder, &partial)?;
+            self.publish(name, &manifest, &partial, &target)?;
+            remove_folder(&folder)?;
+            self.log(name, Event::Taken { from: &folder })?;
+            let folder = folder.display();
+            self.progress.message(&format!("{name}: taken back from {folder}"));
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Publishes a copy of what a sibling has finished, if one has.
