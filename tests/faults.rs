@@ -70,6 +70,13 @@ fn a_whole_run_can_be_extended() {
     let said = tiny(&program, &["--extend", "--set", "phase.2.steps=4"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(said.stderr.contains("report: done"), "{}", said.stderr);
+    // What is refused leaves all as it was, the config too.
+    let config = fs::read(program.path("run/config.toml")).unwrap();
+    let shorter = tiny(&program, &["--extend", "--set", "phase.2.steps=3"]);
+    assert_eq!(shorter.code, Some(2), "{}", shorter.stderr);
+    assert!(shorter.error().contains("phase.2.steps was 4 and is now 3"), "{}", shorter.error());
+    assert_eq!(fs::read(program.path("run/config.toml")).unwrap(), config);
+    assert!(!program.path("run/train.partial").exists());
     // Extended by nothing, it is still all there.
     let before = weights(&program, "run");
     let said = tiny(&program, &["--extend", "--from", "train", "--set", "phase.2.steps=4"]);

@@ -103,10 +103,7 @@ impl Overview {
 pub const ASIDE: &str = "aside";
 
 /// The folders in `folder`, if it is there, with their bytes, in the order of their names.
-///
-/// # Errors
-/// A folder that cannot be read.
-pub fn set_aside(folder: &Path) -> Result<Vec<(String, u64)>> {
+fn set_aside(folder: &Path) -> Result<Vec<(String, u64)>> {
     let mut found = Vec::new();
     if folder.is_dir() {
         for entry in entries(folder)? {

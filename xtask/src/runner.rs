@@ -232,34 +232,53 @@ impl<'a> Runner<'a> {
         let stage = &self.inspection.stages[index];
         let (name, run) = (stage.name(), self.run_dir().clone());
         let (partial, target) = (run.partial_dir(name)?, run.stage_dir(name)?);
-        let aside = run.join(overview::ASIDE)?;
-        for (place, _) in overview::set_aside(&aside)? {
-            let folder = aside.join(&place);
-            let is_of_stage = place.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+        let made = |folder: &Path| {
             // What was half done has no manifest.
-            let Some(manifest) = Manifest::read(&folder).ok().filter(|_| is_of_stage) else {
-                continue;
-            };
-            if Recipe::of(&manifest) != *recipe || manifest.verify(&folder).is_err() {
-                continue;
+            Manifest::read(folder).ok().filter(|manifest| Recipe::of(manifest) == *recipe)
+        };
+        if made(&partial).is_some() {
+            // It was being taken back when this was stopped.
+            return Ok(false);
+        }
+        let aside = run.join(overview::ASIDE)?;
+        let of_stage = |place: &str| {
+            place.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
+                && fs::symlink_metadata(aside.join(place)).is_ok_and(|found| found.is_dir())
+        };
+        let mut places: Vec<String> = match fs::read_dir(&aside) {
+            Ok(entries) => {
+                entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
             }
+            Err(_) => return Ok(false),
+        };
+        places.retain(|place| of_stage(place));
+        places.sort();
+        for place in places {
+            let folder = aside.join(&place);
+            let Some(manifest) = made(&folder) else { continue };
+            let from = folder.display();
             if stage.can_resume(&partial) {
                 self.set_aside(name, &partial)?;
-            }
-            if target.is_dir() {
-                self.set_aside(name, &target)?;
             }
             self.discard(name)?;
             fs::create_dir(&partial)
                 .with_context(|| format!("cannot create {}", partial.display()))?;
+            write_atomic(&self.note(name)?, &serde_json::to_vec_pretty(recipe)?)?;
             // It is what this config makes, too.
             let manifest = manifest.with_config(self.config.clone());
-            manifest.copy(&folder, &partial)?;
+            let copied = manifest.verify(&folder).and_then(|()| manifest.copy(&folder, &partial));
+            if let Err(why) = copied {
+                self.progress.message(&format!("{name}: not taken back from {from}: {why}"));
+                self.discard(name)?;
+                continue;
+            }
+            if target.is_dir() {
+                self.set_aside(name, &target)?;
+            }
             self.publish(name, &manifest, &partial, &target)?;
             remove_folder(&folder)?;
             self.log(name, Event::Taken { from: &folder })?;
-            let folder = folder.display();
-            self.progress.message(&format!("{name}: taken back from {folder}"));
+            self.progress.message(&format!("{name}: taken back from {from}"));
             return Ok(true);
         }
         Ok(false)
@@ -367,7 +386,11 @@ impl<'a> Runner<'a> {
                 }
                 _ => None,
             });
-            if refused.is_some() || !stage.can_resume(&partial) {
+            // What was finished by an earlier version cannot be gone on from at all.
+            let unreadable = error.chain().any(|cause| {
+                matches!(cause.downcast_ref(), Some(textgan_train::Error::Checkpoint { .. }))
+            });
+            if refused.is_some() || (extends && unreadable) || !stage.can_resume(&partial) {
                 self.discard(name)?;
             }
             if let Some(difference) = refused {
@@ -386,11 +409,16 @@ impl<'a> Runner<'a> {
             inputs: recipe.inputs.clone(),
             config: self.config.clone(),
         };
-        let replaces = Manifest::read(&target).is_ok_and(|old| Recipe::of(&old) != *recipe);
-        if replaces && stage.is_precious() && !selection.force && !selection.extend {
+        let manifest = Manifest::write(&partial, header)?;
+        // What is extended has all that there was, but for checkpoints on the way and what was taken out.
+        let has =
+            |file: &String| file.starts_with("checkpoints/") || manifest.files.contains_key(file);
+        let replaces = Manifest::read(&target).is_ok_and(|old| {
+            Recipe::of(&old) != *recipe && !(selection.extend && old.files.keys().all(has))
+        });
+        if replaces && stage.is_precious() && !selection.force {
             self.set_aside(name, &target)?;
         }
-        let manifest = Manifest::write(&partial, header)?;
         self.publish(name, &manifest, &partial, &target)?;
         self.log(name, Event::End { seconds })?;
         self.progress.message(&format!("{name}: done in {}", crate::terminal::duration(seconds)));

@@ -12,7 +12,7 @@ use crate::metric::MetricKind;
 use crate::summary::PhaseSummary;
 
 /// Version of the layout of checkpoints.
-pub(crate) const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 7;
 
 /// How fast the average of the accuracy follows, per update.
 const ACCURACY_STEP: f64 = 0.05;

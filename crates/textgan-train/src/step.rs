@@ -10,6 +10,7 @@ use textgan_nn::Parameters;
 use textgan_random::Key;
 
 use crate::algorithm::{Bounds, Loss, Update};
+use crate::config::Temperature;
 use crate::generated::Generated;
 use crate::memory::Memory;
 use crate::meter::Meter;
@@ -68,6 +69,14 @@ impl<'a> Step<'_, 'a> {
     pub fn steps(&self) -> u64 {
         self.moment.follows_length.store(true, Ordering::Relaxed);
         self.moment.steps
+    }
+
+    /// A temperature at this step.
+    pub(crate) fn temperature(&self, temperature: Temperature) -> f32 {
+        match temperature.start == temperature.end {
+            true => temperature.start,
+            false => temperature.at(self.number(), self.steps()),
+        }
     }
 
     /// The networks of the run.

@@ -7,6 +7,7 @@ use textgan_artifact::{Progress, write_atomic};
 
 use crate::args::{Pipeline, Target};
 use crate::config::{self, Loaded, PhaseKind, RootConfig};
+use crate::exit::Refusal;
 use crate::runner::{Outcome, Runner, Selection};
 use crate::stages;
 use crate::team;
@@ -59,8 +60,15 @@ pub fn in_team<O: PhaseKind>(
         let mut runner = Runner::open(&folder, stages, terminal)?
             .with_team(&team)
             .by_config(config::resolved(&loaded.config, &folder)?);
+        let kept = runner.run_dir().path().join(CONFIG);
+        let before = fs::read(&kept).ok();
         write_config(&loaded.config, runner.run_dir().path())?;
-        let outcome = make(&mut runner)?;
+        let outcome = make(&mut runner).inspect_err(|error| {
+            // What was refused is no config of the run.
+            if let (Some(before), Some(_)) = (&before, error.downcast_ref::<Refusal>()) {
+                let _ = write_atomic(&kept, before);
+            }
+        })?;
         summarise(&outcome, &folder, terminal);
         Ok(())
     })
@@ -97,7 +105,7 @@ pub fn config_is_kept<O: PhaseKind>(config: &RootConfig<O>, run: &Path) -> Resul
 /// Says what there is now, and where.
 pub fn summarise(outcome: &Outcome, folder: &Path, progress: &dyn Progress) {
     let folder = folder.display();
-    if outcome.ran.is_empty() {
+    if outcome.ran.is_empty() && outcome.taken.is_empty() {
         let fresh = outcome.fresh.join(", ");
         progress.message(&format!("nothing to do: {fresh} in {folder} up to date"));
     } else if !outcome.fresh.is_empty() {

@@ -12,7 +12,7 @@ use std::ops::Range;
 pub fn read<T: DeserializeOwned>(tree: &Entry) -> Result<T, Refusal> {
     let printed = tree.print();
     toml::from_str(&printed.text).map_err(|error| {
-        let blamed = blame::<T>(tree, &printed, error.message());
+        let blamed = blame::<T>(tree, &printed, &error);
         Refusal::new(match blamed {
             Some(part) => format!("{}: `{}`: {}", part.place, part.path, error.message().trim()),
             None => explain(&printed, &error),
@@ -25,17 +25,27 @@ pub fn read<T: DeserializeOwned>(tree: &Entry) -> Result<T, Refusal> {
 fn blame<'p, T: DeserializeOwned>(
     tree: &Entry,
     printed: &'p Printed,
-    message: &str,
+    error: &toml::de::Error,
 ) -> Option<&'p Part> {
+    let message = error.message();
     if message.contains("unknown field") || message.contains("unknown variant") {
         return None;
     }
     if let Some((field, _)) = parse(message, "missing field `") {
-        // The first table of a list that has it not.
+        // The first item that has it not, where the message is about a list of tables.
+        let list = printed.at(error.span()?.start)?;
+        let item = |number: usize| {
+            let path = format!("{}.{number}", list.path);
+            printed.parts.iter().find(|part| part.path == path && part.is_container)
+        };
         let has = |path: &str| printed.parts.iter().any(|part| part.path == path);
-        let of_list = |part: &&Part| part.key.parse::<usize>().is_ok();
         let lacks = |part: &&Part| !has(&format!("{}.{field}", part.path));
-        return printed.parts.iter().filter(of_list).find(lacks);
+        return (0..).map_while(item).find(lacks);
+    }
+    // A tree that is large is a list of numbers; it would take long.
+    const MOST: usize = 2_000;
+    if printed.parts.len() > MOST {
+        return None;
     }
     // That without which there is nothing wrong, or else something other.
     let without = |part: &Part| {
@@ -126,6 +136,7 @@ mod tests {
     #[serde(default, deny_unknown_fields)]
     struct Config {
         batch_size: usize,
+        list: Vec<u8>,
         inner: Inner,
         phase: Vec<Phase>,
     }
@@ -186,8 +197,8 @@ mod tests {
             ("[[phase]]\nkind = 'shrt'", &["c.toml:2: `phase.0.kind`", "did you mean `short`"]),
             ("[[phase]]\nwidth = 1", &["c.toml:1", "missing field `kind`"]),
             (
-                "[[phase]]\nkind = 'long'\n[[phase]]\nwidth = 1",
-                &["c.toml:3: `phase.1`: missing field `kind`"],
+                "list = [1, 2]\n[[phase]]\nkind = 'long'\n[[phase]]\nwidth = 1",
+                &["c.toml:4: `phase.1`: missing field `kind`"],
             ),
             (
                 "[[phase]]\nkind = 'long'\n[[phase]]\nkind = 'short'\ncolour = 'green'\nwidth = 'many'",

@@ -47,16 +47,23 @@ pub const MEASURES: &[&str] = &[
     "lm-score",
     "reverse-lm-score",
     "ms-jaccard",
-    "two-sample",
+    "two-sample-accuracy",
     "copied-run",
     "copied-share",
     "distance-to-training",
+    "well-formed-greedy",
+    "nll-validation",
+    "nll-test-at-nll-oracle-9",
+    "nll-test-at-nll-oracle-8",
+    "nll-test-at-nll-oracle-7",
 ];
 
 /// What a measure says, for somebody who has not met it; `None` of a name that no evaluation gives one.
 pub fn meaning(name: &str) -> Option<&'static str> {
+    let counted =
+        |family| name.strip_prefix(family).is_some_and(|of| matches!(of.parse(), Ok(1u8..=9)));
     Some(match name {
-        "test-nll" | "validation-nll" | "nll-test" => {
+        "test-nll" | "validation-nll" | "nll-test" | "nll-validation" => {
             "How surprised the generator is by real text it never saw, nats a token (of the oracle: a text); less is better, and leaving out a kind of sentence is punished."
         }
         "test-perplexity" | "validation-perplexity" => {
@@ -76,8 +83,8 @@ pub fn meaning(name: &str) -> Option<&'static str> {
             "The same if its texts had the lengths of real ones, so that writing shorter earns nothing."
         }
         "grammatical-for-label" => "The share that is grammatical and of the asked category.",
-        "grammatical-greedy" => {
-            "The share of its most probable texts, one a noise vector, that is grammatical."
+        "grammatical-greedy" | "well-formed-greedy" => {
+            "The share of its most probable texts, one a noise vector, that is grammatical, or well formed."
         }
         "well-formed" => "The share of its texts that the rules of the language accept.",
         "coverage-mass" => "How much of the grammar's probability its texts reach.",
@@ -121,16 +128,19 @@ pub fn meaning(name: &str) -> Option<&'static str> {
         "ms-jaccard" => {
             "How alike the frequencies of word sequences are in its texts and in real ones, from 0 to 1."
         }
-        _ if name.starts_with("self-bleu") => {
+        _ if counted("self-bleu-") => {
             "How much its texts resemble each other in runs of words: less is more varied."
         }
-        _ if name.starts_with("bleu") => {
+        _ if counted("bleu-") => {
             "How much of its runs of words occur in real texts: local quality, blind to variety."
         }
-        _ if name.starts_with("distinct") => {
+        _ if counted("distinct-") => {
             "Different runs of so many words over all such runs: more is more varied."
         }
-        _ if name.starts_with("two-sample") => {
+        _ if name.starts_with("nll-test-at-nll-oracle-") => {
+            "How surprised the generator is by the oracle's texts at the temperature where its own are that likely to the oracle."
+        }
+        "two-sample-accuracy" => {
             "How well a fresh classifier tells its texts from real ones: one half is guessing, which is the best."
         }
         _ => return None,
@@ -147,7 +157,9 @@ mod tests {
         assert!(contains("bleu-5", "runs of words"));
         assert!(contains("self-bleu-2", "resemble each other"));
         assert!(contains("test-nll-ratio", "1 is perfect"));
-        assert_eq!(meaning("my-own"), None);
+        for unknown in ["my-own", "bleu", "bleu4", "bleu-44", "distinct3"] {
+            assert_eq!(meaning(unknown), None, "{unknown}");
+        }
         assert!(MEASURES.iter().all(|name| meaning(name).is_some()));
     }
 }

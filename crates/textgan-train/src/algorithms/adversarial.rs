@@ -188,7 +188,7 @@ impl Game {
         let fresh = step.sample(update, self.writer.generator.as_ref())?;
         match &self.config.estimator {
             Estimator::Gumbel { relaxation: Relaxation::Soft, temperature } => {
-                let temperature = temperature.at(step.number(), step.steps());
+                let temperature = step.temperature(*temperature);
                 let mixtures = self.relax(&fresh, Relaxation::Soft, temperature, update)?.detach();
                 let fake = self.judge.shown(step, update, fresh)?;
                 self.judge.loss(update, &fake, &Tokens::Soft(&mixtures))
@@ -207,7 +207,7 @@ impl Game {
         let fake = step.sample(&update, generator)?;
         match &self.config.estimator {
             Estimator::Gumbel { relaxation, temperature } => {
-                let temperature = temperature.at(step.number(), step.steps());
+                let temperature = step.temperature(*temperature);
                 let relaxed = self.relax(&fake, *relaxation, temperature, &update)?;
                 let (judges, divergence) = (&self.judge.networks, self.judge.divergence);
                 let judged = self.judge.judged;

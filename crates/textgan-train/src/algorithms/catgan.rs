@@ -189,7 +189,7 @@ impl Algorithm for Game {
     }
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
-        let temperature = self.config.temperature.at(step.number(), step.steps());
+        let temperature = step.temperature(self.config.temperature);
         for turn in 0..self.config.discriminator_steps {
             let turn = step.number() * self.config.discriminator_steps + turn;
             let writer = self.population[(turn % self.population.len() as u64) as usize].as_ref();

@@ -121,7 +121,7 @@ impl Algorithm for Game {
 
     fn step(&self, step: &mut Step<'_, '_>) -> Result<()> {
         let generator = self.generator.as_ref();
-        let temperature = self.config.temperature.at(step.number(), step.steps());
+        let temperature = step.temperature(self.config.temperature);
         let embedding = self.judge.networks.frozen.embedding();
         let relax = |fake: &crate::generated::Generated, key: &textgan_random::Key| {
             let key = key.child("gumbel");

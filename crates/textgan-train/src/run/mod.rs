@@ -92,6 +92,8 @@ impl<'a> Run<'a> {
     pub fn step(&mut self, phase: &mut Current<'a>) -> Result<()> {
         let course = &mut phase.course;
         let (step, phase_step) = (self.state.step, self.state.phase_step);
+        let rounds = phase.planned.settings.converge.is_some();
+        let follows_length = rounds || course.schedule.follows_length();
         let moment = Moment {
             key: self.phase_key(),
             phase: self.state.phase,
@@ -99,7 +101,7 @@ impl<'a> Run<'a> {
             step,
             phase_step,
             steps: course.steps,
-            follows_length: AtomicBool::new(course.schedule.follows_length()),
+            follows_length: AtomicBool::new(follows_length),
             scale: course.fraction(phase_step) * self.state.learning_rate_scale,
             gate_open: self.state.gate_open,
             checkpoint: &self.latest_checkpoint(),
@@ -164,7 +166,8 @@ impl<'a> Run<'a> {
     /// those that are kept; others stay only until the next.
     pub fn checkpoint(&mut self, phase: &Current<'_>, scheduled: bool) -> Result<()> {
         let name = format!("step-{:06}", self.state.step);
-        if scheduled {
+        // Those of controls let none of what they control go.
+        if scheduled && phase.planned.control.is_none() {
             let keep = self.plan.train.keep_checkpoints.max(1);
             self.state.checkpoints.push(name.clone());
             let surplus = self.state.checkpoints.len().saturating_sub(keep);

@@ -12,7 +12,9 @@ use crate::state::State;
 use crate::{Error, Result};
 
 /// Keys of a phase that say how long it lasts, and nothing else.
-const LENGTH: [&str; 4] = ["steps", "epochs", "evaluation", "keep"];
+const LENGTH: [&str; 3] = ["steps", "epochs", "keep"];
+/// Where a phase says how long it waits for a better evaluation.
+const PATIENCE: &str = "/evaluation/patience";
 /// The key that only controls have.
 const CONTROL: &str = "control";
 
@@ -41,8 +43,11 @@ pub(super) fn find(
     all.sort_by_key(|(_, state)| std::cmp::Reverse((state.phase, state.phase_step)));
     match all.into_iter().find(|(_, state)| is_on_the_way(state, phases)) {
         Some((name, mut state)) if trained(&state) >= trained(&latest) => {
+            let patience = |of: &[Value]| of.get(state.phase)?.pointer(PATIENCE).cloned();
+            if patience(&state.phases) != patience(phases) {
+                state.convergence.stale = 0;
+            }
             state.phases = phases.to_vec();
-            state.convergence.stale = 0;
             Ok(Some((name, state)))
         }
         _ => Err(Error::OtherRun { folder: out.to_owned(), difference }),
@@ -63,9 +68,12 @@ fn is_on_the_way(state: &State, phases: &[Value]) -> bool {
     let at_hand_alike = match (state.phases.get(at), phases.get(at)) {
         _ if state.phase_step == 0 => at > 0,
         (Some(old), Some(new)) => {
-            let longer = match new.get("steps").and_then(Value::as_u64) {
-                Some(steps) => steps >= state.phase_step,
-                None => true,
+            let number = |of: &Value, key| of.get(key).and_then(Value::as_u64);
+            let [was, is] = [old, new].map(|of| (number(of, "steps"), number(of, "epochs")));
+            let longer = match (was, is) {
+                ((Some(_), None), (Some(steps), None)) => steps >= state.phase_step,
+                ((None, Some(was)), (None, Some(is))) => is >= was,
+                _ => was == is,
             };
             let as_long = ["steps", "epochs"].iter().all(|key| old.get(key) == new.get(key));
             longer
@@ -79,6 +87,9 @@ fn is_on_the_way(state: &State, phases: &[Value]) -> bool {
 
 fn without_length(phase: &Value) -> Value {
     let mut phase = phase.clone();
+    if let Some(patience) = phase.pointer_mut(PATIENCE) {
+        *patience = Value::Null;
+    }
     if let Value::Object(table) = &mut phase {
         table.retain(|key, _| !LENGTH.contains(&key.as_str()));
     }
@@ -213,6 +224,18 @@ mod tests {
                 state.phase_step
             );
         }
+        let epochs = |epochs: u64, patience: u64| {
+            [
+                json!({"kind": "a", "epochs": epochs, "evaluation": { "every": 5, "patience": patience } }),
+            ]
+        };
+        let at = State { phase: 0, phase_step: 10, ..State::new(epochs(5, 2).to_vec(), 1) };
+        assert!(is_on_the_way(&at, &epochs(6, 3)));
+        assert!(!is_on_the_way(&at, &epochs(4, 2)));
+        assert!(!is_on_the_way(&at, &[json!({"kind": "a", "steps": 99, "evaluation": {}})]));
+        let mut other_score = epochs(6, 2);
+        other_score[0]["evaluation"]["every"] = json!(4);
+        assert!(!is_on_the_way(&at, &other_score));
         assert_eq!(difference(&phases, &other), "phase.0.rate was 1 and is now 2");
         assert_eq!(difference(&phases, &phases[..1]), "it had 2 phases and now there are 1");
     }
