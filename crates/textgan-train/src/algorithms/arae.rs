@@ -1,17 +1,16 @@
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use textgan_models::{
-    CODE_PARAMETERS, Context, Discriminator, DiscriminatorConfig, EmbeddingConfig, Generator,
-    Sequences, Sizes, Tokens, build_discriminator, unit_rows,
+    CODE_PARAMETERS, Context, DiscriminatorConfig, EmbeddingConfig, Generator, Sizes, unit_rows,
 };
-use textgan_nn::layers::{Linear, LinearConfig};
 use textgan_nn::ops::{self, Relaxation};
-use textgan_nn::{Builder, Mode, Parameters};
+use textgan_nn::{Mode, Parameters};
 use textgan_random::Key;
 
+use super::codes::{CodeCritic, CodeEncoder};
 use super::{GENERATOR, optimizer_problem};
 use crate::algorithm::{Accuracy, Algorithm, Bounds, Critic, Learner, Loss, Update};
 use crate::config::{OptimizerConfig, Problem, at_least_one, positive, require};
@@ -19,7 +18,7 @@ use crate::data::Rows;
 use crate::generated::{Generated, Texts};
 use crate::losses::{Divergence, gumbel, likelihood, weighed};
 use crate::metric::{Group, Metric, Unit};
-use crate::networks::{Judges, Network, Networks};
+use crate::networks::{Network, Networks};
 use crate::objective::{Declared, Objective, Opponent, Pace, Plan, Role};
 use crate::step::Step;
 use crate::{Error, Result};
@@ -224,145 +223,6 @@ impl Objective for Arae {
     }
 }
 
-/// From texts to codes, by the features of a discriminator's body.
-struct CodeEncoder {
-    /// Of body and output; what the body's own judgement is made of is nobody's.
-    parameters: Parameters,
-    body: Judges,
-    output: Linear,
-    parts: usize,
-}
-
-impl CodeEncoder {
-    fn new(config: &Arae, sizes: &Sizes, width: usize, key: &Key) -> Result<Self> {
-        // A label is the generator's to read beside the code.
-        let sizes = Sizes { labels: 0, ..*sizes };
-        let body =
-            build_discriminator(&config.encoder, &sizes, None, &key.child("body"), &Device::Cpu)?;
-        let body = Judges { frozen: body.frozen()?.into(), learning: body.into() };
-        let mut parameters = Parameters::new();
-        let mut builder = Builder::new(&mut parameters, *key, &Device::Cpu);
-        let output = LinearConfig::new(config.encoder.features(&sizes), width / config.parts);
-        let output = Linear::new(&mut builder.child("output"), &output)?;
-        for (name, variable) in body.learning.parameters().iter() {
-            if !name.starts_with("score") {
-                parameters.insert(format!("body.{name}"), variable.clone())?;
-            }
-        }
-        Ok(Self { parameters, body, output, parts: config.parts })
-    }
-
-    /// `[batch, code]`.
-    fn codes(&self, texts: &Sequences, mode: Mode<'_>) -> Result<Tensor> {
-        let tokens = Tokens::Hard(texts.targets());
-        let features = self.features(&self.body.learning, &tokens, texts, mode)?;
-        self.joined(&self.output.forward(&features)?)
-    }
-
-    /// The same of mixtures of words of the body's [embedding](Discriminator::embedding), by weights that get no
-    /// gradient.
-    fn codes_of_mixtures(&self, mixtures: &Tensor, texts: &Sequences) -> Result<Tensor> {
-        let tokens = Tokens::Soft(mixtures);
-        let features = self.features(&self.body.frozen, &tokens, texts, Mode::Evaluate)?;
-        let bias = self.output.bias().map(Tensor::detach);
-        let weight = self.output.weight().detach();
-        self.joined(&ops::linear(&features, &weight, bias.as_ref())?)
-    }
-
-    /// What the body knows at the end of each part, `[batch * parts, features]`.
-    fn features(
-        &self,
-        body: &Arc<dyn Discriminator>,
-        tokens: &Tokens<'_>,
-        texts: &Sequences,
-        mode: Mode<'_>,
-    ) -> Result<Tensor> {
-        let features = body.features(tokens, texts.lengths(), mode)?;
-        let (batch, places, width) = features.dims3()?;
-        let ends = texts.lengths().iter().enumerate().flat_map(|(row, &length)| {
-            let (length, parts) = (length.min(places), self.parts);
-            (1..=parts).map(move |part| (row * places + (part * length).div_ceil(parts) - 1) as u32)
-        });
-        let ends = Tensor::from_iter(ends, features.device())?;
-        Ok(features.reshape((batch * places, width))?.index_select(&ends, 0)?)
-    }
-
-    /// Parts, `[batch * parts, width]`, side by side: `[batch, code]`.
-    fn joined(&self, parts: &Tensor) -> Result<Tensor> {
-        let (rows, width) = parts.dims2()?;
-        Ok(unit_rows(&parts.reshape((rows / self.parts, width * self.parts))?)?)
-    }
-}
-
-impl Network for CodeEncoder {
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
-    }
-}
-
-/// Tells codes of texts, positive, from codes of noise: as a whole, and by windows of their parts.
-struct CodeCritic {
-    parameters: Parameters,
-    whole: [Linear; 3],
-    window: Option<Windows>,
-}
-
-/// A critic of all windows of a code.
-struct Windows {
-    layers: [Linear; 3],
-    /// Parts of a code, and width of one.
-    parts: usize,
-    part: usize,
-    /// Parts of a window.
-    window: usize,
-}
-
-impl CodeCritic {
-    fn new(config: &Arae, width: usize, key: &Key) -> Result<Self> {
-        let mut parameters = Parameters::new();
-        let mut builder = Builder::new(&mut parameters, *key, &Device::Cpu);
-        let hidden = config.critic_hidden;
-        let layers = |builder: &mut Builder<'_>, width: usize| -> Result<[Linear; 3]> {
-            let mut layer = |name: &str, input, output| {
-                Linear::new(&mut builder.child(name), &LinearConfig::new(input, output))
-            };
-            Ok([layer("0", width, hidden)?, layer("1", hidden, hidden)?, layer("2", hidden, 1)?])
-        };
-        let whole = layers(&mut builder, width)?;
-        let (parts, part, window) = (config.parts, width / config.parts, config.window);
-        let window = match window {
-            0 => None,
-            _ => {
-                let layers = layers(&mut builder.child("window"), window * part)?;
-                Some(Windows { layers, parts, part, window })
-            }
-        };
-        Ok(Self { parameters, whole, window })
-    }
-
-    /// `[batch, code]` to `[batch]`.
-    fn logits(&self, codes: &Tensor) -> Result<Tensor> {
-        let judge = |[first, second, last]: &[Linear; 3], codes: &Tensor| -> Result<Tensor> {
-            let x = second.forward(&first.forward(codes)?.relu()?)?.relu()?;
-            Ok(last.forward(&x)?.squeeze(1)?)
-        };
-        let whole = judge(&self.whole, codes)?;
-        let Some(Windows { layers, parts, part, window }) = &self.window else { return Ok(whole) };
-        let windows: Vec<Tensor> = (0..=parts - window)
-            .map(|first| codes.narrow(1, first * part, window * part))
-            .collect::<candle_core::Result<_>>()?;
-        let judged = judge(layers, &Tensor::cat(&windows, 0)?.contiguous()?)?;
-        let judged = judged.reshape((windows.len(), codes.dim(0)?))?.mean(0)?;
-        Ok((whole + judged)?)
-    }
-}
-
-impl Network for CodeCritic {
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
-    }
-}
-
 /// The game under way.
 struct Game {
     config: Arae,
@@ -541,7 +401,10 @@ impl Critic for Game {
 
 #[cfg(test)]
 mod tests {
-    use textgan_models::{CodeConfig, GeneratorConfig, LstmConfig, NoiseConfig, build_generator};
+    use candle_core::Device;
+    use textgan_models::{
+        CodeConfig, GeneratorConfig, LstmConfig, NoiseConfig, Sequences, Tokens, build_generator,
+    };
 
     use super::*;
     use crate::testing::VOCAB;

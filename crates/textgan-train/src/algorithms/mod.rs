@@ -3,7 +3,9 @@
 mod adversarial;
 mod arae;
 mod araml;
+mod blanks;
 mod catgan;
+mod codes;
 mod coldgan;
 mod cot;
 mod dense;
