@@ -314,6 +314,9 @@ fn phrase(finding: &Finding) -> String {
                 numbers(best)
             )
         }
+        _ if best.advantage.low == best.advantage.high => {
+            format!("at equal {diversity} its {quality} is that of {} exactly", best.name)
+        }
         _ => format!(
             "at equal {diversity} its {quality} is not separated from that of {} ({}; a difference of \
              {:.3} would have shown)",
