@@ -78,14 +78,14 @@ fn runs_are_compared_with_their_checkpoints_with_each_other_and_over_seeds() {
     // Experiments that differ are compared one by one.
     assert_eq!(program.succeeds(&["compare", "a", "c", "--json"]).stdout.lines().count(), 2);
 
-    for (arguments, why) in [
-        (&["compare", "a", "runs/a"][..], "the same experiment with the same seed (1)"),
-        (&["compare", "a", "--baseline", "a"], "compared with itself"),
-        (&["compare", "a", "--baseline", "b", "--baseline", "c"], "different experiments"),
-        (&["compare", "nowhere"], "nowhere"),
+    for (arguments, code, why) in [
+        (&["compare", "a", "runs/a"][..], 1, "the same experiment with the same seed (1)"),
+        (&["compare", "a", "--baseline", "a"], 1, "compared with itself"),
+        (&["compare", "a", "--baseline", "b", "--baseline", "c"], 1, "different experiments"),
+        (&["compare", "nowhere"], 2, "nowhere is not there"),
     ] {
         let said = program.run(arguments);
-        assert_eq!(said.code, Some(1), "{arguments:?}: {said:?}");
+        assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");
         assert!(said.error().contains(why), "{said:?}");
     }
     assert_eq!(program.run(&["compare"]).code, Some(2));

@@ -34,7 +34,7 @@ fn a_resume_is_no_chimera() {
     let first = tiny(&program, &["--set", &sources("a.txt", ""), "--until", "train"]);
     assert_eq!(first.code, Some(0), "{}", first.stderr);
     for (changed, expected) in [
-        (&["--set", "seed=9"][..], "seed"),
+        (&["--set", "seed=9"][..], "ingest would be made again first"),
         (&["--set", "train.batch_size=8"], "train.batch_size was 16 and is now 8"),
         (&["--set", "generator.rope_theta=77"], "generator.rope_theta"),
         (&["--set", "noise.placement='every'"], "noise.placement"),
@@ -47,7 +47,8 @@ fn a_resume_is_no_chimera() {
         assert!(said.error().contains(expected), "{}", said.error());
     }
     let said = tiny(&program, &["--set", &sources("b.txt", ""), "--until", "train", "--extend"]);
-    assert!(said.error().contains("other text"), "{}", said.error());
+    assert!(said.error().contains("ingest would be made again first"), "{}", said.error());
+    assert!(!said.stderr.contains("ingest (its"), "it was: {}", said.stderr);
     // More steps are no other experiment.
     let more = [
         "--set",
@@ -77,6 +78,17 @@ fn a_whole_run_can_be_extended() {
     assert!(shorter.error().contains("phase.2.steps was 4 and is now 3"), "{}", shorter.error());
     assert_eq!(fs::read(program.path("run/config.toml")).unwrap(), config);
     assert!(!program.path("run/train.partial").exists());
+    // So it does what another config has half done.
+    let (half_done, note) = ("run/train.partial", "run/train.partial.json");
+    program.copy("run/train", half_done);
+    fs::remove_file(program.path("run/train.partial/manifest.json")).unwrap();
+    program.write(note, r#"{"fingerprint":"of another","format_version":1,"inputs":{}}"#);
+    let state = || (fs::read(program.path(note)).unwrap(), program.files(half_done));
+    let before = state();
+    let shorter = tiny(&program, &["--extend", "--set", "phase.2.steps=3"]);
+    assert_eq!(shorter.code, Some(2), "{}", shorter.stderr);
+    assert_eq!(state(), before);
+    assert!(!program.path("run/aside").exists());
     // Extended by nothing, it is still all there.
     let before = weights(&program, "run");
     let said = tiny(&program, &["--extend", "--from", "train", "--set", "phase.2.steps=4"]);
@@ -481,8 +493,12 @@ fn wrong_command_lines_have_code_two() {
         (&["--count", "0"], "--count 0"),
         (&["--label", "x"], "the model's labels are `indoors`"),
         (&["--top-k", "0"], "top_k"),
+        (&["--prompt", "zebra"], "--prompt: the vocabulary lacks a word of \"zebra\""),
+        (&["--run", "nowhere"], "nowhere is not there"),
+        (&["--model", "nowhere"], "--model nowhere"),
     ] {
-        let said = program.run(&[&["generate", "--run", "run"], arguments].concat());
+        let run: &[&str] = if arguments[0] == "--run" { &[] } else { &["--run", "run"] };
+        let said = program.run(&[&["generate"], run, arguments].concat());
         assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.stderr);
         assert!(said.error().contains(expected), "{arguments:?}: {}", said.error());
     }
@@ -537,6 +553,11 @@ fn a_config_is_made_for_ones_own_text() {
         let run = config.replace(".toml", "-quick");
         assert!(program.path("runs").join(run).join("report/report.html").is_file(), "{config}");
     }
+    program.write("few.txt", "One sentence. And another!\n");
+    let said = program.run(&["new", "x.toml", "--from", "few.txt"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert!(said.error().contains("few.txt has 2 sentences"), "{}", said.error());
+    assert!(!program.path("x.toml").exists());
     let said = program.run(&["new", "x.toml", "--from", "absent"]);
     assert!(said.code == Some(2) && said.error().contains("absent"), "{}", said.stderr);
 }

@@ -119,8 +119,11 @@ fn other_folders_are_no_runs() {
     let program = Program::new();
     program.write("photos/holiday.jpg", "x");
     let said = program.run(&["pipeline", "--config", "tiny.toml", "--run", "photos"]);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(said.code, Some(2));
     assert!(said.error().contains("photos is not a textgan run"), "{said:?}");
+    let said = program.run(&["show", "photos"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.error().contains("photos is no run"), "{said:?}");
     assert_eq!(program.names("photos"), ["holiday.jpg"]);
     program.write("file", "x");
     let said = program.run(&["pipeline", "--config", "tiny.toml", "--run", "file"]);

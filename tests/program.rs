@@ -77,6 +77,26 @@ impl Program {
         names
     }
 
+    /// The files of a folder and of those in it, by path, with what they hold.
+    pub fn files(&self, folder: &str) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        for name in self.names(folder) {
+            let path = format!("{folder}/{name}");
+            match self.path(&path).is_dir() {
+                true => files.extend(self.files(&path)),
+                false => files.push((path.clone(), fs::read(self.path(&path)).unwrap())),
+            }
+        }
+        files
+    }
+
+    /// Copies a folder.
+    pub fn copy(&self, from: &str, to: &str) {
+        for (path, bytes) in self.files(from) {
+            self.write(&path.replacen(from, to, 1), bytes);
+        }
+    }
+
     /// The manifests of a run, by stage, as text; but that of the report, which says when it was made, and where.
     pub fn manifests(&self, run: &str) -> Vec<(String, String)> {
         let stages = self.names(run).into_iter().filter(|stage| stage != "report");

@@ -140,7 +140,8 @@ fn a_stage_alone_says_what_it_needs() {
     let program = Program::new();
     let tokenize = ["tokenize", "--config", "tiny.toml", "--run", "run"];
     let said = program.run(&tokenize);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(said.code, Some(2));
+    assert!(!program.path("run").exists(), "it came to nothing");
     assert!(said.error().contains("pipeline --until ingest"), "{said:?}");
     program.succeeds(&["ingest", "--config", "tiny.toml", "--run", "run"]);
     let done = program.succeeds(&tokenize);

@@ -128,7 +128,7 @@ fn bad_files_are_refused_with_file_and_line() {
     }
     let program = with_files();
     let said = program.run(&["score", "--samples", "absent.txt", "--references", "references.txt"]);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(said.code, Some(2));
     assert!(said.error().contains("absent.txt"), "{said:?}");
 }
 

@@ -205,6 +205,8 @@ fn a_run_that_fails_does_not_lose_the_others() {
         assert!(made["measures"][0]["model"]["mean"].is_f64(), "{made}");
         assert!(program.path("runs/s/heads=2/seed-1/report/report.html").exists());
     }
+    let listed = program.succeeds(&["list"]).stdout;
+    assert!(listed.contains("s/heads=2/seed-1 "), "{listed}");
     // A measure that this corpus has not is no reason to lose the table either.
     program.write(
         "s.toml",

@@ -62,7 +62,7 @@ pub enum Command {
     Compare(Compare),
     /// Write a run's metrics as CSV and its texts as a dataset with a card, for other tools.
     Export(Export),
-    /// List the runs in a folder.
+    /// List the runs in a folder, those of its sweeps too.
     List(List),
     /// Show one run: stages, files, sizes, headline numbers.
     Show(Show),

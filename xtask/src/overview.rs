@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use textgan_artifact::{Manifest, RunDir};
 use textgan_evaluate::Evaluation;
 
+use crate::exit::Refusal;
 use crate::stages;
 
 /// A run at a glance.
@@ -47,6 +48,20 @@ pub struct StageOverview {
 pub fn path(run: PathBuf) -> PathBuf {
     let named = Path::new("runs").join(&run);
     if run.exists() || !named.exists() { run } else { named }
+}
+
+/// Opens a run that the command line names, by its folder or by its name under `runs/`.
+///
+/// # Errors
+/// A refusal where there is none; what the system said where it cannot be read.
+pub fn open(run: PathBuf) -> Result<RunDir> {
+    let path = path(run);
+    if path.is_dir() && RunDir::is_run(&path) {
+        return Ok(RunDir::open(path)?);
+    }
+    let problem = if path.exists() { "is no run" } else { "is not there" };
+    let message = format!("{} {problem}; `cargo xtask list` shows the runs in `runs/`", path.display());
+    Err(Refusal::new(message).into())
 }
 
 impl Overview {

@@ -6,7 +6,7 @@ mod siblings;
 pub use inspection::Inspection;
 pub use siblings::Siblings;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,9 +55,23 @@ pub struct Runner<'a> {
     team: &'a Team,
     /// What manifests say of the config.
     config: Option<String>,
-    /// Whether the folder came into being with this runner.
-    is_new: bool,
+    /// The outermost folder that came into being with this runner, if the run's did.
+    created: Option<PathBuf>,
     _lock: RunLock,
+}
+
+impl Drop for Runner<'_> {
+    /// A command that came to nothing leaves nothing.
+    fn drop(&mut self) {
+        let Some(created) = self.created.take().filter(|_| self.has_nothing()) else { return };
+        let run = self.run_dir().path();
+        // What went wrong before is the error to tell.
+        let _ = remove_folder(run);
+        let parents = run.ancestors().skip(1).take_while(|parent| parent.starts_with(&created));
+        for parent in parents {
+            let _ = fs::remove_dir(parent);
+        }
+    }
 }
 
 /// What became of one stage.
@@ -100,8 +114,11 @@ impl<'a> Runner<'a> {
         stages: Vec<Box<dyn Stage + 'a>>,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let is_new = !path.exists();
-        let run = RunDir::create(path)?;
+        let created = path.ancestors().take_while(|folder| is_absent(folder)).last().map(Path::to_owned);
+        let run = RunDir::create(path).map_err(|error| match error {
+            textgan_artifact::Error::NotARun { .. } => Refusal::new(error).into(),
+            _ => anyhow::Error::from(error),
+        })?;
         let lock = run.lock()?;
         let inspection = Inspection::new(run, stages)?;
         Ok(Self {
@@ -110,46 +127,36 @@ impl<'a> Runner<'a> {
             siblings: None,
             team: &ALONE,
             config: None,
-            is_new,
+            created,
             _lock: lock,
         })
     }
 
     /// Says in every manifest that the stage was made by this config.
     #[must_use]
-    pub fn by_config(self, text: String) -> Self {
-        Self { config: Some(text), ..self }
+    pub fn by_config(mut self, text: String) -> Self {
+        self.config = Some(text);
+        self
     }
 
     /// Makes the stages that can be shared out with the processes that this one leads.
     #[must_use]
-    pub fn with_team(self, team: &'a Team) -> Self {
-        Self { team, ..self }
+    pub fn with_team(mut self, team: &'a Team) -> Self {
+        self.team = team;
+        self
     }
 
     /// Takes over what `siblings` have finished, where it is what would be made here; of several that
     /// want the same at once, one makes it.
     #[must_use]
-    pub fn beside(self, siblings: &'a Siblings) -> Self {
-        Self { siblings: Some(siblings), ..self }
+    pub fn beside(mut self, siblings: &'a Siblings) -> Self {
+        self.siblings = Some(siblings);
+        self
     }
 
     /// The folder.
     pub fn run_dir(&self) -> &RunDir {
         &self.inspection.run
-    }
-
-    /// Brings the selected stages up to date, in order.
-    ///
-    /// # Errors
-    /// An unknown name, or the first stage that fails.
-    pub fn bring_up_to_date(&mut self, selection: &Selection<'_>) -> Result<Outcome> {
-        let outcome = self.update(selection);
-        if outcome.is_err() && self.is_new && self.has_nothing() {
-            // A command that came to nothing leaves nothing. What went wrong is the error to tell.
-            let _ = remove_folder(self.run_dir().path());
-        }
-        outcome
     }
 
     /// Whether no stage is finished or half done.
@@ -161,7 +168,11 @@ impl<'a> Runner<'a> {
         })
     }
 
-    fn update(&mut self, selection: &Selection<'_>) -> Result<Outcome> {
+    /// Brings the selected stages up to date, in order.
+    ///
+    /// # Errors
+    /// An unknown name, or the first stage that fails.
+    pub fn bring_up_to_date(&mut self, selection: &Selection<'_>) -> Result<Outcome> {
         let last = self.inspection.stages.len() - 1;
         let only = selection.only.map(|name| self.inspection.position(name)).transpose()?;
         let until = selection.until.map_or(Ok(last), |name| self.inspection.position(name))?;
@@ -173,6 +184,9 @@ impl<'a> Runner<'a> {
         }
         let range = only.map_or(0..=until, |only| only..=only);
         let redo_from = from.or(selection.force.then_some(*range.start()));
+        if selection.extend {
+            self.check_extension()?;
+        }
 
         let mut outcome = Outcome::default();
         for index in range {
@@ -188,6 +202,29 @@ impl<'a> Runner<'a> {
             }
         }
         Ok(outcome)
+    }
+
+    /// Refuses to go on from what is finished if what it was made from would be made again first: it would fit nothing
+    /// then, and the run be neither the old experiment nor the new one.
+    fn check_extension(&mut self) -> Result<()> {
+        for index in 0..self.inspection.stages.len() {
+            let name = self.inspection.stages[index].name();
+            self.inspection.run.recover(name)?;
+            if self.inspection.stages[index].is_precious()
+                || !self.inspection.run.stage_dir(name)?.is_dir()
+            {
+                break;
+            }
+            let recipe = self.inspection.recipe(index)?;
+            if let State::Stale(why) = self.inspection.state(name, &recipe, false)? {
+                return Err(Refusal::new(format!(
+                    "what is finished cannot be extended to this: {name} would be made again first ({why}). Without \
+                     --extend it is set aside, and this is made from the beginning"
+                ))
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// Makes one stage, or takes it over, if it is stale or to be redone.
@@ -333,6 +370,7 @@ impl<'a> Runner<'a> {
             (self.inspection.run.partial_dir(name)?, self.inspection.run.stage_dir(name)?);
         let note = self.note(name)?;
         let mut extends = false;
+        let mut moved = None;
         let half_done = partial.is_dir() && read_note(&note).as_ref() == Some(recipe);
 
         if half_done && !selection.force {
@@ -349,7 +387,8 @@ impl<'a> Runner<'a> {
             self.progress.message(&format!("{name}: going on where it was stopped"));
         } else {
             if stage.is_precious() && stage.can_resume(&partial) && !selection.force {
-                self.set_aside(name, &partial)?;
+                let of_other = fs::read(&note).ok();
+                moved = Some((self.set_aside(name, &partial)?, of_other));
             }
             self.discard(name)?;
             let create = || {
@@ -394,6 +433,14 @@ impl<'a> Runner<'a> {
                 self.discard(name)?;
             }
             if let Some(difference) = refused {
+                // What another config had half done is there as before, too.
+                if let Some((place, Some(note_of_other))) = moved {
+                    fs::rename(&place, &partial)
+                        .with_context(|| format!("cannot move {} back", place.display()))?;
+                    write_atomic(&note, &note_of_other)?;
+                    // Unless more is there.
+                    let _ = place.parent().map(fs::remove_dir);
+                }
                 return Err(Refusal::new(format!(
                     "what is finished cannot be extended to this: {difference}. Without --extend it is set \
                      aside, and this is trained from the first step"
@@ -451,10 +498,11 @@ impl<'a> Runner<'a> {
             self.inspection.earlier(name)?;
             let recipe = self.inspection.recipe(index)?;
             if let State::Stale(why) = self.inspection.state(name, &recipe, false)? {
-                return Err(anyhow!(
+                return Err(Refusal::new(format!(
                     "{name} in {} is not what this config makes ({why}); run `cargo xtask pipeline` instead",
                     self.inspection.run.path().display()
-                ));
+                ))
+                .into());
             }
         }
         Ok(())
@@ -465,19 +513,19 @@ impl<'a> Runner<'a> {
         Ok(self.inspection.run.join(format!("{name}.partial.json"))?)
     }
 
-    /// Moves `folder`, work of stage `name` under another config, to where no stage is looked for.
-    fn set_aside(&self, name: &str, folder: &Path) -> Result<()> {
+    /// Moves `folder`, work of stage `name` under another config, to where no stage is looked for, and says where.
+    fn set_aside(&self, name: &str, folder: &Path) -> Result<PathBuf> {
         let aside = self.inspection.run.join(overview::ASIDE)?;
         fs::create_dir_all(&aside).with_context(|| format!("cannot create {}", aside.display()))?;
-        let place = (1..).map(|number| aside.join(format!("{name}-{number}")));
-        let Some(place) = place.into_iter().find(|place| !place.exists()) else { return Ok(()) };
+        let place = |number: u64| aside.join(format!("{name}-{number}"));
+        let place = place((1..).find(|&number| !place(number).exists()).unwrap_or(u64::MAX));
         fs::rename(folder, &place)
             .with_context(|| format!("cannot move {} to {}", folder.display(), place.display()))?;
         self.progress.message(&format!(
             "{name}: what another config had made is set aside in {}",
             place.display()
         ));
-        Ok(())
+        Ok(place)
     }
 
     /// Removes what a stage left half done.
@@ -506,6 +554,11 @@ impl<'a> Runner<'a> {
         })?;
         Ok(())
     }
+}
+
+/// Whether there is nothing of this name; the empty name is that of the working folder.
+fn is_absent(path: &Path) -> bool {
+    !path.as_os_str().is_empty() && fs::symlink_metadata(path).is_err()
 }
 
 /// The processor, as the system names it.

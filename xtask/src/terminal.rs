@@ -16,6 +16,11 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// A number of things, as one says it.
+pub fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Shows progress, and passes on that the user asked to stop.
 pub struct Terminal {
     signals: Signals,

@@ -26,7 +26,7 @@ impl Trained {
     /// # Errors
     /// A run that has not been trained, or whose files were changed since.
     pub fn of(run: &Path) -> Result<Self> {
-        let run = RunDir::open(overview::path(run.to_owned()))?;
+        let run = overview::open(run.to_owned())?;
         let train = run.stage_dir(TRAIN)?;
         if !train.is_dir() {
             let at = run.path().display();

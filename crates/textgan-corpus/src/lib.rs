@@ -32,6 +32,7 @@
 //!
 //! [`ingest_shard`] and [`merge_shards`] are [`ingest`] in several processes, on one machine or many, with the same bytes.
 //!
+//! [`read_documents`] hands over what the sources hold, one document after the other, and writes nothing;
 //! [`Cleaner`] applies the steps that look at one row to single texts, without files.
 
 mod clean;
@@ -55,7 +56,7 @@ pub use config::{
     Whitespace,
 };
 pub use error::{Error, Place};
-pub use ingest::{Shard, ShardInputs, ingest, ingest_shard, merge_shards};
+pub use ingest::{Shard, ShardInputs, ingest, ingest_shard, merge_shards, read_documents};
 pub use read::public_address;
 pub use split::Split;
 pub use stats::{MemoryStats, ReadStats, SharedStats, SplitStats, Stats, StepStats};

@@ -136,11 +136,14 @@ impl Model {
     pub(crate) fn label_named(&self, name: &str) -> Result<u32> {
         let refuse = |message| Err(Error::Option { key: "label", message });
         if self.labels.is_empty() {
-            return refuse(format!("this model was trained without labels; leave {name:?} out"));
+            return refuse(format!("this model has no labels; leave `{name}` out"));
         }
         match self.labels.iter().position(|label| label == name) {
             Some(id) => Ok(id as u32),
-            None => refuse(format!("{name:?} is none of {}", self.labels.join(", "))),
+            None => refuse(format!(
+                "`{name}` is none; the model's labels are `{}`",
+                self.labels.join("`, `")
+            )),
         }
     }
 

@@ -114,7 +114,7 @@ fn labels_go_by_name() {
     let samples = model.generate(&label("outdoors")).unwrap();
     assert!(samples.iter().all(|sample| sample.label == Some(1)));
     let message = model.generate(&label("at sea")).unwrap_err().to_string();
-    assert!(message.contains("indoors, outdoors"), "{message}");
+    assert!(message.contains("`indoors`, `outdoors`"), "{message}");
 
     let mixed = model.generate(&Options { count: 64, ..Options::default() }).unwrap();
     let outdoors = mixed.iter().filter(|sample| sample.label == Some(1)).count();
@@ -125,7 +125,7 @@ fn labels_go_by_name() {
 
     let (_folder, without) = load(&[]);
     let message = without.generate(&label("indoors")).unwrap_err().to_string();
-    assert!(message.contains("without labels"), "{message}");
+    assert!(message.contains("has no labels"), "{message}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
-use textgan_artifact::{Manifest, RunDir, write_atomic};
+use textgan_artifact::{Manifest, write_atomic};
 use textgan_evaluate::Sweep;
 use textgan_evaluate::verdict::{
     Duel, Judgement, Matched, Outcome, Pairing, Place, Sampled, Verdict, compare, judge,
@@ -63,7 +63,7 @@ pub fn run(args: Compare) -> Result<()> {
 /// Writes the page of all runs, named as they were given.
 fn page(runs: &[PathBuf], said: &[String], path: &Path) -> Result<()> {
     let sources = |given: &PathBuf| {
-        let run = RunDir::open(overview::path(given.clone()))?;
+        let run = overview::open(given.clone())?;
         // What was evaluated is what its manifest says, whatever has become of the file since.
         let config_text = Manifest::read(&run.stage_dir(EVALUATE)?)?.config;
         let name = given.display().to_string();

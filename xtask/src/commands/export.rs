@@ -16,8 +16,8 @@ use crate::overview;
 use crate::stages::{self, GENERATE, TRAIN};
 
 pub fn run(args: Export) -> Result<()> {
-    let path = overview::path(args.run);
-    let run = RunDir::open(&path)?;
+    let run = overview::open(args.run)?;
+    let path = run.path();
     if args.to.exists() {
         let message = format!("{} is there already: name a new folder", args.to.display());
         return Err(Refusal::new(message).into());
@@ -28,7 +28,7 @@ pub fn run(args: Export) -> Result<()> {
     let draft = tempfile::Builder::new().prefix(".export-").tempdir_in(beside);
     let draft = draft.with_context(|| format!("cannot write into {}", beside.display()))?;
     let folder = draft.path().join("export");
-    write(&run, &path, &folder)?;
+    write(&run, path, &folder)?;
     publish(&folder, &args.to)?;
     writeln!(stdout(), "{}: metrics.csv, dataset/", args.to.display())?;
     Ok(())

@@ -15,22 +15,22 @@ use crate::trained::Trained;
 const STEPS: usize = 9;
 
 pub fn run(args: Generate, terminal: &Terminal) -> Result<()> {
+    write(args, terminal).map_err(|error| match error.downcast_ref() {
+        // What does not go with the model is wrong with the command line.
+        Some(textgan_generate::Error::Option { key, message }) => {
+            Refusal::new(format!("--{}: {message}", key.replace('_', "-"))).into()
+        }
+        _ => error,
+    })
+}
+
+fn write(args: Generate, terminal: &Terminal) -> Result<()> {
     let (model, drawing) = source(&args)?;
     let configured = drawing.as_ref().map(|drawing| drawing.options.clone()).unwrap_or_default();
     let options = options(&args, Options { count: Options::default().count, ..configured });
     options.validate().map_err(Refusal::new)?;
     if options.count == 0 {
         return Err(Refusal::new("--count 0 asks for nothing: give at least 1").into());
-    }
-    if let Some(label) = &options.label
-        && !model.labels().contains(label)
-    {
-        let known = model.labels().join("`, `");
-        let message = match model.labels().is_empty() {
-            true => format!("--label {label}: this model has no labels"),
-            false => format!("--label {label}: the model's labels are `{known}`"),
-        };
-        return Err(Refusal::new(message).into());
     }
     let labels = match &drawing {
         Some(drawing) if options.label.is_none() => drawing.labels(&model),
@@ -97,6 +97,10 @@ fn source(args: &Generate) -> Result<(Model, Option<Drawing>)> {
         }
     };
     if let Some(folder) = &args.model {
+        if !folder.is_dir() {
+            let message = format!("--model {}: there is no such folder", folder.display());
+            return Err(Refusal::new(message).into());
+        }
         return Ok((own(Model::load(folder)?)?, None));
     }
     let trained = Trained::of(&args.run)?;

@@ -1,12 +1,13 @@
-//! `list`: the runs in a folder.
+//! `list`: the runs in a folder, those of sweeps too.
 
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
 use textgan_artifact::RunDir;
 
 use crate::args::List;
-use crate::exit;
+use crate::exit::{self, Refusal};
 use crate::overview::Overview;
 use crate::terminal::{one_line, size};
 
@@ -14,21 +15,41 @@ use crate::terminal::{one_line, size};
 const HEADLINES: [&str; 5] =
     ["bleu-4", "self-bleu-4", "exact-copies", "grammatical", "test-perplexity"];
 
-pub fn run(args: List) -> Result<()> {
-    let read = || format!("cannot read the folder of runs {}", args.folder.display());
-    let mut runs = Vec::new();
-    for entry in fs::read_dir(&args.folder).with_context(read)? {
+/// Folders between that of the runs and a run: those of a sweep lie in `<sweep>/<cell>/seed-<n>`.
+const DEPTH: usize = 2;
+
+/// The runs in `folder`, and in folders of it that are no runs, `depth` of them deep.
+fn runs_below(folder: &Path, depth: usize, runs: &mut Vec<PathBuf>) -> Result<()> {
+    let read = || format!("cannot read the folder of runs {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(read)? {
         let path = entry.with_context(read)?.path();
-        if path.is_dir() && RunDir::is_run(&path) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // One damaged run says so, and the others are still there.
-            runs.push((
-                name,
-                RunDir::open(&path).map_err(Into::into).and_then(|run| Overview::of(&run)),
-            ));
+        if !path.is_dir() {
+            continue;
+        }
+        if RunDir::is_run(&path) {
+            runs.push(path);
+        } else if depth > 0 {
+            runs_below(&path, depth - 1, runs)?;
         }
     }
-    runs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(())
+}
+
+pub fn run(args: List) -> Result<()> {
+    if !args.folder.is_dir() {
+        let message = format!("{} is no folder, so it has no runs", args.folder.display());
+        return Err(Refusal::new(message).into());
+    }
+    let mut found = Vec::new();
+    runs_below(&args.folder, DEPTH, &mut found)?;
+    found.sort();
+    // One damaged run says so, and the others are still there.
+    let overview = |path: PathBuf| {
+        let name = path.strip_prefix(&args.folder).unwrap_or(&path).to_string_lossy().into_owned();
+        let overview = RunDir::open(&path).map_err(Into::into).and_then(|run| Overview::of(&run));
+        (name.clone(), overview.map(|overview| Overview { name, ..overview }))
+    };
+    let runs: Vec<_> = found.into_iter().map(overview).collect();
     let mut out = stdout().lock();
     if args.json {
         for (name, run) in &runs {

@@ -13,7 +13,7 @@ use textgan_corpus::CorpusConfig;
 use crate::args::New;
 use crate::config::{self, RootConfig};
 use crate::exit::Refusal;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, counted};
 use look::Looked;
 use suit::Suited;
 
@@ -26,6 +26,15 @@ pub fn run(args: New, terminal: &Terminal) -> Result<()> {
     let from = piped.as_ref().map_or(&*args.from, |piped| &piped.file);
     let looked = Looked::at(from)?;
     let (documents, whole) = read(&looked, terminal)?;
+    if documents.len() < FEWEST_DOCUMENTS {
+        let what = if looked.is_running_text() { "sentence" } else { "text" };
+        return Err(Refusal::new(format!(
+            "{} has {}, of which some are to learn from, some to choose by and some to measure on: give {FEWEST_DOCUMENTS} or more",
+            from.display(),
+            counted(documents.len(), what)
+        ))
+        .into());
+    }
     // Of a few long documents none could be held out whole.
     let by_sentence = looked.is_running_text() && whole < FEW_DOCUMENTS;
     let suited = Suited::to(&documents, looked.is_running_text(), by_sentence);
@@ -94,6 +103,8 @@ impl Drop for Piped {
 
 /// Fewer documents than this are held out by the sentence.
 const FEW_DOCUMENTS: u64 = 100;
+/// Of so many, a split of 12 % has one.
+const FEWEST_DOCUMENTS: usize = 10;
 /// Most documents that are looked at.
 const LOOKED_AT: u64 = 200_000;
 

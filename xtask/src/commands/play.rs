@@ -19,9 +19,9 @@ use crate::trained::Trained;
 const REAL_TEXTS: usize = 2000;
 
 pub fn run(args: Play, terminal: &Terminal) -> Result<()> {
-    let path = overview::path(args.run);
-    let run = RunDir::open(&path)?;
-    let trained = Trained::of(&path)?;
+    let run = overview::open(args.run)?;
+    let path = run.path();
+    let trained = Trained::of(path)?;
     let mut models = vec![("model".to_owned(), "Trained model".to_owned(), trained.model(), None)];
     let baseline = trained.train.join("baseline");
     if baseline.is_dir() {
@@ -37,7 +37,7 @@ pub fn run(args: Play, terminal: &Terminal) -> Result<()> {
     }
     let (train, folders) = (trained.train.clone(), models.clone());
     let load = move |id: &str| load(&train, &folders, id).map_err(LoadError::from);
-    let mut playground = Playground::new(title(&path), load)
+    let mut playground = Playground::new(title(path), load)
         .with_verdict(
             stages::evaluation(&run)?.and_then(|found| found.judgement).map(|of| of.sentence),
         )

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use std::io::{Write, stdout};
-use textgan_artifact::{Manifest, RunDir};
+use textgan_artifact::Manifest;
 
 use crate::args::Show;
 use crate::exit::Failed;
@@ -10,8 +10,8 @@ use crate::overview::{self, Overview};
 use crate::terminal::{one_line, size};
 
 pub fn run(args: Show) -> Result<()> {
-    let path = overview::path(args.run);
-    let run = RunDir::open(&path)?;
+    let run = overview::open(args.run)?;
+    let path = run.path();
     let overview = Overview::of(&run)?;
     let mut out = stdout().lock();
     writeln!(out, "{}  {}", one_line(&path.display().to_string()), size(overview.bytes))?;

@@ -1,6 +1,6 @@
 //! `watch`: the report of a run, drawn anew while it goes on.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::PathBuf;
 use textgan_artifact::RunDir;
 use textgan_play::{Live, Site};
@@ -12,8 +12,7 @@ use crate::overview;
 use crate::terminal::Terminal;
 
 pub fn run(args: Watch, terminal: &Terminal) -> Result<()> {
-    let path = overview::path(args.run);
-    RunDir::open(&path).context("there is no run to watch yet")?;
+    let path = overview::open(args.run)?.path().to_owned();
     #[cfg(feature = "tui")]
     if args.terminal {
         return super::dashboard::run(&path, terminal);

@@ -21,25 +21,25 @@ impl<'a> Printer<'a> {
     /// Scalars first, then tables, then lists of tables: the order that TOML asks for.
     fn table(&mut self, path: &str, table: &Map<String, Value>, schemas: Vec<&'a Value>) {
         let known = self.properties(&schemas, table);
-        let schema_of =
-            |key: &str| known.iter().find(|(name, _)| name == key).map(|(_, schema)| *schema);
+        let known_as = |key: &str| known.iter().find(|known| known.name == key);
         for (key, value) in table.iter().filter(|(_, value)| is_plain(value)) {
-            self.describe(schema_of(key));
+            self.describe(known_as(key));
             self.text += &format!("{} = {}\n", name(key), inline(value));
         }
-        for (key, schema) in &known {
-            if table.get(key).is_none_or(Value::is_null) {
-                self.describe(Some(schema));
-                self.text += &format!("# {} = (unset)\n", name(key));
+        for known in &known {
+            if table.get(&known.name).is_none_or(Value::is_null) {
+                self.describe(Some(known));
+                self.text += &format!("# {} = (unset)\n", name(&known.name));
             }
         }
         for (key, value) in table.iter().filter(|(_, value)| !is_plain(value)) {
             let path = if path.is_empty() { name(key) } else { format!("{path}.{}", name(key)) };
-            let schema = schema_of(key);
+            let known = known_as(key);
+            let schema = known.map(|known| known.schema);
             match value {
                 Value::Object(inner) => {
                     self.text.push('\n');
-                    self.describe(schema);
+                    self.describe(known);
                     self.text += &format!("[{path}]\n");
                     self.table(&path, inner, schema.into_iter().collect());
                 }
@@ -48,7 +48,7 @@ impl<'a> Printer<'a> {
                         let Value::Object(inner) = item else { continue };
                         self.text.push('\n');
                         if index == 0 {
-                            self.describe(schema);
+                            self.describe(known);
                         }
                         self.text += &format!("[[{path}]]\n");
                         let item_schema = schema.map(|schema| self.items(schema));
@@ -60,8 +60,8 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn describe(&mut self, schema: Option<&Value>) {
-        let Some(description) = schema.and_then(|schema| self.description(schema)) else { return };
+    fn describe(&mut self, known: Option<&Known<'_>>) {
+        let Some(description) = known.and_then(|known| self.description(known)) else { return };
         let after_header = self.text.lines().next_back().is_some_and(|line| line.starts_with('['));
         if !after_header && !self.text.ends_with("\n\n") {
             self.text.push('\n');
@@ -72,10 +72,11 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn description(&self, schema: &Value) -> Option<String> {
+    fn description(&self, known: &Known<'_>) -> Option<String> {
         let own = |schema: &Value| schema.get("description")?.as_str().map(str::to_string);
-        let mut text = own(schema).or_else(|| own(self.resolve(schema)))?;
-        let choices = self.choices(schema);
+        let mut text = own(known.schema).or_else(|| own(self.resolve(known.schema)))?;
+        let mut choices = self.choices(known.schema);
+        choices.extend(known.forms.iter().cloned());
         if !choices.is_empty() {
             text += &format!("\nOne of: {}.", choices.join(", "));
         }
@@ -106,26 +107,33 @@ impl<'a> Printer<'a> {
         &self,
         schemas: &[&'a Value],
         table: &Map<String, Value>,
-    ) -> Vec<(String, &'a Value)> {
-        let mut found: Vec<(String, &'a Value)> = Vec::new();
+    ) -> Vec<Known<'a>> {
+        let mut found: Vec<Known<'a>> = Vec::new();
         for schema in schemas {
             for schema in [*schema, self.resolve(schema)] {
                 if let Some(Value::Object(properties)) = schema.get("properties") {
                     for (key, inner) in properties {
-                        if !found.iter().any(|(name, _)| name == key) {
-                            found.push((key.clone(), inner));
+                        if !found.iter().any(|known| known.name == *key) {
+                            let forms = Vec::new();
+                            found.push(Known { name: key.clone(), schema: inner, forms });
                         }
                     }
                 }
                 for key in ["allOf", "oneOf", "anyOf"] {
-                    let forms = schema.get(key).and_then(Value::as_array).into_iter().flatten();
-                    for form in forms.filter(|form| self.fits(form, table)) {
-                        for (key, inner) in self.properties(&[form], table) {
-                            if !found.iter().any(|(name, _)| *name == key) {
-                                // The key that names the form is explained by the form itself.
-                                let names_it = inner.get("const").is_some();
-                                found.push((key, if names_it { form } else { inner }));
+                    let forms = || schema.get(key).and_then(Value::as_array).into_iter().flatten();
+                    for form in forms().filter(|form| self.fits(form, table)) {
+                        for mut known in self.properties(&[form], table) {
+                            if found.iter().any(|earlier| earlier.name == known.name) {
+                                continue;
                             }
+                            if known.schema.get("const").is_some() {
+                                // The key that names the form is explained by the form itself, and
+                                // the others are named.
+                                let named = |form| constant(form, &known.name).map(inline);
+                                known.forms = forms().filter_map(named).collect();
+                                known.schema = form;
+                            }
+                            found.push(known);
                         }
                     }
                 }
@@ -162,6 +170,19 @@ impl<'a> Printer<'a> {
             reference.and_then(|reference| self.schema?.pointer(reference.strip_prefix('#')?));
         target.unwrap_or(schema)
     }
+}
+
+/// A key that a table may have.
+struct Known<'a> {
+    name: String,
+    schema: &'a Value,
+    /// What else the key may be, if it names the form of its table.
+    forms: Vec<String>,
+}
+
+/// What `key` is in a form that it names.
+fn constant<'a>(form: &'a Value, key: &str) -> Option<&'a Value> {
+    form.get("properties")?.get(key)?.get("const")
 }
 
 /// Whether a value fits on the line of its key.
@@ -264,10 +285,10 @@ mod tests {
         for expect in [
             "# Where chance begins.\nseed = 7\n",
             "# Often left out.\n# limit = (unset)\n",
-            "# The list\n# of phases.\n[[phase]]\n# Takes its time.\nkind = \"slow\"\n",
+            "# The list\n# of phases.\n[[phase]]\n# Takes its time.\n# One of: \"slow\", \"fast\".\nkind = \"slow\"\n",
             "# In words.\nwidth = 0.1\n",
             "# Its colour.\n# One of: \"dark-red\", \"green\".\ncolour = \"dark-red\"\n",
-            "[[phase]]\n# Does not.\nkind = \"fast\"\n",
+            "[[phase]]\n# Does not.\n# One of: \"slow\", \"fast\".\nkind = \"fast\"\n",
             "# How fast.\nspeed = 0.00001\n",
         ] {
             assert!(text.contains(expect), "{expect}\nnot in\n{text}");

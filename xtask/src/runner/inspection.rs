@@ -1,6 +1,6 @@
 //! How the stages of a run stand: what each would be made from now, beside what it was made from.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -115,10 +115,11 @@ impl<'a> Inspection<'a> {
     pub(super) fn earlier(&mut self, name: &str) -> Result<Manifest> {
         let folder = self.run.stage_dir(name)?;
         if !folder.exists() {
-            bail!(
+            return Err(Refusal::new(format!(
                 "{} has no {name} yet; run `cargo xtask pipeline --until {name}` first",
                 self.run.path().display()
-            );
+            ))
+            .into());
         }
         let manifest = Manifest::read(&folder)?;
         manifest.verify_cached(&folder, &mut self.cache)?;

@@ -2,6 +2,6 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
-use textgan_corpus_fuzz::ingest;
+use textgan_corpus_fuzz::read;
 
-fuzz_target!(|bytes: &[u8]| ingest("csv", bytes, json!({ "text": "text", "label": { "column": "label" } })));
+fuzz_target!(|bytes: &[u8]| read("csv", bytes, json!({ "text": "text", "label": { "column": "label" } })));

@@ -2,6 +2,6 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
-use textgan_corpus_fuzz::ingest;
+use textgan_corpus_fuzz::read;
 
-fuzz_target!(|bytes: &[u8]| ingest("parquet", bytes, json!({ "text": "text" })));
+fuzz_target!(|bytes: &[u8]| read("parquet", bytes, json!({ "text": "text" })));

@@ -189,8 +189,30 @@ pub enum SharedAction {
     Count,
 }
 
+/// What a step may be called where nothing else is said of it.
+const SHORT: &[&str] = &[
+    "nfc",
+    "nfkc",
+    "nfd",
+    "nfkd",
+    "control",
+    "whitespace",
+    "lower-case",
+    "sentences",
+    "length",
+    "language",
+    "stop-words",
+    "exact-duplicates",
+    "near-duplicates",
+    "cross-split",
+];
+
 impl Short for Step {
     fn from_short(name: &str) -> Result<Self, serde::de::value::Error> {
+        // Its long form is told as `unicode`.
+        if !SHORT.contains(&name) && name != "unicode" {
+            return Err(serde::de::Error::unknown_variant(name, SHORT));
+        }
         let form = match name {
             "nfc" => Some(UnicodeForm::Nfc),
             "nfkc" => Some(UnicodeForm::Nfkc),

@@ -1,9 +1,11 @@
 //! From sources to tables: in one process, or by shards that are merged.
 
 mod cleaning;
+mod documents;
 mod plan;
 mod shard;
 
+pub use documents::read_documents;
 pub use plan::{Shard, ShardInputs};
 pub use shard::{ingest_shard, merge_shards};
 

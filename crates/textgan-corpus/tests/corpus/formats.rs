@@ -7,8 +7,10 @@ use arrow::array::{
 };
 use arrow::datatypes::Int32Type;
 use serde_json::{Value, json};
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use textgan_corpus::{OracleSource, Split};
+use textgan_corpus::{OracleSource, Split, read_documents};
+use textgan_random::Key;
 
 const DOCUMENTS: [&str; 3] = ["first, \"quoted\"", "zweites \u{fc}ber", "third line"];
 
@@ -70,6 +72,45 @@ fn every_format_in_every_packing() {
             assert_eq!(outcome.train(), DOCUMENTS, "{packed}");
         }
     }
+}
+
+/// What ingestion keeps, drops and counts, and nothing that it writes.
+#[test]
+fn documents_can_be_read_without_tables() {
+    let folder = Folder::new();
+    for (name, bytes) in formats() {
+        folder.write(name, bytes);
+    }
+    folder.write("b.jsonl", "{\"text\": \"\"}\n{\"text\": \"last\", \"of\": \"x\"}\n");
+    let source = || json!({ "kind": "files", "path": "?.*", "quoted": true });
+    let config = folder.config(as_read(source()));
+    let mut read = Vec::new();
+    let stats = read_documents(&config, &Key::root(1), |document| {
+        read.push(document);
+        ControlFlow::Continue(())
+    });
+    let stats = stats.unwrap();
+    let outcome = folder.ingest(as_read(source())).unwrap();
+    assert_eq!(read, outcome.rows(Split::Train));
+    assert_eq!(stats, outcome.stats.read);
+    assert_eq!((stats.documents, stats.dropped), (18, 1));
+
+    let mut first = Vec::new();
+    let stats = read_documents(&config, &Key::root(1), |document| {
+        first.push(document.text);
+        if first.len() == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!(first, read[..4].iter().map(|document| document.text.clone()).collect::<Vec<_>>());
+    assert_eq!(stats.unwrap().files, 2);
+
+    folder.write("b.jsonl", "{\"text\": \"fine\"}\n{\"text\": \n");
+    let mut before = 0;
+    let error = read_documents(&config, &Key::root(1), |_| {
+        before += 1;
+        ControlFlow::Continue(())
+    });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("b.jsonl, line 2") && before == 19, "{before}: {error}");
 }
 
 #[test]

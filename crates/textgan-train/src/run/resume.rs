@@ -12,7 +12,9 @@ use crate::state::State;
 use crate::{Error, Result};
 
 /// Keys of a phase that say how long it lasts, and nothing else.
-const LENGTH: [&str; 3] = ["steps", "epochs", "keep"];
+const LENGTH: [&str; 2] = ["steps", "epochs"];
+/// The key that says what of a phase is kept at its end; until then all of it is there.
+const KEEP: &str = "keep";
 /// Where a phase says how long it waits for a better evaluation.
 const PATIENCE: &str = "/evaluation/patience";
 /// The key that only controls have.
@@ -75,7 +77,7 @@ fn is_on_the_way(state: &State, phases: &[Value]) -> bool {
                 ((None, Some(was)), (None, Some(is))) => is >= was,
                 _ => was == is,
             };
-            let as_long = ["steps", "epochs"].iter().all(|key| old.get(key) == new.get(key));
+            let as_long = LENGTH.iter().all(|key| old.get(key) == new.get(key));
             longer
                 && (as_long || !state.follows_length)
                 && without_length(old) == without_length(new)
@@ -91,7 +93,7 @@ fn without_length(phase: &Value) -> Value {
         *patience = Value::Null;
     }
     if let Value::Object(table) = &mut phase {
-        table.retain(|key, _| !LENGTH.contains(&key.as_str()));
+        table.retain(|key, _| !LENGTH.contains(&key.as_str()) && key != KEEP);
     }
     phase
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use textgan_artifact::{Manifest, RunDir};
+use textgan_artifact::Manifest;
 use textgan_evaluate::verdict::Pair;
 use textgan_evaluate::{Evaluation, Scores, Sweep};
 
@@ -36,7 +36,7 @@ impl Finished {
     /// Names the run and what it lacks.
     pub fn read(given: PathBuf) -> Result<Self> {
         let name = given.display().to_string();
-        let run = RunDir::open(overview::path(given))?;
+        let run = overview::open(given)?;
         let at = run.path().display();
         let folder = run.stage_dir(stages::EVALUATE)?;
         if !folder.is_dir() {

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use textgan_corpus::{Encoding, Files, Label, Unit};
 
+use super::FEWEST_DOCUMENTS;
 use crate::exit::Refusal;
 
 /// Bytes of the first file that are looked at.
@@ -78,7 +79,7 @@ impl Looked {
                 looked.found.push(format!("labels: the column `{label}`"));
                 source.label = Some(Label::Column(label));
             }
-            looked.running = are_long(columns.of_name(&column));
+            looked.running = are_long(columns.of_name(&column), path.is_file());
             source.text = column;
         } else if is_wrapped(&text) {
             looked.found.push(
@@ -87,10 +88,10 @@ impl Looked {
             source.unit = Unit::Paragraph;
             looked.running = true;
         } else {
-            looked.running = are_long(text.lines());
+            looked.running = are_long(text.lines(), path.is_file());
         }
         if looked.running {
-            looked.found.push("documents are long: they are cut into sentences".to_owned());
+            looked.found.push("documents are long or few: they are cut into sentences".to_owned());
         }
         looked.source = source;
         Ok(looked)
@@ -295,11 +296,12 @@ impl Columns {
 /// Characters of a document that is more than a sentence or two.
 const LONG: usize = 400;
 
-/// Whether most documents are long.
-fn are_long<'a>(documents: impl Iterator<Item = &'a str>) -> bool {
+/// Whether most documents are long. If these are `all` that there are, fewer than a corpus needs count as long: their
+/// sentences may be enough.
+fn are_long<'a>(documents: impl Iterator<Item = &'a str>, all: bool) -> bool {
     let filled: Vec<&str> = documents.filter(|text| !text.trim().is_empty()).collect();
     let long = filled.iter().filter(|text| text.chars().count() > LONG).count();
-    long * 2 > filled.len()
+    long * 2 > filled.len() || (all && filled.len() < FEWEST_DOCUMENTS)
 }
 
 /// Whether lines are those of a page, and paragraphs lie between blank lines.

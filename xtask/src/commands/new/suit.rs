@@ -7,6 +7,7 @@ use textgan_artifact::table::Document;
 use textgan_corpus::{Encoding, Label, Unit};
 
 use super::look::Looked;
+use crate::terminal::counted;
 
 /// Numbers that a config is made from.
 pub struct Suited {
@@ -103,14 +104,15 @@ impl Suited {
     /// What was found and chosen, as lines to read.
     pub fn lines(&self) -> Vec<String> {
         let Self { documents, words, distinct, duplicates, .. } = self;
-        let what = if self.sentences { "sentences" } else { "texts" };
-        let mut lines =
-            vec![format!("{documents} {what}, {words} words, {distinct} of them different")];
+        let what = if self.sentences { "sentence" } else { "text" };
+        let (texts, all) = (counted(*documents, what), counted(*words, "word"));
+        let mut lines = vec![format!("{texts}, {all}, {distinct} of them different")];
         if *duplicates > 0 {
-            lines.push(format!("{duplicates} of them are repeated; exact duplicates are removed"));
+            let repeats = counted(*duplicates, "repeat");
+            lines.push(format!("{repeats} of a text before; exact duplicates are removed"));
         }
         if self.labels > 0 {
-            lines.push(format!("{} labels", self.labels));
+            lines.push(counted(self.labels, "label"));
         }
         if *documents < 1_000 {
             lines.push(

@@ -1,10 +1,12 @@
 //! Plain text files as sentences of token ids.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::exit::Refusal;
 
 /// A file of sentences, one a line.
 pub struct Texts {
@@ -22,15 +24,24 @@ pub struct Words<'a> {
 /// How files of generated sentences write a word that the vocabulary does not have.
 const UNKNOWN: &str = "<unk>";
 
+/// A file that is not there is a fault of the command line.
+fn unreadable(path: &Path, error: io::Error) -> anyhow::Error {
+    let message = format!("cannot read {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::NotFound => Refusal::new(message).into(),
+        _ => anyhow!(message),
+    }
+}
+
 impl Texts {
     /// Reads a file. A line without a word is an empty sentence, which scores 0; a byte order mark and the
     /// line ends of other systems are no words.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-            anyhow::anyhow!("{}:{line}: not UTF-8 text", path.display())
+            anyhow!("{}:{line}: not UTF-8 text", path.display())
         })?;
         let text = text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text);
         let texts = Self { path: path.to_path_buf(), text };

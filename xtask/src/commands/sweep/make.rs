@@ -5,6 +5,7 @@ use rayon::ThreadPool;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 use textgan_artifact::{ALONE, Progress};
 
 use super::plan::{Plan, Run};
@@ -13,7 +14,7 @@ use crate::config::PhaseKind;
 use crate::exit;
 use crate::runner::{Outcome, Runner, Selection, Siblings};
 use crate::stages;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, counted, duration};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,10 +36,11 @@ pub fn all<O: PhaseKind>(plan: &Plan<O>, jobs: usize, terminal: &Terminal) -> Re
     let runs: Vec<&Run<O>> = plan.runs().collect();
     let siblings = Siblings::new(runs.iter().map(|run| run.folder.clone()).collect());
     let jobs = jobs.min(runs.len());
+    let pace = Pace::new(runs.len());
     if jobs <= 1 {
         let in_turn = |(index, run): (usize, &&Run<O>)| {
             terminal.message(&format!("{} ({} of {})", run.name, index + 1, runs.len()));
-            one(run, &siblings, terminal)
+            pace.after(one(run, &siblings, terminal), terminal)
         };
         return Ok(runs.iter().enumerate().map(in_turn).collect());
     }
@@ -57,7 +59,8 @@ pub fn all<O: PhaseKind>(plan: &Plan<O>, jobs: usize, terminal: &Terminal) -> Re
             && let Some(run) = runs.get(index)
         {
             let named = terminal.named(&run.name);
-            let ending = pool.install(|| one(run, &siblings, &named));
+            let ended = pool.install(|| one(run, &siblings, &named));
+            let ending = pace.after(ended, terminal);
             endings.lock().unwrap_or_else(PoisonError::into_inner)[index] = ending;
         }
     };
@@ -71,27 +74,57 @@ pub fn all<O: PhaseKind>(plan: &Plan<O>, jobs: usize, terminal: &Terminal) -> Re
 pub fn single<O: PhaseKind>(plan: &Plan<O>, run: &Run<O>, terminal: &Terminal) -> Ending {
     let siblings = Siblings::new(plan.runs().map(|run| run.folder.clone()).collect());
     terminal.message(&run.name);
-    one(run, &siblings, terminal)
+    one(run, &siblings, terminal).0
 }
 
-fn one<O: PhaseKind>(run: &Run<O>, siblings: &Siblings, progress: &Terminal) -> Ending {
+/// How the runs of a sweep get on.
+struct Pace {
+    begun: Instant,
+    runs: usize,
+    ended: AtomicUsize,
+    made: AtomicUsize,
+}
+
+impl Pace {
+    fn new(runs: usize) -> Self {
+        let none = || AtomicUsize::new(0);
+        Self { begun: Instant::now(), runs, ended: none(), made: none() }
+    }
+
+    /// Says how long the others will take, if the run that has ended took time itself.
+    fn after(&self, (ending, was_made): (Ending, bool), terminal: &Terminal) -> Ending {
+        let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
+        let made = self.made.fetch_add(usize::from(was_made), Ordering::Relaxed) + 1;
+        let left = self.runs - ended;
+        if was_made && left > 0 {
+            let seconds = self.begun.elapsed().as_secs_f64() * left as f64 / made as f64;
+            let (runs, time) = (counted(left, "run"), duration(seconds));
+            terminal.message(&format!("{runs} left: about {time}, if they take as long as those before"));
+        }
+        ending
+    }
+}
+
+/// How a run ended, and whether there was something to make.
+fn one<O: PhaseKind>(run: &Run<O>, siblings: &Siblings, progress: &Terminal) -> (Ending, bool) {
     if progress.stop_requested() {
-        return Ending::Stopped;
+        return (Ending::Stopped, false);
     }
     let result = up_to_date(run, siblings, progress);
     progress.finish();
     match result {
         Ok(outcome) => {
-            if outcome.ran.is_empty() && outcome.taken.is_empty() {
+            let is_fresh = outcome.ran.is_empty() && outcome.taken.is_empty();
+            if is_fresh {
                 progress.message("up to date");
             }
-            Ending::Done
+            (Ending::Done, !is_fresh)
         }
-        Err(_) if progress.stop_requested() => Ending::Stopped,
+        Err(_) if progress.stop_requested() => (Ending::Stopped, false),
         Err(error) => {
             let why = exit::chain(&error);
             progress.message(&format!("failed: {why}"));
-            Ending::Failed(why)
+            (Ending::Failed(why), true)
         }
     }
 }
