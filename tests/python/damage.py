@@ -27,6 +27,8 @@ import time
 CONFIG = pathlib.Path(__file__).parent.parent / "tiny.toml"
 # Files that decide nothing: caches, clocks, and what was last asked for.
 LOOSE = {"hashes.json", "log.jsonl", "lock", "config.toml"}
+# Places at which a file is cut, and others at which a bit of it is flipped.
+POINTS = 12
 # What a command must not take for whole.
 READS = {
     "pipeline": lambda name: True,
@@ -38,10 +40,9 @@ READS = {
 
 
 def mutations(data, other, stream):
-    points = [len(data) * i // 9 for i in range(1, 9)]
-    for i, point in enumerate(points):
-        yield f"cut {i}", data[:point]
-    for i in range(8):
+    for i in range(POINTS):
+        yield f"cut {i}", data[: len(data) * (i + 1) // (POINTS + 1)]
+    for i in range(POINTS):
         if data:
             at = stream.randrange(len(data))
             yield f"flip {i}", data[:at] + bytes([data[at] ^ 1 << stream.randrange(8)]) + data[at + 1 :]
@@ -101,7 +102,7 @@ def main():
     def run(folder, *arguments):
         command = [xtask, *arguments]
         try:
-            return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=30, text=True)
+            return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=10, text=True)
         except subprocess.TimeoutExpired:
             return None
 

@@ -105,6 +105,12 @@ pub struct Fuzz {
     /// How long.
     #[arg(long, default_value_t = 60, value_name = "N")]
     pub seconds: u64,
+    /// How many inputs at most.
+    #[arg(long, value_name = "N")]
+    pub runs: Option<u64>,
+    /// A sanitizer that the compiler knows, such as `address`, which looks at the C libraries too and is ten times as slow.
+    #[arg(long, default_value = "none", value_name = "NAME")]
+    pub sanitizer: String,
 }
 
 /// Where a page is served.

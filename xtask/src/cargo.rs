@@ -24,13 +24,13 @@ pub fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
 ///
 /// # Errors
 /// As [`cargo`].
-pub fn nightly(arguments: &[&str]) -> Result<()> {
+pub fn nightly(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     eprintln!("cargo +nightly {}", arguments.join(" "));
     // Whatever called this program chose a compiler of its own.
     let mut command = Command::new("cargo");
     command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
-    let status =
-        command.arg("+nightly").args(arguments).status().context("cannot start cargo +nightly")?;
+    command.arg("+nightly").args(arguments).envs(environment.iter().copied());
+    let status = command.status().context("cannot start cargo +nightly")?;
     if status.success() { Ok(()) } else { Err(Failed.into()) }
 }
 

@@ -35,6 +35,13 @@ pub fn main() -> ExitCode {
 /// an enum of that crate's own and of [`textgan_train::BuiltIn`]. The example `laboratory` is such a
 /// program.
 pub fn main_with<O: config::PhaseKind>() -> ExitCode {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // It becomes an error that names the file.
+        if !textgan_artifact::table::is_guarded() {
+            usual(panic);
+        }
+    }));
     exit::report(commands::run::<O>(args::Cli::parse()))
 }
 

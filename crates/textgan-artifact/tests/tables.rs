@@ -187,14 +187,21 @@ fn what_is_not_parquet_is_refused() {
     }
 }
 
-/// Found by fuzzing: a column at a place below 0 made the Parquet reader panic.
+/// Found by fuzzing: the library that reads Parquet panics at a column at a place below 0, and at fewer levels than a page
+/// says that it has.
 #[test]
-fn a_column_that_lies_nowhere_is_an_error() {
+fn what_the_parquet_library_panics_at_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("train-00000-of-00001.parquet");
-    fs::write(&path, include_bytes!("negative-offset.parquet")).unwrap();
-    let message = table::read::<TokenRow>(&path).unwrap_err().to_string();
-    assert!(message.contains("lies at a place below 0"), "{message}");
+    let offset: &[u8] = include_bytes!("negative-offset.parquet");
+    let levels: &[u8] = include_bytes!("too-few-levels.parquet");
+    for damaged in [offset, levels] {
+        fs::write(&path, damaged).unwrap();
+        let message = table::read::<TokenRow>(&path).unwrap_err().to_string();
+        assert!(message.contains("train-00000-of-00001.parquet"), "{message}");
+        assert!(message.contains("the file is damaged"), "{message}");
+    }
+    assert!(!table::is_guarded());
 }
 
 /// Row groups are encoded by other threads, but nobody waits for one that waits for him: not a thread of a pool of one,

@@ -59,8 +59,11 @@ pub(crate) fn renumber(json: &[u8]) -> Result<String> {
         file.get("added_tokens").and_then(Value::as_array).cloned().unwrap_or_default();
     old.sort_by_key(|token| token["id"].as_u64());
     let mut next = names.len() as u32;
-    for mut token in old {
-        let name = name_of(&token["content"]);
+    for token in old {
+        let Value::Object(mut token) = token else {
+            return Err(bad(format!("the added token {token} is no table")));
+        };
+        let name = token.get("content").map(name_of).unwrap_or_default();
         if replaced.contains(name.as_str()) {
             continue;
         }
@@ -68,8 +71,8 @@ pub(crate) fn renumber(json: &[u8]) -> Result<String> {
             next += 1;
             next - 1
         });
-        token["id"] = id.into();
-        added.push(token);
+        token.insert("id".to_owned(), id.into());
+        added.push(token.into());
     }
 
     let vocabulary: Value = match &scores {
@@ -133,6 +136,14 @@ mod tests {
         assert_eq!(tokens, [7, 5, 6, special::UNKNOWN]);
         assert_eq!(tokenizer.decode(&tokens).unwrap(), "dog walking <unk>");
         assert_eq!(tokenizer.id("[X]"), Some(8));
+    }
+
+    /// Found by fuzzing: a number among the added tokens.
+    #[test]
+    fn an_added_token_that_is_none_is_refused() {
+        let file = json!({"added_tokens": [7], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}});
+        let message = renumber(file.to_string().as_bytes()).unwrap_err().to_string();
+        assert!(message.contains("the added token 7 is no table"), "{message}");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::args::Fuzz;
 use crate::cargo::{has_subcommand, nightly, root};
 use crate::exit::Refusal;
 
+/// The folder of a Linux system whose files are in memory.
+const IN_MEMORY: &str = "/dev/shm";
+
 /// A fuzz target: its name, and the folder of its crate from the workspace's on.
 struct Target {
     name: String,
@@ -40,6 +43,7 @@ pub fn run(args: Fuzz) -> Result<()> {
     fs::create_dir_all(root().join(&corpus)).with_context(|| format!("cannot make {corpus}"))?;
     let seeds = format!("{folder}/seeds/{name}");
     let seconds = format!("-max_total_time={}", args.seconds);
+    let runs = args.runs.map_or_else(|| "-runs=-1".to_owned(), |runs| format!("-runs={runs}"));
     let arguments = [
         "fuzz",
         "run",
@@ -47,16 +51,21 @@ pub fn run(args: Fuzz) -> Result<()> {
         folder,
         "--target-dir",
         "target/fuzz",
+        "--sanitizer",
+        &args.sanitizer,
         name,
         &corpus,
         &seeds,
         "--",
         &seconds,
+        &runs,
         "-timeout=10",
         "-rss_limit_mb=2048",
         "-print_final_stats=1",
     ];
-    nightly(&arguments)
+    // An input is a file, and there are thousands a second: in memory, where the system has a folder for that.
+    let in_memory = Path::new(IN_MEMORY).is_dir();
+    nightly(&arguments, if in_memory { &[("TMPDIR", IN_MEMORY)] } else { &[] })
 }
 
 fn targets() -> Result<Vec<Target>> {

@@ -1,6 +1,7 @@
 //! `pipeline`: brings a run up to date.
 
 use anyhow::{Context, Result};
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use textgan_artifact::{Progress, write_atomic};
@@ -17,16 +18,13 @@ use crate::terminal::Terminal;
 const CONFIG: &str = "config.toml";
 
 pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
+    let is_quick = Cell::new(false);
     let prepare = || {
-        let (mut loaded, mut folder) = resolve::<O>(&args.target)?;
+        let mut target = args.target;
         if args.quick {
-            super::new::quick(&mut loaded.config);
-            loaded.config.validate()?;
-            if args.target.run.is_none() {
-                folder.set_file_name(format!("{}-quick", loaded.name));
-            }
+            target.experiment.assignments.push("quick=true".to_owned());
         }
-        Ok((loaded, folder))
+        resolve::<O>(&target).inspect(|(loaded, _)| is_quick.set(loaded.config.quick))
     };
     in_team(prepare, terminal, |runner| {
         runner.bring_up_to_date(&Selection {
@@ -37,7 +35,7 @@ pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
             only: None,
         })
     })?;
-    if args.quick {
+    if is_quick.get() {
         terminal.message("this was a try, of a few texts and steps: it says that all works, its numbers say nothing");
     }
     Ok(())
@@ -82,7 +80,10 @@ pub fn resolve<O: PhaseKind>(target: &Target) -> Result<(Loaded<O>, PathBuf)> {
     let file = experiment.config.clone().or(own);
     let loaded: Loaded<O> = config::load(file.as_deref(), &experiment.assignments)?;
     loaded.config.validate()?;
-    let folder = target.run.clone().unwrap_or_else(|| Path::new("runs").join(&loaded.name));
+    let folder = target.run.clone().unwrap_or_else(|| {
+        let ending = if loaded.config.quick { "-quick" } else { "" };
+        Path::new("runs").join(format!("{}{ending}", loaded.name))
+    });
     Ok((loaded, folder))
 }
 

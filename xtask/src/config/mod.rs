@@ -5,6 +5,7 @@ mod complaint;
 mod documented;
 mod layer;
 mod paths;
+mod quick;
 mod root;
 mod set;
 mod sweep;
@@ -76,7 +77,10 @@ impl Draft {
     /// # Errors
     /// A [`Refusal`] that names the file, the line and the key.
     pub fn finish<O: DeserializeOwned>(self) -> Result<Loaded<O>> {
-        let config: RootConfig<O> = complaint::read(&self.tree)?;
+        let mut config: RootConfig<O> = complaint::read(&self.tree)?;
+        if config.quick {
+            quick::shorten(&mut config);
+        }
         Ok(Loaded { name: self.name, config })
     }
 }

@@ -32,6 +32,10 @@ pub struct RootConfig<O = BuiltIn> {
     /// key (unless their `kind` differs: then the new one stands alone); lists are replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extends: Option<PathBuf>,
+    /// Make it a run of about a minute, to see that all works: few texts and few steps, whatever the other values say, and
+    /// a report that says so. `--quick` sets it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quick: bool,
     /// Every random draw of the run is named by this number and by what it is for.
     pub seed: u64,
     /// Where text comes from, how it is cleaned and how it is split.
@@ -83,6 +87,7 @@ impl<O> Default for RootConfig<O> {
     fn default() -> Self {
         Self {
             extends: None,
+            quick: false,
             seed: 0,
             corpus: CorpusConfig::default(),
             rules: None,

@@ -32,6 +32,18 @@ fn the_built_in_config_is_valid() {
     loaded.config.validate().unwrap();
 }
 
+/// The config that a run keeps is tried again as it was.
+#[test]
+fn a_quick_experiment_stays_as_it_is() {
+    let quick = load(None, &["quick=true".into()]).unwrap().config;
+    quick.validate().unwrap();
+    assert_ne!(quick.phase, load(None, &[]).unwrap().config.phase);
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("config.toml");
+    std::fs::write(&kept, crate::config::resolved(&quick, folder.path()).unwrap()).unwrap();
+    assert_eq!(load(Some(&kept), &[]).unwrap().config, quick);
+}
+
 #[test]
 fn a_config_extends_others_from_their_own_folders() {
     let folder = folder(&[

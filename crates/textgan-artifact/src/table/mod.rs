@@ -6,13 +6,15 @@
 //! threads.
 
 mod columns;
+mod guard;
 mod reader;
 mod row;
 mod rows;
 mod shards;
 mod writer;
 
-pub use reader::{SplitReader, TableReader, check_places, read, read_split};
+pub use guard::{guarded, is_guarded};
+pub use reader::{SplitReader, TableReader, read, read_split};
 pub use row::Row;
 pub use rows::{Document, Dropped, Sample, ShardRow, TokenRow};
 pub use shards::{ShardedWriter, shards};

@@ -1,8 +1,10 @@
 //! A Parquet file to rows.
 
+use super::guard::guarded;
 use super::row::Row;
 use super::shards::shards;
 use crate::{Error, Result};
+use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -10,7 +12,6 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 use std::fs::File;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -31,25 +32,6 @@ pub struct TableReader<R: Row> {
     row: PhantomData<R>,
 }
 
-/// Refuses a Parquet file whose columns lie at places that no file has: the reader below takes them for a bug
-/// of its own, and panics.
-///
-/// # Errors
-/// Which row group and column.
-pub fn check_places(metadata: &ParquetMetaData) -> std::result::Result<(), ParquetError> {
-    for (group, row_group) in metadata.row_groups().iter().enumerate() {
-        for (column, chunk) in row_group.columns().iter().enumerate() {
-            let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
-            if start < 0 || chunk.compressed_size() < 0 {
-                return Err(ParquetError::General(format!(
-                    "column {column} of row group {group} lies at a place below 0"
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
 impl<R: Row> TableReader<R> {
     /// Opens the table at `path` and checks its columns. It may have more than are needed.
     ///
@@ -59,9 +41,9 @@ impl<R: Row> TableReader<R> {
         let path = path.into();
         let file = File::open(&path).map_err(|source| Error::io("open", &path, source))?;
         let fail = |message: String| Error::Table { action: "read", path: path.clone(), message };
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())
-            .map_err(|error| fail(error.to_string()))?;
-        check_places(metadata.metadata()).map_err(|error| fail(error.to_string()))?;
+        let metadata =
+            guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()))
+                .map_err(|error| fail(error.to_string()))?;
         let present = metadata.schema().clone();
         let wanted = R::schema();
         for field in wanted.fields() {
@@ -94,18 +76,21 @@ impl<R: Row> TableReader<R> {
         self.metadata.metadata().file_metadata().num_rows().max(0) as u64
     }
 
-    /// Opens the next row group, if there is one.
-    fn open_group(
-        &mut self,
-    ) -> Option<std::result::Result<ParquetRecordBatchReader, ParquetError>> {
-        let group = self.groups.next()?;
-        Some(self.file.try_clone().map_err(ParquetError::from).and_then(|file| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-                .with_projection(self.columns.clone())
-                .with_row_groups(vec![group])
-                .with_batch_size(BATCH_ROWS)
-                .build()
-        }))
+    /// The next batch, of the row group that is open or of the next; `None` after the last.
+    fn next_batch(&mut self) -> std::result::Result<Option<RecordBatch>, ParquetError> {
+        loop {
+            if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
+                return Ok(Some(batch?));
+            }
+            let Some(group) = self.groups.next() else { return Ok(None) };
+            let file = self.file.try_clone()?;
+            let group =
+                ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+                    .with_projection(self.columns.clone())
+                    .with_row_groups(vec![group])
+                    .with_batch_size(BATCH_ROWS);
+            self.batches = Some(group.build()?);
+        }
     }
 }
 
@@ -113,20 +98,13 @@ impl<R: Row> Iterator for TableReader<R> {
     type Item = Result<Vec<R>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let fail = |path: &Path, message| {
-            let path = path.to_owned();
-            Some(Err(Error::Table { action: "read", path, message }))
-        };
-        loop {
-            match self.batches.as_mut().and_then(Iterator::next) {
-                Some(Ok(batch)) => {
-                    return Some(R::from_batch(&batch).map_err(|error| error.at(&self.path)));
-                }
-                Some(Err(error)) => return fail(&self.path, error.to_string()),
-                None => match self.open_group()? {
-                    Ok(batches) => self.batches = Some(batches),
-                    Err(error) => return fail(&self.path, error.to_string()),
-                },
+        match guarded(|| self.next_batch()) {
+            Ok(batch) => Some(R::from_batch(&batch?).map_err(|error| error.at(&self.path))),
+            Err(error) => {
+                // What comes after a fault is not to be had.
+                (self.batches, self.groups) = (None, 0..0);
+                let (path, message) = (self.path.clone(), error.to_string());
+                Some(Err(Error::Table { action: "read", path, message }))
             }
         }
     }

@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Schema};
 use std::fs::File;
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
+use textgan_artifact::table::guarded;
 
 /// Rows decoded at once: few, since documents can be long.
 const BATCH_ROWS: usize = 256;
@@ -28,8 +29,8 @@ pub(super) fn read(
         message: error.to_string(),
     };
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
-    textgan_artifact::table::check_places(builder.metadata()).map_err(fail)?;
+    let builder =
+        guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(fail)?;
     let schema = Arc::clone(builder.schema());
     let files = &origin.files;
     check(&schema, origin, &files.text)?;
@@ -45,15 +46,14 @@ pub(super) fn read(
     let roots: Vec<usize> = wanted.iter().filter_map(|name| schema.index_of(name).ok()).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let total = builder.metadata().file_metadata().num_rows().max(1) as u64;
-    let batches =
-        builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(fail)?;
+    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let mut batches = guarded(|| builder.build()).map_err(fail)?;
 
     let (mut row, mut told) = (0, 0);
-    for batch in batches {
+    while let Some(batch) = guarded(|| Ok(batches.next().transpose()?)).map_err(fail)? {
         if reading.watch.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
-        let batch = batch.map_err(|e| fail(ParquetError::ArrowError(e.to_string())))?;
         let columns = Batch::new(&batch, origin)?;
         for index in 0..batch.num_rows() {
             row += 1;

@@ -14,6 +14,11 @@ pub(crate) struct Facts<'a> {
     pub log: &'a [LogLine],
 }
 
+/// What a run is that was only tried.
+const QUICK: &str = "<p class=\"notice\"><b>This was a try of about a minute</b>, of few texts and few steps \
+                     (<code>quick = true</code>): it shows that all works. Its numbers, and the answers here, say nothing \
+                     of the experiment.</p>";
+
 pub(crate) fn section(facts: &Facts<'_>) -> Section {
     let answers = [
         ("What was trained on what?", learned(facts)),
@@ -24,7 +29,9 @@ pub(crate) fn section(facts: &Facts<'_>) -> Section {
         .into_iter()
         .map(|(question, answer)| format!("<dt>{question}</dt><dd>{answer}</dd>"))
         .collect();
-    let body = format!("<dl class=\"answers\">{answers}</dl>{}", circumstances(facts));
+    let is_quick = facts.config.and_then(|config| config.get("quick")?.as_bool());
+    let caution = if is_quick == Some(true) { QUICK } else { "" };
+    let body = format!("{caution}<dl class=\"answers\">{answers}</dl>{}", circumstances(facts));
     Section { id: "run", title: "In short", body: Ok(body) }
 }
 
