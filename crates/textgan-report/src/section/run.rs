@@ -91,8 +91,10 @@ fn corpus(config: Option<&toml::Table>) -> String {
         Some(toml::Value::Array(all)) => all.iter().collect(),
         Some(one) => vec![one],
     };
+    // The way up from the run's folder says nothing to a reader.
+    let named = |path: &str| format!("<code>{}</code>", Text(path.trim_start_matches("../")));
     let told = |source: &toml::Value| match source {
-        toml::Value::String(path) => format!("<code>{}</code>", Text(path)),
+        toml::Value::String(path) => named(path),
         toml::Value::Table(table) => match table.get("kind").and_then(toml::Value::as_str) {
             Some("synthetic") => {
                 "the built-in captions, whose grammar gives every sentence a known probability"
@@ -103,7 +105,7 @@ fn corpus(config: Option<&toml::Table>) -> String {
                 let place = ["path", "url", "repository"]
                     .into_iter()
                     .find_map(|key| table.get(key)?.as_str());
-                place.map_or("a corpus".to_owned(), |place| format!("<code>{}</code>", Text(place)))
+                place.map_or("a corpus".to_owned(), named)
             }
         },
         _ => "a corpus".to_owned(),

@@ -13,8 +13,8 @@ use crate::terminal::counted;
 pub struct Suited {
     documents: usize,
     duplicates: usize,
-    words: usize,
-    distinct: usize,
+    /// What the text is made of, as a reader counts it: how many, of what, and how many different ones.
+    made_of: (usize, &'static str, usize),
     tokens: Tokens,
     max_length: usize,
     /// Mean tokens of a document, about.
@@ -64,6 +64,13 @@ impl Suited {
             () if parted * 40 > words && single * 50 < words => Tokens::Word,
             () => Tokens::Bpe((frequency.len() / 2).clamp(500, 8_000).min(words / 8)),
         };
+        let made_of = match has_spaces && a_document >= 2.5 {
+            true => (words, "word", frequency.len()),
+            false => {
+                let different: HashSet<char> = texts().flat_map(str::chars).collect();
+                (characters, "character", different.len())
+            }
+        };
         let length = |text: &str| match tokens {
             Tokens::Character => text.chars().count(),
             Tokens::Word => text.split_whitespace().count(),
@@ -85,8 +92,7 @@ impl Suited {
         Self {
             documents: count,
             duplicates: count - unique.len(),
-            words,
-            distinct: frequency.len(),
+            made_of,
             tokens,
             max_length: most.clamp(4, limit),
             mean: all as f64 / count.max(1) as f64,
@@ -103,9 +109,9 @@ impl Suited {
 
     /// What was found and chosen, as lines to read.
     pub fn lines(&self) -> Vec<String> {
-        let Self { documents, words, distinct, duplicates, .. } = self;
+        let Self { documents, made_of: (units, unit, distinct), duplicates, .. } = self;
         let what = if self.sentences { "sentence" } else { "text" };
-        let (texts, all) = (counted(*documents, what), counted(*words, "word"));
+        let (texts, all) = (counted(*documents, what), counted(*units, unit));
         let mut lines = vec![format!("{texts}, {all}, {distinct} of them different")];
         if *duplicates > 0 {
             let repeats = counted(*duplicates, "repeat");
