@@ -34,7 +34,7 @@ fn a_resume_is_no_chimera() {
     let first = tiny(&program, &["--set", &sources("a.txt", ""), "--until", "train"]);
     assert_eq!(first.code, Some(0), "{}", first.stderr);
     for (changed, expected) in [
-        (&["--set", "seed=9"][..], "ingest would be made again first"),
+        (&["--set", "seed=9"][..], "ingest would be made first"),
         (&["--set", "train.batch_size=8"], "train.batch_size was 16 and is now 8"),
         (&["--set", "generator.rope_theta=77"], "generator.rope_theta"),
         (&["--set", "noise.placement='every'"], "noise.placement"),
@@ -47,7 +47,7 @@ fn a_resume_is_no_chimera() {
         assert!(said.error().contains(expected), "{}", said.error());
     }
     let said = tiny(&program, &["--set", &sources("b.txt", ""), "--until", "train", "--extend"]);
-    assert!(said.error().contains("ingest would be made again first"), "{}", said.error());
+    assert!(said.error().contains("ingest would be made first"), "{}", said.error());
     assert!(!said.stderr.contains("ingest (its"), "it was: {}", said.stderr);
     // More steps are no other experiment.
     let more = [
@@ -531,7 +531,10 @@ fn a_config_is_made_for_ones_own_text() {
     );
     program.write(
         "latin.txt",
-        "un caf\u{e9} au lait .\n".repeat(40).chars().map(|c| c as u8).collect::<Vec<u8>>(),
+        (0..40)
+            .flat_map(|i| format!("un caf\u{e9} de {i} ans .\n").chars().collect::<Vec<_>>())
+            .map(|c| c as u8)
+            .collect::<Vec<u8>>(),
     );
     for (file, found, kept) in [
         ("twenty.txt", "20 texts", "kind = \"character\""),
@@ -557,8 +560,18 @@ fn a_config_is_made_for_ones_own_text() {
     program.write("few.txt", "One sentence. And another!\n");
     let said = program.run(&["new", "x.toml", "--from", "few.txt"]);
     assert_eq!(said.code, Some(2), "{}", said.stderr);
-    assert!(said.error().contains("few.txt has 2 sentences"), "{}", said.error());
+    assert!(said.error().contains("few.txt has 2 different sentences"), "{}", said.error());
     assert!(!program.path("x.toml").exists());
+    // Repeats are no more texts, and documents beyond the look are counted all the same.
+    program.write("alike.txt", "the same line again .\n".repeat(20));
+    let said = program.run(&["new", "x.toml", "--from", "alike.txt"]);
+    assert!(said.error().contains("alike.txt has 1 different"), "{}", said.error());
+    let rows: Vec<_> = (0..30_000)
+        .map(|i| serde_json::json!({ "text": format!("Headline {i}. More!") }))
+        .collect();
+    program.write("rows.json", serde_json::to_vec(&rows).unwrap());
+    let said = program.succeeds(&["new", "rows.toml", "--from", "rows.json"]);
+    assert!(said.stderr.contains("30000 texts"), "{}", said.stderr);
     let said = program.run(&["new", "x.toml", "--from", "absent"]);
     assert!(said.code == Some(2) && said.error().contains("absent"), "{}", said.stderr);
 }
@@ -685,7 +698,7 @@ fn a_config_is_made_for_what_is_piped_in() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let text = "a man rides a horse today .\n".repeat(50);
+    let text: String = (0..50).map(|i| format!("a man rides {i} horses today .\n")).collect();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let said = Said::from(child.wait_with_output().unwrap());
     assert_eq!(said.code, Some(0), "{}", said.stderr);

@@ -175,6 +175,16 @@ fn golden_oracle_seqgan() {
     check("oracle/seqgan", &[&SPLITS, &[VALID, EPOCHS, search], &GAME, &LSTM, &CNN]);
 }
 
+#[test]
+fn golden_oracle_games() {
+    for name in ["maligan", "rankgan"] {
+        check(&format!("oracle/{name}"), &[&SPLITS, &[VALID, EPOCHS], &GAME, &LSTM, &CNN]);
+    }
+    let game = ["phase.1.steps=4", "phase.1.evaluation={ every = 2, samples = 20 }"];
+    check("oracle/pg-bleu", &[&SPLITS, &[VALID, EPOCHS], &game, &LSTM]);
+    check("oracle/scheduled-sampling", &[&SPLITS, &[VALID, EPOCHS], &LSTM]);
+}
+
 /// The algorithms of the papers, each by its own phase after a few steps of its baseline.
 #[test]
 fn golden_algorithms() {

@@ -142,6 +142,10 @@ fn a_stage_alone_says_what_it_needs() {
     let said = program.run(&tokenize);
     assert_eq!(said.code, Some(2));
     assert!(!program.path("run").exists(), "it came to nothing");
+    // Nor is a config left in a folder that was there.
+    fs::create_dir(program.path("run")).unwrap();
+    assert_eq!(program.run(&tokenize).code, Some(2));
+    assert!(!program.path("run/config.toml").exists());
     assert!(said.error().contains("pipeline --until ingest"), "{said:?}");
     program.succeeds(&["ingest", "--config", "tiny.toml", "--run", "run"]);
     let done = program.succeeds(&tokenize);

@@ -219,6 +219,14 @@ fn a_run_that_fails_does_not_lose_the_others() {
 }
 
 #[test]
+fn a_sweep_is_no_try() {
+    let program = with("config = 'tiny.toml'\nseeds = [1]\nset = { quick = true }\n");
+    let said = program.run(&["sweep", "s.toml"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.error().contains("`quick` is for one run"), "{said:?}");
+}
+
+#[test]
 fn wrong_sweeps_are_refused_before_anything_is_made() {
     let program = Program::new();
     program.succeeds(&["ingest", "--config", "tiny.toml", "--run", "runs/taken"]);

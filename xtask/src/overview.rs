@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use textgan_artifact::{Manifest, RunDir};
 use textgan_evaluate::Evaluation;
@@ -56,11 +57,16 @@ pub fn path(run: PathBuf) -> PathBuf {
 /// A refusal where there is none; what the system said where it cannot be read.
 pub fn open(run: PathBuf) -> Result<RunDir> {
     let path = path(run);
-    if path.is_dir() && RunDir::is_run(&path) {
-        return Ok(RunDir::open(path)?);
-    }
-    let problem = if path.exists() { "is no run" } else { "is not there" };
-    let message = format!("{} {problem}; `cargo xtask list` shows the runs in `runs/`", path.display());
+    let problem = match RunDir::open(&path) {
+        Ok(run) => return Ok(run),
+        Err(textgan_artifact::Error::NotARun { .. }) => "is no run",
+        Err(textgan_artifact::Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            "is not there"
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let message =
+        format!("{} {problem}; `cargo xtask list` shows the runs in `runs/`", path.display());
     Err(Refusal::new(message).into())
 }
 

@@ -64,15 +64,19 @@ impl Drop for Runner<'_> {
     /// A command that came to nothing leaves nothing.
     fn drop(&mut self) {
         let Some(created) = self.created.take().filter(|_| self.has_nothing()) else { return };
+        // What went wrong before is the error to tell. A folder that holds more than a runner wrote stays.
         let run = self.run_dir().path();
-        // What went wrong before is the error to tell.
-        let _ = remove_folder(run);
-        let parents = run.ancestors().skip(1).take_while(|parent| parent.starts_with(&created));
-        for parent in parents {
-            let _ = fs::remove_dir(parent);
+        for file in OWN_FILES {
+            let _ = fs::remove_file(run.join(file));
+        }
+        for folder in run.ancestors().take_while(|folder| folder.starts_with(&created)) {
+            let _ = fs::remove_dir(folder);
         }
     }
 }
+
+/// What commands write into a run besides its stages.
+const OWN_FILES: [&str; 4] = ["config.toml", "log.jsonl", "hashes.json", "lock"];
 
 /// What became of one stage.
 enum Made {
@@ -114,7 +118,8 @@ impl<'a> Runner<'a> {
         stages: Vec<Box<dyn Stage + 'a>>,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let created = path.ancestors().take_while(|folder| is_absent(folder)).last().map(Path::to_owned);
+        let created =
+            path.ancestors().take_while(|folder| is_absent(folder)).last().map(Path::to_owned);
         let run = RunDir::create(path).map_err(|error| match error {
             textgan_artifact::Error::NotARun { .. } => Refusal::new(error).into(),
             _ => anyhow::Error::from(error),
@@ -185,7 +190,9 @@ impl<'a> Runner<'a> {
         let range = only.map_or(0..=until, |only| only..=only);
         let redo_from = from.or(selection.force.then_some(*range.start()));
         if selection.extend {
-            self.check_extension()?;
+            let checked = self.check_extension();
+            self.inspection.cache.save()?;
+            checked?;
         }
 
         let mut outcome = Outcome::default();
@@ -207,19 +214,23 @@ impl<'a> Runner<'a> {
     /// Refuses to go on from what is finished if what it was made from would be made again first: it would fit nothing
     /// then, and the run be neither the old experiment nor the new one.
     fn check_extension(&mut self) -> Result<()> {
-        for index in 0..self.inspection.stages.len() {
+        let stages = &self.inspection.stages;
+        let Some(extended) = stages.iter().position(|stage| stage.is_precious()) else {
+            return Ok(());
+        };
+        let name = stages[extended].name();
+        self.inspection.run.recover(name)?;
+        if !self.inspection.run.stage_dir(name)?.is_dir() {
+            return Ok(());
+        }
+        for index in 0..extended {
             let name = self.inspection.stages[index].name();
             self.inspection.run.recover(name)?;
-            if self.inspection.stages[index].is_precious()
-                || !self.inspection.run.stage_dir(name)?.is_dir()
-            {
-                break;
-            }
             let recipe = self.inspection.recipe(index)?;
             if let State::Stale(why) = self.inspection.state(name, &recipe, false)? {
                 return Err(Refusal::new(format!(
-                    "what is finished cannot be extended to this: {name} would be made again first ({why}). Without \
-                     --extend it is set aside, and this is made from the beginning"
+                    "what is finished cannot be extended to this: {name} would be made first ({why}). Without --extend \
+                     what is finished is set aside, and this is made from the beginning"
                 ))
                 .into());
             }
@@ -440,6 +451,7 @@ impl<'a> Runner<'a> {
                     write_atomic(&note, &note_of_other)?;
                     // Unless more is there.
                     let _ = place.parent().map(fs::remove_dir);
+                    self.progress.message(&format!("{name}: that is back where it was"));
                 }
                 return Err(Refusal::new(format!(
                     "what is finished cannot be extended to this: {difference}. Without --extend it is set \

@@ -141,7 +141,7 @@ impl Model {
         match self.labels.iter().position(|label| label == name) {
             Some(id) => Ok(id as u32),
             None => refuse(format!(
-                "`{name}` is none; the model's labels are `{}`",
+                "the model's labels are `{}`, and `{name}` is none of them",
                 self.labels.join("`, `")
             )),
         }

@@ -141,7 +141,8 @@ mod tests {
     /// Found by fuzzing: a number among the added tokens.
     #[test]
     fn an_added_token_that_is_none_is_refused() {
-        let file = json!({"added_tokens": [7], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}});
+        let file =
+            json!({"added_tokens": [7], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}});
         let message = renumber(file.to_string().as_bytes()).unwrap_err().to_string();
         assert!(message.contains("the added token 7 is no table"), "{message}");
     }

@@ -13,8 +13,8 @@ pub fn run<O: PhaseKind>(args: ShowConfig) -> Result<()> {
         let experiment = &args.experiment;
         let loaded: Loaded<O> =
             config::load(experiment.config.as_deref(), &experiment.assignments)?;
-        loaded.config.validate()?;
-        config::documented(&loaded.config)?
+        loaded.validate()?;
+        config::documented(&loaded.written)?
     };
     stdout().write_all(text.as_bytes())?;
     Ok(())

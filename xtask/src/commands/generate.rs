@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use std::io::{BufWriter, IsTerminal, Write, stdout};
+use std::path::Path;
 use textgan_artifact::table::{Sample, TableWriter};
 use textgan_generate::{Model, Options};
 
@@ -92,15 +93,15 @@ fn write(args: Generate, terminal: &Terminal) -> Result<()> {
 fn source(args: &Generate) -> Result<(Model, Option<Drawing>)> {
     let own = |model: Model| -> Result<Model> {
         match &args.discriminator {
-            Some(folder) => Ok(model.with_discriminator(folder)?),
+            Some(folder) => {
+                check_folder("--discriminator", folder)?;
+                Ok(model.with_discriminator(folder)?)
+            }
             None => Ok(model),
         }
     };
     if let Some(folder) = &args.model {
-        if !folder.is_dir() {
-            let message = format!("--model {}: there is no such folder", folder.display());
-            return Err(Refusal::new(message).into());
-        }
+        check_folder("--model", folder)?;
         return Ok((own(Model::load(folder)?)?, None));
     }
     let trained = Trained::of(&args.run)?;
@@ -114,6 +115,15 @@ fn source(args: &Generate) -> Result<(Model, Option<Drawing>)> {
     };
     let drawing = trained.drawing(&model)?;
     Ok((model, Some(drawing)))
+}
+
+fn check_folder(option: &str, folder: &Path) -> Result<(), Refusal> {
+    match folder.is_dir() {
+        true => Ok(()),
+        false => {
+            Err(Refusal::new(format!("{option} {}: there is no such folder", folder.display())))
+        }
+    }
 }
 
 fn options(args: &Generate, base: Options) -> Options {

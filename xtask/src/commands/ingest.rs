@@ -33,11 +33,11 @@ fn make_shard<O: PhaseKind>(args: &OneStage, shard: Shard, terminal: &Terminal) 
     // Once, for whoever merges; others may be making shards now. The config of a run that has stages stays.
     let has_stages = run.join(stages::INGEST).exists();
     if shard.number() == 1 && !has_stages {
-        write_config(&loaded.config, &run)?;
+        write_config(&loaded.written, &run)?;
     }
     let folder = folder(&run, shard);
     let mut runner = Runner::open(&folder, vec![Box::new(only)], terminal)?
-        .by_config(config::resolved(&loaded.config, &folder)?);
+        .by_config(config::resolved(&loaded.written, &folder)?);
     let selection = Selection { force: args.force, ..Selection::default() };
     let outcome = runner.bring_up_to_date(&selection)?;
     summarise(&outcome, &folder, terminal);
@@ -72,8 +72,8 @@ fn merge_shards<O: PhaseKind>(args: &OneStage, count: u32, terminal: &Terminal) 
     }
     let merged = stages::merged(&loaded, shards);
     let mut runner =
-        Runner::open(&run, merged, terminal)?.by_config(config::resolved(&loaded.config, &run)?);
-    write_config(&loaded.config, runner.run_dir().path())?;
+        Runner::open(&run, merged, terminal)?.by_config(config::resolved(&loaded.written, &run)?);
+    write_config(&loaded.written, runner.run_dir().path())?;
     let selection =
         Selection { only: Some(stages::INGEST), force: args.force, ..Selection::default() };
     let outcome = runner.bring_up_to_date(&selection)?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::fs;
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 use textgan_artifact::RunDir;
 
@@ -18,30 +18,14 @@ const HEADLINES: [&str; 5] =
 /// Folders between that of the runs and a run: those of a sweep lie in `<sweep>/<cell>/seed-<n>`.
 const DEPTH: usize = 2;
 
-/// The runs in `folder`, and in folders of it that are no runs, `depth` of them deep.
-fn runs_below(folder: &Path, depth: usize, runs: &mut Vec<PathBuf>) -> Result<()> {
-    let read = || format!("cannot read the folder of runs {}", folder.display());
-    for entry in fs::read_dir(folder).with_context(read)? {
-        let path = entry.with_context(read)?.path();
-        if !path.is_dir() {
-            continue;
-        }
-        if RunDir::is_run(&path) {
-            runs.push(path);
-        } else if depth > 0 {
-            runs_below(&path, depth - 1, runs)?;
-        }
-    }
-    Ok(())
-}
-
 pub fn run(args: List) -> Result<()> {
     if !args.folder.is_dir() {
         let message = format!("{} is no folder, so it has no runs", args.folder.display());
         return Err(Refusal::new(message).into());
     }
     let mut found = Vec::new();
-    runs_below(&args.folder, DEPTH, &mut found)?;
+    runs_below(&args.folder, DEPTH, &mut found)
+        .with_context(|| format!("cannot read the folder of runs {}", args.folder.display()))?;
     found.sort();
     // One damaged run says so, and the others are still there.
     let overview = |path: PathBuf| {
@@ -93,6 +77,21 @@ pub fn run(args: List) -> Result<()> {
         let numbers = numbers.join("  ");
         let line = format!("{name:width$}  {:>9}  {stages:44}  {numbers}", size(run.bytes));
         writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// The runs in `folder`, and in folders of it that are no runs, `depth` of them deep.
+fn runs_below(folder: &Path, depth: usize, runs: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if path.is_dir() && RunDir::is_run(&path) {
+            runs.push(path);
+        } else if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            // What is closed to this user holds no runs of his.
+            let _ = runs_below(&path, depth - 1, runs);
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod look;
 mod suit;
 
 use anyhow::{Context, Result};
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -24,14 +25,19 @@ pub fn run(args: New, terminal: &Terminal) -> Result<()> {
     }
     let piped = if args.from == Path::new("-") { Some(Piped::keep(&args)?) } else { None };
     let from = piped.as_ref().map_or(&*args.from, |piped| &piped.file);
-    let looked = Looked::at(from)?;
-    let (documents, whole) = read(&looked, terminal)?;
-    if documents.len() < FEWEST_DOCUMENTS {
+    let mut looked = Looked::at(from)?;
+    let (mut documents, mut whole) = read(&looked, terminal)?;
+    if different(&documents) < FEWEST_DOCUMENTS && !looked.is_running_text() {
+        // There may be enough sentences in them.
+        looked.cut_into_sentences();
+        (documents, whole) = read(&looked, terminal)?;
+    }
+    if different(&documents) < FEWEST_DOCUMENTS {
         let what = if looked.is_running_text() { "sentence" } else { "text" };
         return Err(Refusal::new(format!(
             "{} has {}, of which some are to learn from, some to choose by and some to measure on: give {FEWEST_DOCUMENTS} or more",
             from.display(),
-            counted(documents.len(), what)
+            counted(different(&documents), &format!("different {what}"))
         ))
         .into());
     }
@@ -44,7 +50,7 @@ pub fn run(args: New, terminal: &Terminal) -> Result<()> {
     fs::write(draft.path(), &text)
         .with_context(|| format!("cannot write {}", draft.path().display()))?;
     let loaded: config::Loaded = config::load(Some(draft.path()), &[])?;
-    loaded.config.validate()?;
+    loaded.validate()?;
     write_atomic(&args.file, text.as_bytes())?;
     if let Some(piped) = piped {
         terminal.message(&format!("kept what came in as {}", piped.file.display()));
@@ -103,8 +109,8 @@ impl Drop for Piped {
 
 /// Fewer documents than this are held out by the sentence.
 const FEW_DOCUMENTS: u64 = 100;
-/// Of so many, a split of 12 % has one.
-const FEWEST_DOCUMENTS: usize = 10;
+/// Of so many that differ, a split of 12 % has one.
+const FEWEST_DOCUMENTS: usize = 9;
 /// Most documents that are looked at.
 const LOOKED_AT: u64 = 200_000;
 
@@ -129,6 +135,10 @@ fn read(
     let quiet = Stopping(terminal);
     let stats = textgan_corpus::ingest(&corpus, &key, out.path(), &quiet)?;
     Ok((textgan_artifact::table::read_split(out.path(), "train")?, stats.read.documents))
+}
+
+fn different(documents: &[textgan_artifact::table::Document]) -> usize {
+    documents.iter().map(|document| &document.text).collect::<HashSet<_>>().len()
 }
 
 /// Says nothing, but stops when asked to.

@@ -1,7 +1,6 @@
 //! `pipeline`: brings a run up to date.
 
 use anyhow::{Context, Result};
-use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use textgan_artifact::{Progress, write_atomic};
@@ -18,13 +17,12 @@ use crate::terminal::Terminal;
 const CONFIG: &str = "config.toml";
 
 pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
-    let is_quick = Cell::new(false);
     let prepare = || {
         let mut target = args.target;
         if args.quick {
             target.experiment.assignments.push("quick=true".to_owned());
         }
-        resolve::<O>(&target).inspect(|(loaded, _)| is_quick.set(loaded.config.quick))
+        resolve::<O>(&target)
     };
     in_team(prepare, terminal, |runner| {
         runner.bring_up_to_date(&Selection {
@@ -34,11 +32,7 @@ pub fn run<O: PhaseKind>(args: Pipeline, terminal: &Terminal) -> Result<()> {
             extend: args.extend,
             only: None,
         })
-    })?;
-    if is_quick.get() {
-        terminal.message("this was a try, of a few texts and steps: it says that all works, its numbers say nothing");
-    }
-    Ok(())
+    })
 }
 
 /// Has the run that `prepare` tells of be made as `make` says, by this process and those that were started with it.
@@ -48,7 +42,7 @@ pub fn in_team<O: PhaseKind>(
     make: impl FnOnce(&mut Runner<'_>) -> Result<Outcome>,
 ) -> Result<()> {
     let team = team::join()?;
-    let told = |told: &(Loaded<O>, PathBuf)| config::resolved(&told.0.config, &told.1);
+    let told = |told: &(Loaded<O>, PathBuf)| config::resolved(&told.0.written, &told.1);
     let (loaded, folder) = team::agree(&team, prepare(), told)?;
     let stages = stages::all(&loaded, &team);
     if !team.leads() {
@@ -57,17 +51,25 @@ pub fn in_team<O: PhaseKind>(
     team::lead(&team, || {
         let mut runner = Runner::open(&folder, stages, terminal)?
             .with_team(&team)
-            .by_config(config::resolved(&loaded.config, &folder)?);
+            .by_config(config::resolved(&loaded.written, &folder)?);
         let kept = runner.run_dir().path().join(CONFIG);
         let before = fs::read(&kept).ok();
-        write_config(&loaded.config, runner.run_dir().path())?;
+        write_config(&loaded.written, runner.run_dir().path())?;
         let outcome = make(&mut runner).inspect_err(|error| {
             // What was refused is no config of the run.
-            if let (Some(before), Some(_)) = (&before, error.downcast_ref::<Refusal>()) {
-                let _ = write_atomic(&kept, before);
+            if error.downcast_ref::<Refusal>().is_some() {
+                let _ = match &before {
+                    Some(before) => write_atomic(&kept, before).is_ok(),
+                    None => fs::remove_file(&kept).is_ok(),
+                };
             }
         })?;
         summarise(&outcome, &folder, terminal);
+        if loaded.config.quick {
+            terminal.message(
+                "this was a try, of a few texts and steps: it says that all works, its numbers say nothing",
+            );
+        }
         Ok(())
     })
 }
@@ -79,9 +81,11 @@ pub fn resolve<O: PhaseKind>(target: &Target) -> Result<(Loaded<O>, PathBuf)> {
     let own = target.run.as_ref().map(|run| run.join(CONFIG)).filter(|file| file.is_file());
     let file = experiment.config.clone().or(own);
     let loaded: Loaded<O> = config::load(file.as_deref(), &experiment.assignments)?;
-    loaded.config.validate()?;
+    loaded.validate()?;
     let folder = target.run.clone().unwrap_or_else(|| {
-        let ending = if loaded.config.quick { "-quick" } else { "" };
+        const ENDING: &str = "-quick";
+        let has_ending = !loaded.config.quick || loaded.name.ends_with(ENDING);
+        let ending = if has_ending { "" } else { ENDING };
         Path::new("runs").join(format!("{}{ending}", loaded.name))
     });
     Ok((loaded, folder))

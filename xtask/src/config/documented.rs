@@ -103,11 +103,7 @@ impl<'a> Printer<'a> {
 
     /// The keys that a table may have, with the schema of each, in the order of declaration. Where
     /// a table has several forms, those of the form that it has.
-    fn properties(
-        &self,
-        schemas: &[&'a Value],
-        table: &Map<String, Value>,
-    ) -> Vec<Known<'a>> {
+    fn properties(&self, schemas: &[&'a Value], table: &Map<String, Value>) -> Vec<Known<'a>> {
         let mut found: Vec<Known<'a>> = Vec::new();
         for schema in schemas {
             for schema in [*schema, self.resolve(schema)] {

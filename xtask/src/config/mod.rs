@@ -39,8 +39,25 @@ const MOST_LAYERS: usize = 16;
 pub struct Loaded<O = BuiltIn> {
     /// What it is called: the file's name without its ending.
     pub name: String,
-    /// The config.
+    /// The config, as it is followed.
     pub config: RootConfig<O>,
+    /// The config as it was written, and is kept: before `quick` made it short.
+    pub written: RootConfig<O>,
+}
+
+impl<O: PhaseKind> Loaded<O> {
+    /// A config that is followed as it is written.
+    pub fn new(name: String, config: RootConfig<O>) -> Self {
+        Self { name, written: config.clone(), config }
+    }
+
+    /// Refuses what cannot work, before anything is read or written.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the key and the fix.
+    pub fn validate(&self) -> Result<(), Refusal> {
+        self.written.validate().and_then(|()| self.config.validate())
+    }
 }
 
 /// A config that is still being put together.
@@ -76,12 +93,13 @@ impl Draft {
     ///
     /// # Errors
     /// A [`Refusal`] that names the file, the line and the key.
-    pub fn finish<O: DeserializeOwned>(self) -> Result<Loaded<O>> {
-        let mut config: RootConfig<O> = complaint::read(&self.tree)?;
+    pub fn finish<O: DeserializeOwned + Clone>(self) -> Result<Loaded<O>> {
+        let written: RootConfig<O> = complaint::read(&self.tree)?;
+        let mut config = written.clone();
         if config.quick {
             quick::shorten(&mut config);
         }
-        Ok(Loaded { name: self.name, config })
+        Ok(Loaded { name: self.name, config, written })
     }
 }
 
@@ -108,7 +126,10 @@ pub(crate) fn known_measure(key: &str, name: &str) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// A [`Refusal`] that names the file, the line and the key.
-pub fn load<O: DeserializeOwned>(file: Option<&Path>, assignments: &[String]) -> Result<Loaded<O>> {
+pub fn load<O: DeserializeOwned + Clone>(
+    file: Option<&Path>,
+    assignments: &[String],
+) -> Result<Loaded<O>> {
     let mut draft = Draft::read(file)?;
     assignments.iter().try_for_each(|assignment| set::set(&mut draft.tree, assignment))?;
     draft.finish()
@@ -119,7 +140,10 @@ pub fn load<O: DeserializeOwned>(file: Option<&Path>, assignments: &[String]) ->
 ///
 /// # Errors
 /// A run or a stage that cannot be read, and a config that this version does not know.
-pub fn of_stage<O: DeserializeOwned>(run: &RunDir, manifest: &Manifest) -> Result<Loaded<O>> {
+pub fn of_stage<O: DeserializeOwned + Clone>(
+    run: &RunDir,
+    manifest: &Manifest,
+) -> Result<Loaded<O>> {
     let Some(text) = &manifest.config else { return load(Some(&run.join("config.toml")?), &[]) };
     let source = format!("the config of {} in {}", manifest.stage, run.path().display());
     let mut tree = Entry::parse(&source, text)?;

@@ -2,7 +2,7 @@
 
 use super::RootConfig;
 
-/// Makes any experiment one of about a minute: few steps, few texts, whatever it was. One that is so stays as it is.
+/// Makes any experiment one of about a minute: few steps, few texts, whatever it was.
 pub(super) fn shorten<O>(config: &mut RootConfig<O>) {
     const STEPS: u64 = 60;
     for source in &mut config.corpus.sources {

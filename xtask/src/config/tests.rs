@@ -32,16 +32,21 @@ fn the_built_in_config_is_valid() {
     loaded.config.validate().unwrap();
 }
 
-/// The config that a run keeps is tried again as it was.
+/// What a run keeps is the whole experiment, of which it was a try.
 #[test]
-fn a_quick_experiment_stays_as_it_is() {
-    let quick = load(None, &["quick=true".into()]).unwrap().config;
+fn a_quick_experiment_can_be_made_whole() {
+    let quick = load(None, &["quick=true".into()]).unwrap();
     quick.validate().unwrap();
-    assert_ne!(quick.phase, load(None, &[]).unwrap().config.phase);
+    let whole = load(None, &[]).unwrap().config;
+    assert_ne!(quick.config.phase, whole.phase);
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("config.toml");
-    std::fs::write(&kept, crate::config::resolved(&quick, folder.path()).unwrap()).unwrap();
-    assert_eq!(load(Some(&kept), &[]).unwrap().config, quick);
+    std::fs::write(&kept, crate::config::resolved(&quick.written, folder.path()).unwrap()).unwrap();
+    assert_eq!(load(Some(&kept), &[]).unwrap().config, quick.config);
+    assert_eq!(load(Some(&kept), &["quick=false".into()]).unwrap().config, whole);
+    // Shortened or not, it must be an experiment.
+    let wrong = load(None, &["quick=true".into(), "phase.0.epochs=3".into()]).unwrap();
+    assert!(wrong.validate().unwrap_err().to_string().contains("epochs"));
 }
 
 #[test]

@@ -41,9 +41,8 @@ impl<R: Row> TableReader<R> {
         let path = path.into();
         let file = File::open(&path).map_err(|source| Error::io("open", &path, source))?;
         let fail = |message: String| Error::Table { action: "read", path: path.clone(), message };
-        let metadata =
-            guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()))
-                .map_err(|error| fail(error.to_string()))?;
+        let metadata = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()))
+            .map_err(|error| fail(error.to_string()))?;
         let present = metadata.schema().clone();
         let wanted = R::schema();
         for field in wanted.fields() {

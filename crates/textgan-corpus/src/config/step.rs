@@ -355,3 +355,25 @@ pub(crate) fn validate(steps: &[Step]) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_its_short_form() {
+        let schema = serde_json::to_value(schemars::schema_for!(Step)).unwrap();
+        let forms = schema["oneOf"].as_array().unwrap().iter();
+        let names = forms.map(|form| form["properties"]["step"]["const"].as_str().unwrap());
+        let short = names.filter(|name| *name != "unicode").collect::<Vec<_>>();
+        let of_unicode = ["nfc", "nfkc", "nfd", "nfkd"];
+        assert_eq!([&of_unicode, &short[..]].concat(), SHORT);
+        for name in SHORT {
+            match Step::from_short(name) {
+                Ok(step) => assert_eq!(step.name(), *name),
+                // It is known, and says what it needs.
+                Err(error) => assert!(error.to_string().contains("missing field"), "{error}"),
+            }
+        }
+    }
+}

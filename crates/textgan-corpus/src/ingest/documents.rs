@@ -1,6 +1,6 @@
 //! The documents of a corpus as they are, one after the other.
 
-use super::{pieces, rules, streams};
+use super::{Stream, pieces, rules};
 use crate::clean::Fate;
 use crate::read::{self, Reading, Record, Watch};
 use crate::stats::ReadStats;
@@ -50,10 +50,9 @@ pub fn read_documents(
         }
         Ok(Continue(()))
     };
-    // Splits with files of their own come first.
-    let streams = streams(config);
-    let last = streams.len() - 1;
-    for piece in pieces(&streams, key)?.iter().filter(|piece| piece.stream == last) {
+    // Not of the splits that have files of their own.
+    let stream = Stream { sources: &config.sources, own: None };
+    for piece in pieces(&[stream], key)? {
         read::read_part(piece.source, &piece.part, piece.key, &reading, &mut stats, &mut sink)?;
         if broke_off.get() {
             break;

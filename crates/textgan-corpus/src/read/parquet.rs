@@ -29,8 +29,7 @@ pub(super) fn read(
         message: error.to_string(),
     };
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-    let builder =
-        guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(fail)?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(fail)?;
     let schema = Arc::clone(builder.schema());
     let files = &origin.files;
     check(&schema, origin, &files.text)?;

@@ -83,7 +83,10 @@ fn documents_can_be_read_without_tables() {
     }
     folder.write("b.jsonl", "{\"text\": \"\"}\n{\"text\": \"last\", \"of\": \"x\"}\n");
     let source = || json!({ "kind": "files", "path": "?.*", "quoted": true });
-    let config = folder.config(as_read(source()));
+    let mut whole = as_read(source());
+    // What another split has is not looked for.
+    whole["test"] = json!({ "sources": "absent.txt" });
+    let config = folder.config(whole);
     let mut read = Vec::new();
     let stats = read_documents(&config, &Key::root(1), |document| {
         read.push(document);

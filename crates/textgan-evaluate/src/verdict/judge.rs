@@ -314,9 +314,14 @@ fn phrase(finding: &Finding) -> String {
                 numbers(best)
             )
         }
-        _ if best.advantage.low == best.advantage.high => {
+        _ if best.advantage.low == 0.0 && best.advantage.high == 0.0 => {
             format!("at equal {diversity} its {quality} is that of {} exactly", best.name)
         }
+        _ if best.advantage.low == best.advantage.high => format!(
+            "at equal {diversity} its {quality} is {:.3} against {:.3} of {} in every batch, so that what chance does is not \
+             known",
+            best.model, best.rival, best.name
+        ),
         _ => format!(
             "at equal {diversity} its {quality} is not separated from that of {} ({}; a difference of \
              {:.3} would have shown)",
@@ -386,6 +391,22 @@ mod tests {
     fn duel<'a>(name: &str, model: &'a Sweep, rival: &'a Sweep) -> Duel<'a> {
         let pairing = Pairing::Independent;
         Duel { name: name.to_owned(), model: vec![model], rival: vec![rival], pairing }
+    }
+
+    /// Where no batch differs from another, there is no difference that would have shown.
+    #[test]
+    fn what_has_no_spread_is_said_to_have_none() {
+        let said = |model: f64, rival: f64, spread: f64| {
+            let mean = model - rival;
+            let advantage = Interval { mean, low: mean - spread, high: mean + spread, batches: 10 };
+            let name = "likelihood".to_owned();
+            let (range, places) = ([0.0, 1.0], Vec::new());
+            let rivals = vec![Rival { name, range, model, rival, advantage, places }];
+            phrase(&Finding { pair: pair(), outcome: Outcome::NotSeparated, best: 0, rivals })
+        };
+        assert!(said(0.9, 0.9, 0.0).ends_with("is that of likelihood exactly"));
+        assert!(said(1.0, 0.9, 0.0).contains("1.000 against 0.900 of likelihood in every batch"));
+        assert!(said(0.91, 0.9, 0.02).contains("a difference of 0.020 would have shown"));
     }
 
     fn verdict(model: &Sweep, rivals: &[(&str, &Sweep)], converged: Option<bool>) -> Judgement {

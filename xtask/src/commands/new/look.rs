@@ -8,7 +8,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use textgan_corpus::{Encoding, Files, Label, Unit};
 
-use super::FEWEST_DOCUMENTS;
 use crate::exit::Refusal;
 
 /// Bytes of the first file that are looked at.
@@ -79,7 +78,7 @@ impl Looked {
                 looked.found.push(format!("labels: the column `{label}`"));
                 source.label = Some(Label::Column(label));
             }
-            looked.running = are_long(columns.of_name(&column), path.is_file());
+            looked.running = are_long(columns.of_name(&column));
             source.text = column;
         } else if is_wrapped(&text) {
             looked.found.push(
@@ -88,13 +87,19 @@ impl Looked {
             source.unit = Unit::Paragraph;
             looked.running = true;
         } else {
-            looked.running = are_long(text.lines(), path.is_file());
+            looked.running = are_long(text.lines());
         }
         if looked.running {
-            looked.found.push("documents are long or few: they are cut into sentences".to_owned());
+            looked.found.push("documents are long: they are cut into sentences".to_owned());
         }
         looked.source = source;
         Ok(looked)
+    }
+
+    /// Has the documents cut into sentences, as they are too few.
+    pub fn cut_into_sentences(&mut self) {
+        self.running = true;
+        self.found.push("documents are few: they are cut into sentences".to_owned());
     }
 
     /// Whether documents are to be cut into sentences.
@@ -296,12 +301,11 @@ impl Columns {
 /// Characters of a document that is more than a sentence or two.
 const LONG: usize = 400;
 
-/// Whether most documents are long. If these are `all` that there are, fewer than a corpus needs count as long: their
-/// sentences may be enough.
-fn are_long<'a>(documents: impl Iterator<Item = &'a str>, all: bool) -> bool {
+/// Whether most documents are long.
+fn are_long<'a>(documents: impl Iterator<Item = &'a str>) -> bool {
     let filled: Vec<&str> = documents.filter(|text| !text.trim().is_empty()).collect();
     let long = filled.iter().filter(|text| text.chars().count() > LONG).count();
-    long * 2 > filled.len() || (all && filled.len() < FEWEST_DOCUMENTS)
+    long * 2 > filled.len()
 }
 
 /// Whether lines are those of a page, and paragraphs lie between blank lines.

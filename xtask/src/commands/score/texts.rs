@@ -24,15 +24,6 @@ pub struct Words<'a> {
 /// How files of generated sentences write a word that the vocabulary does not have.
 const UNKNOWN: &str = "<unk>";
 
-/// A file that is not there is a fault of the command line.
-fn unreadable(path: &Path, error: io::Error) -> anyhow::Error {
-    let message = format!("cannot read {}: {error}", path.display());
-    match error.kind() {
-        io::ErrorKind::NotFound => Refusal::new(message).into(),
-        _ => anyhow!(message),
-    }
-}
-
 impl Texts {
     /// Reads a file. A line without a word is an empty sentence, which scores 0; a byte order mark and the
     /// line ends of other systems are no words.
@@ -99,5 +90,14 @@ impl Texts {
     /// A sentence as it was written.
     pub fn sentence(&self, sentence: usize) -> &str {
         self.text.lines().nth(sentence).unwrap_or_default().trim()
+    }
+}
+
+/// A file that is none is a fault of the command line.
+fn unreadable(path: &Path, error: io::Error) -> anyhow::Error {
+    let message = format!("cannot read {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => Refusal::new(message).into(),
+        _ => anyhow!(message),
     }
 }

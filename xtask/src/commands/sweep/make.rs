@@ -27,6 +27,40 @@ pub enum Ending {
     Stopped,
 }
 
+/// How the runs of a sweep get on.
+struct Pace {
+    jobs: usize,
+    so_far: Mutex<SoFar>,
+}
+
+struct SoFar {
+    /// Runs that have not ended.
+    left: usize,
+    /// Runs that were made now, and the seconds that they took together.
+    made: usize,
+    seconds: f64,
+}
+
+impl Pace {
+    fn new(runs: usize, jobs: usize) -> Self {
+        let so_far = SoFar { left: runs, made: 0, seconds: 0.0 };
+        Self { jobs: jobs.max(1), so_far: Mutex::new(so_far) }
+    }
+
+    /// Notes that a run has ended, which took so many seconds if it was made now. Then what the others will take, at
+    /// most: some may be up to date already.
+    fn after(&self, seconds: Option<f64>) -> Option<String> {
+        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        so_far.left -= 1;
+        so_far.made += usize::from(seconds.is_some());
+        so_far.seconds += seconds?;
+        let SoFar { left, made, seconds } = *so_far;
+        let rest = seconds / made as f64 * left as f64 / self.jobs as f64;
+        let runs = counted(left, "run");
+        (left > 0).then(|| format!("{runs} left: up to about {}", duration(rest)))
+    }
+}
+
 /// Brings all runs up to date, `jobs` at once, in their order. One that fails does not keep the
 /// others from being made; a request to stop does.
 ///
@@ -36,11 +70,17 @@ pub fn all<O: PhaseKind>(plan: &Plan<O>, jobs: usize, terminal: &Terminal) -> Re
     let runs: Vec<&Run<O>> = plan.runs().collect();
     let siblings = Siblings::new(runs.iter().map(|run| run.folder.clone()).collect());
     let jobs = jobs.min(runs.len());
-    let pace = Pace::new(runs.len());
+    let pace = Pace::new(runs.len(), jobs);
+    let noted = |(ending, seconds)| {
+        if let Some(message) = pace.after(seconds) {
+            terminal.message(&message);
+        }
+        ending
+    };
     if jobs <= 1 {
         let in_turn = |(index, run): (usize, &&Run<O>)| {
             terminal.message(&format!("{} ({} of {})", run.name, index + 1, runs.len()));
-            pace.after(one(run, &siblings, terminal), terminal)
+            noted(one(run, &siblings, terminal))
         };
         return Ok(runs.iter().enumerate().map(in_turn).collect());
     }
@@ -60,7 +100,7 @@ pub fn all<O: PhaseKind>(plan: &Plan<O>, jobs: usize, terminal: &Terminal) -> Re
         {
             let named = terminal.named(&run.name);
             let ended = pool.install(|| one(run, &siblings, &named));
-            let ending = pace.after(ended, terminal);
+            let ending = noted(ended);
             endings.lock().unwrap_or_else(PoisonError::into_inner)[index] = ending;
         }
     };
@@ -77,54 +117,29 @@ pub fn single<O: PhaseKind>(plan: &Plan<O>, run: &Run<O>, terminal: &Terminal) -
     one(run, &siblings, terminal).0
 }
 
-/// How the runs of a sweep get on.
-struct Pace {
-    begun: Instant,
-    runs: usize,
-    ended: AtomicUsize,
-    made: AtomicUsize,
-}
-
-impl Pace {
-    fn new(runs: usize) -> Self {
-        let none = || AtomicUsize::new(0);
-        Self { begun: Instant::now(), runs, ended: none(), made: none() }
-    }
-
-    /// Says how long the others will take, if the run that has ended took time itself.
-    fn after(&self, (ending, was_made): (Ending, bool), terminal: &Terminal) -> Ending {
-        let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
-        let made = self.made.fetch_add(usize::from(was_made), Ordering::Relaxed) + 1;
-        let left = self.runs - ended;
-        if was_made && left > 0 {
-            let seconds = self.begun.elapsed().as_secs_f64() * left as f64 / made as f64;
-            let (runs, time) = (counted(left, "run"), duration(seconds));
-            terminal.message(&format!("{runs} left: about {time}, if they take as long as those before"));
-        }
-        ending
-    }
-}
-
-/// How a run ended, and whether there was something to make.
-fn one<O: PhaseKind>(run: &Run<O>, siblings: &Siblings, progress: &Terminal) -> (Ending, bool) {
+/// How a run ended, and how many seconds it took, if it was made now.
+fn one<O: PhaseKind>(
+    run: &Run<O>,
+    siblings: &Siblings,
+    progress: &Terminal,
+) -> (Ending, Option<f64>) {
     if progress.stop_requested() {
-        return (Ending::Stopped, false);
+        return (Ending::Stopped, None);
     }
+    let begun = Instant::now();
     let result = up_to_date(run, siblings, progress);
     progress.finish();
     match result {
-        Ok(outcome) => {
-            let is_fresh = outcome.ran.is_empty() && outcome.taken.is_empty();
-            if is_fresh {
-                progress.message("up to date");
-            }
-            (Ending::Done, !is_fresh)
+        Ok(outcome) if outcome.ran.is_empty() && outcome.taken.is_empty() => {
+            progress.message("up to date");
+            (Ending::Done, None)
         }
-        Err(_) if progress.stop_requested() => (Ending::Stopped, false),
+        Ok(_) => (Ending::Done, Some(begun.elapsed().as_secs_f64())),
+        Err(_) if progress.stop_requested() => (Ending::Stopped, None),
         Err(error) => {
             let why = exit::chain(&error);
             progress.message(&format!("failed: {why}"));
-            (Ending::Failed(why), true)
+            (Ending::Failed(why), None)
         }
     }
 }
@@ -136,8 +151,23 @@ fn up_to_date<O: PhaseKind>(
 ) -> Result<Outcome> {
     let experiment = &run.experiment;
     let runner = Runner::open(&run.folder, stages::all(experiment, &ALONE), progress)?
-        .by_config(crate::config::resolved(&experiment.config, &run.folder)?);
+        .by_config(crate::config::resolved(&experiment.written, &run.folder)?);
     let mut runner = runner.beside(siblings);
-    write_config(&experiment.config, runner.run_dir().path())?;
+    write_config(&experiment.written, runner.run_dir().path())?;
     runner.bring_up_to_date(&Selection::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_takes_as_long_as_what_was_made() {
+        let pace = Pace::new(5, 2);
+        assert_eq!(pace.after(None), None, "up to date");
+        assert_eq!(pace.after(Some(60.0)).unwrap(), "3 runs left: up to about 90 s");
+        assert_eq!(pace.after(Some(20.0)).unwrap(), "2 runs left: up to about 40 s");
+        assert_eq!(pace.after(None), None, "failed");
+        assert_eq!(pace.after(Some(20.0)), None, "the last");
+    }
 }

@@ -82,6 +82,10 @@ impl<O: PhaseKind> Plan<O> {
             };
             draft.lay(&sweep.set).and_then(|()| draft.lay(&set)).with_context(within)?;
             let loaded: Loaded<O> = draft.finish().with_context(within)?;
+            if loaded.written.quick {
+                let message = "`quick` is for one run: a table of tries would say nothing";
+                return Err(Refusal::new(message)).with_context(within);
+            }
             let seeds = seeds.get_or_insert_with(|| vec![loaded.config.seed]);
             // One corpus for all: that of the first cell, whatever config another one has.
             let corpus =
@@ -158,7 +162,7 @@ fn run<O: PhaseKind>(
     if let Some(link) = below.into_iter().find(|part| part.is_symlink()) {
         return Err(Refusal::new(format!("{} is a symbolic link", link.display())).into());
     }
-    Ok(Run { name, seed, folder: path, experiment: Loaded { name: title, config } })
+    Ok(Run { name, seed, folder: path, experiment: Loaded::new(title, config) })
 }
 
 fn object(set: &[Assignment]) -> Result<Map<String, Value>> {
