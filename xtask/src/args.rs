@@ -108,7 +108,8 @@ pub struct Fuzz {
     /// How many inputs at most.
     #[arg(long, value_name = "N")]
     pub runs: Option<u64>,
-    /// A sanitizer that the compiler knows, such as `address`, which looks at the C libraries too and is ten times as slow.
+    /// A sanitizer of the compiler, such as `address`, which looks at C libraries too; the compiler's checks for overflow are on
+    /// then, and it is ten times as slow.
     #[arg(long, default_value = "none", value_name = "NAME")]
     pub sanitizer: String,
 }

@@ -44,9 +44,12 @@ pub fn run(args: Fuzz) -> Result<()> {
     let seeds = format!("{folder}/seeds/{name}");
     let seconds = format!("-max_total_time={}", args.seconds);
     let runs = args.runs.map_or_else(|| "-runs=-1".to_owned(), |runs| format!("-runs={runs}"));
+    // By itself as the program is built, which has no checks of the compiler; with a sanitizer, with all there are.
+    let build = if args.sanitizer == "none" { "--release" } else { "--debug-assertions" };
     let arguments = [
         "fuzz",
         "run",
+        build,
         "--fuzz-dir",
         folder,
         "--target-dir",
