@@ -29,7 +29,7 @@ CALLS = (
     "pwritev,truncate,fallocate"
 )
 # Files that decide nothing: caches, clocks, and what was last asked for.
-LOOSE = {"hashes.json", "log.jsonl", "lock", "config.toml"}
+LOOSE = {"hashes.json", "log.jsonl", "lock", "config.toml", "tensorboard"}
 STAGES = ["ingest", "tokenize", "train", "evaluate", "generate", "report"]
 
 
