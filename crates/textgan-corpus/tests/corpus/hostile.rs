@@ -2,7 +2,7 @@
 
 use crate::support::{Folder, as_read, gzip, tar, zstd};
 use serde_json::{Value, json};
-use textgan_corpus::Split;
+use textgan_corpus::{Error, Split};
 
 /// What one case is about, its files, its config, and parts of the message.
 struct Case {
@@ -26,6 +26,19 @@ fn case(
     }
 }
 
+/// A Parquet file with a column of texts, `caption`, and one of numbers, `n`.
+fn captions() -> Vec<u8> {
+    let texts = arrow::array::StringArray::from(vec!["x"]);
+    let numbers = arrow::array::Int64Array::from(vec![1]);
+    let columns: [(&str, arrow::array::ArrayRef); 2] =
+        [("caption", std::sync::Arc::new(texts)), ("n", std::sync::Arc::new(numbers))];
+    let batch = arrow::array::RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
 fn cases() -> Vec<Case> {
     let truncated = |bytes: Vec<u8>| bytes[..bytes.len() - 20].to_vec();
     let text: String = (0..2000).map(|i| format!("line {i} of a text\n")).collect();
@@ -39,17 +52,7 @@ fn cases() -> Vec<Case> {
     let bomb: String = ("y".repeat(1000) + "\n").repeat(30_000);
     let columns =
         |path: &str, text: &str| as_read(json!({ "kind": "files", "path": path, "text": text }));
-    let parquet = {
-        let texts = arrow::array::StringArray::from(vec!["x"]);
-        let numbers = arrow::array::Int64Array::from(vec![1]);
-        let columns: [(&str, arrow::array::ArrayRef); 2] =
-            [("caption", std::sync::Arc::new(texts)), ("n", std::sync::Arc::new(numbers))];
-        let batch = arrow::array::RecordBatch::try_from_iter(columns).unwrap();
-        let mut writer =
-            parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.into_inner().unwrap()
-    };
+    let parquet = captions();
     let mut cases = vec![
         case("empty file", "a.txt", "", &["empty", "a.txt"]),
         case("blank lines", "a.txt", "\n \n\n", &["empty", "only blank lines"]),
@@ -312,4 +315,35 @@ fn names_in_a_tar_are_bounded() {
     folder.write("b.tar", endless);
     let message = folder.refusal(as_read(json!("b.tar")));
     assert!(message.contains("a name of more than"), "{message}");
+}
+
+/// Any byte of a Parquet file changed: it is read or refused, also where the library panics, which some of these make it do.
+#[test]
+fn damaged_parquet_is_read_or_refused() {
+    let folder = Folder::new();
+    let whole = captions();
+    let config = as_read(json!({ "kind": "files", "path": "a.parquet", "text": "caption" }));
+    let mut caught = 0;
+    for at in 0..whole.len() {
+        for change in [0x01, 0x80, 0xFF] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= change;
+            folder.write("a.parquet", damaged);
+            // What is left may be a file whose one row has no text.
+            match folder.ingest(config.clone()).map(|_| ()) {
+                Err(Error::Damaged { file, message, .. }) => {
+                    assert!(file.contains("a.parquet"), "{at}, {change:x}: {file}");
+                    caught += usize::from(message.contains("the file is damaged ("));
+                }
+                Ok(())
+                | Err(
+                    Error::Malformed { .. }
+                    | Error::MissingColumn { .. }
+                    | Error::EmptySplit { .. },
+                ) => {}
+                Err(error) => panic!("{at}, {change:x}: {error}"),
+            }
+        }
+    }
+    assert!(caught > 0, "the library panics at none of these any more");
 }
