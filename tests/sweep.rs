@@ -180,7 +180,7 @@ published = { "test-nll" = 2.5 }
     assert!(page.contains("Published: a paper."), "{page}");
     let refused = program.run(&["reproduce", "nothing"]);
     assert_eq!(refused.code, Some(2));
-    let known = "no benchmark nothing; there are captions, image-coco";
+    let known = "no benchmark nothing; there are captions, captions-noise, image-coco";
     assert!(refused.stderr.contains(known), "{}", refused.stderr);
 }
 

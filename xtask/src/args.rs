@@ -179,7 +179,8 @@ pub struct Experiment {
     /// The experiment's config; without it, the built-in quickstart.
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Override a value of the config, such as `train.batch_size=32` or `phase.0.steps=100`.
+    /// Override a value of the config, such as `train.batch_size=32` or `phase.0.steps=100`; `KEY=` takes it away, and a
+    /// list at a place of a list stands there in its stead (`phase.1=[]`).
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub assignments: Vec<String>,
 }

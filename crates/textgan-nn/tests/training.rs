@@ -102,7 +102,9 @@ fn bits_depend_on_no_number_of_threads_and_on_no_width() {
                 let same = bits_with(threads, precision) == expected;
                 assert!(same, "{} on {threads} threads gives other bits", set.name());
             }
-            if set > InstructionSet::Portable {
+            // AMX adds products of bf16 in another order.
+            let others = precision == Precision::Bf16 && set == InstructionSet::Amx;
+            if set > InstructionSet::Portable && !others {
                 let same = *fused.get_or_insert_with(|| expected.clone()) == expected;
                 assert!(same, "{} gives other bits than AVX2 in {precision:?}", set.name());
             }

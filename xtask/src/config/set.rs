@@ -45,7 +45,8 @@ fn unset(config: &mut Entry, path: &str) -> Result<(), String> {
     }
 }
 
-/// Lays `value` over what `config` has at a dotted path.
+/// Lays `value` over what `config` has at a dotted path. A list at a place of a list stands there in its stead: so one phase
+/// becomes several.
 ///
 /// # Errors
 /// An empty name, or a place in a list that is not there: what is wrong, without where.
@@ -64,7 +65,7 @@ pub fn lay(config: &mut Entry, path: &str, value: Entry) -> Result<(), String> {
     for (depth, name) in names.iter().enumerate().rev() {
         let below = at(config, &names[..depth]);
         if let Some(Entry { node: Node::Array(items), .. }) = below {
-            let Some(item) = name.parse().ok().and_then(|index: usize| items.get_mut(index)) else {
+            let Some(index) = name.parse().ok().filter(|index: &usize| *index < items.len()) else {
                 let list = names[..depth].join(".");
                 let known = match items.len() {
                     0 => "is empty".to_string(),
@@ -72,7 +73,12 @@ pub fn lay(config: &mut Entry, path: &str, value: Entry) -> Result<(), String> {
                 };
                 return Err(format!("there is no place `{name}` in `{list}`, which {known}"));
             };
-            item.overlay(upper);
+            match upper.node {
+                Node::Array(several) if !matches!(items[index].node, Node::Array(_)) => {
+                    items.splice(index..=index, several);
+                }
+                node => items[index].overlay(Entry { node, ..upper }),
+            }
             return Ok(());
         }
         upper =
@@ -142,6 +148,12 @@ mod tests {
             ("path=../x.txt", "/path", r#""../x.txt""#),
             ("flag=true", "/flag", "true"),
             ("equal=a=b", "/equal", r#""a=b""#),
+            (
+                "phase.0=[{steps=3}, {steps=4}]",
+                "/phase",
+                r#"[{"steps":3},{"steps":4},{"steps":2}]"#,
+            ),
+            ("phase.0=[]", "/phase", r#"[{"steps":2}]"#),
         ] {
             let json = serde_json::to_value(with(assignment).unwrap()).unwrap();
             let found = json.pointer(path).map(ToString::to_string);

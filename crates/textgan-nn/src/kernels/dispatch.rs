@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// A kernel is written once, as a plain loop; it is compiled for each of these, and one is picked
 /// when the program runs. Sums have a constant order, so AVX2 and AVX-512 give the same bits. The
 /// portable matrix products do not fuse multiplication and addition, which without an instruction
-/// for it would be a slow call for each: their bits differ.
+/// for it would be a slow call for each: their bits differ. So do those of AMX in
+/// [`Precision::Bf16`](super::Precision::Bf16), whose instruction adds in another order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
     /// What the build's target guarantees.
@@ -18,6 +19,8 @@ pub enum InstructionSet {
     Avx512 = 3,
     /// AVX-512 with products of bf16.
     Avx512Bf16 = 4,
+    /// The same, and Intel's AMX, which multiplies tiles of bf16.
+    Amx = 5,
 }
 
 /// Zero until first asked for.
@@ -25,7 +28,8 @@ static SELECTED: AtomicU8 = AtomicU8::new(0);
 
 impl InstructionSet {
     /// All of them, the plainest first.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+    pub const ALL: [Self; 5] =
+        [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16, Self::Amx];
 
     /// The best that this processor has.
     pub fn detected() -> Self {
@@ -34,7 +38,11 @@ impl InstructionSet {
             use std::arch::is_x86_feature_detected as has;
             if has!("avx2") && has!("fma") {
                 if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
-                    return if has!("avx512bf16") { Self::Avx512Bf16 } else { Self::Avx512 };
+                    return match has!("avx512bf16") {
+                        true if super::tiles::available() => Self::Amx,
+                        true => Self::Avx512Bf16,
+                        false => Self::Avx512,
+                    };
                 }
                 return Self::Avx2;
             }
@@ -43,8 +51,8 @@ impl InstructionSet {
     }
 
     /// The one in use: the detected one, unless [`InstructionSet::select`] or the environment
-    /// variable `TEXTGAN_INSTRUCTION_SET` (`portable`, `avx2`, `avx512` or
-    /// `avx512-bf16`) asks for a plainer one.
+    /// variable `TEXTGAN_INSTRUCTION_SET` (`portable`, `avx2`, `avx512`, `avx512-bf16` or
+    /// `amx`) asks for a plainer one.
     #[inline]
     pub fn current() -> Self {
         match SELECTED.load(Ordering::Relaxed) {
@@ -52,6 +60,7 @@ impl InstructionSet {
             2 => Self::Avx2,
             3 => Self::Avx512,
             4 => Self::Avx512Bf16,
+            5 => Self::Amx,
             _ => Self::first_time(),
         }
     }
@@ -71,6 +80,7 @@ impl InstructionSet {
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Avx512Bf16 => "avx512-bf16",
+            Self::Amx => "amx",
         }
     }
 
@@ -78,7 +88,7 @@ impl InstructionSet {
     fn first_time() -> Self {
         let wanted = std::env::var("TEXTGAN_INSTRUCTION_SET").unwrap_or_default();
         let wanted = Self::ALL.into_iter().find(|set| set.name() == wanted);
-        wanted.unwrap_or(Self::Avx512Bf16).select()
+        wanted.unwrap_or(Self::Amx).select()
     }
 }
 
@@ -107,7 +117,8 @@ macro_rules! simd {
             #[cfg(target_arch = "x86_64")]
             match $crate::kernels::InstructionSet::current() {
                 $crate::kernels::InstructionSet::Avx512
-                | $crate::kernels::InstructionSet::Avx512Bf16 => {
+                | $crate::kernels::InstructionSet::Avx512Bf16
+                | $crate::kernels::InstructionSet::Amx => {
                     // SAFETY: `current` is never better than what the processor was found to have.
                     #[allow(unsafe_code)]
                     return unsafe { avx512($($arg),*) };
@@ -129,7 +140,8 @@ mod tests {
 
     #[test]
     fn never_better_than_the_processor() {
-        assert!(InstructionSet::Avx512Bf16.select() <= InstructionSet::detected());
+        let _alone = crate::kernels::packed::tests::ONE_SET_AT_A_TIME.lock();
+        assert!(InstructionSet::Amx.select() <= InstructionSet::detected());
         assert_eq!(InstructionSet::current(), InstructionSet::detected());
     }
 }

@@ -39,6 +39,8 @@ pub(crate) mod ratio;
 mod recurrent;
 mod rotary;
 pub(crate) mod softmax;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use attention::{Cache, attend, keys_len, store_key};
 pub(crate) use convolution::Convolution;

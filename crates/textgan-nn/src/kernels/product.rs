@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::arithmetic::{Arithmetic, Fused, PANEL, Pair, Plain, Term, Unpacked};
 use super::packed::{Start, Strided};
 #[cfg(target_arch = "x86_64")]
-use super::{InstructionSet, arithmetic};
+use super::{InstructionSet, arithmetic, tiles};
 
 /// Rows that go through all panels together; a multiple of every block of rows.
 const CHUNK: usize = 96;
@@ -70,7 +70,7 @@ impl Compiled for f32 {
                 product.tile::<Fused, 6, 1>(tile, out);
             }
             match InstructionSet::current() {
-                InstructionSet::Avx512 | InstructionSet::Avx512Bf16 => {
+                InstructionSet::Avx512 | InstructionSet::Avx512Bf16 | InstructionSet::Amx => {
                     // SAFETY: `current` is never better than what the processor was found to have.
                     return unsafe { avx512(product, tile, out) };
                 }
@@ -92,6 +92,10 @@ impl Compiled for Pair {
         {
             use arithmetic::Dot;
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma")]
+            fn amx(product: Product<'_, Pair>, tile: Tile, out: Output) {
+                product.by_tiles(tile, out);
+            }
+            #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma")]
             fn avx512_bf16(product: Product<'_, Pair>, tile: Tile, out: Output) {
                 product.tile::<Dot, 12, 2>(tile, out);
             }
@@ -105,6 +109,8 @@ impl Compiled for Pair {
             }
             match InstructionSet::current() {
                 // SAFETY: `current` is never better than what the processor was found to have.
+                InstructionSet::Amx => return unsafe { amx(product, tile, out) },
+                // SAFETY: as above.
                 InstructionSet::Avx512Bf16 => return unsafe { avx512_bf16(product, tile, out) },
                 // SAFETY: as above.
                 InstructionSet::Avx512 => return unsafe { avx512(product, tile, out) },
@@ -133,13 +139,17 @@ impl<T: Compiled> Product<'_, T> {
     /// only.
     pub(super) fn run_on_all_threads(self, rows: usize, out: Output) {
         let panels = self.columns.div_ceil(PANEL);
+        // Columns, and what is converted, are copied once a task.
+        let (few, narrow, copied) = match T::DEPTH {
+            1 => ((24, 2), 4, CHUNK / 2),
+            _ => ((32, 4), 16, 64),
+        };
         let (tile, group) = match (rows * panels * self.depth, rows, rows * panels) {
             (0..4096, ..) => (rows, panels),
             (_, 768.., _) => (CHUNK, panels),
-            // Columns are copied once a task.
-            _ if self.a.is_transposed() => (CHUNK / 2, panels),
-            (_, _, 3072..) => (CHUNK, 4),
-            _ => (24, 2),
+            _ if self.a.is_transposed() => (copied, panels),
+            (_, _, 3072..) => (CHUNK, narrow),
+            _ => few,
         };
         let groups = panels.div_ceil(group.max(1));
         (0..rows.div_ceil(tile.max(1)) * groups).into_par_iter().for_each(|task| {
@@ -217,6 +227,102 @@ impl<T: Compiled> Product<'_, T> {
             terms: from..from + terms,
             a,
             start: if deep.start == 0 { self.start } else { Start::Output },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Product<'_, Pair> {
+    /// A tile of a product by tiles in registers, two of rows and two panels at a time: only where there are such.
+    #[inline(always)]
+    fn by_tiles(self, (rows, panels): Tile, out: Output) {
+        // SAFETY: `current` is never better than what the processor was found to have.
+        let registers = unsafe { tiles::Tiles::claim() };
+        let mut left = Vec::new();
+        let mut ends = [[tiles::Line::default(); tiles::TERMS]; 2];
+        let mut sums = tiles::Sums([[[0.0; PANEL]; 2]; 2 * tiles::ROWS]);
+        for first in rows.clone().step_by(CHUNK) {
+            let chunk = first..rows.end.min(first + CHUNK);
+            for from in (0..self.depth.max(1)).step_by(DEPTH * Pair::DEPTH) {
+                let deep = from..self.depth.min(from + DEPTH * Pair::DEPTH);
+                let start = if from == 0 { self.start } else { Start::Output };
+                let terms = deep.len().div_ceil(Pair::DEPTH);
+                let whole = terms / tiles::TERMS * tiles::TERMS;
+                let lines = terms.div_ceil(tiles::TERMS) * tiles::ROWS;
+                self.copy_tiles(&chunk, &deep, &mut left);
+                let panel =
+                    |panel: usize| &self.panels[panel * self.terms + from / Pair::DEPTH..][..terms];
+                for first in panels.clone().step_by(2) {
+                    // An odd panel or block of rows is multiplied twice, and used once.
+                    let right = [first, (first + 1).min(panels.end - 1)].map(panel);
+                    if whole < terms {
+                        for (end, panel) in ends.iter_mut().zip(right) {
+                            let rows = panel[whole..].iter().copied().map(tiles::Line);
+                            let rows = rows.chain(std::iter::repeat(tiles::Line::default()));
+                            end.iter_mut().zip(rows).for_each(|(to, row)| *to = row);
+                        }
+                    }
+                    let last = (whole < terms).then_some([&ends[0], &ends[1]]);
+                    let right = right.map(|panel| &panel[..whole]);
+                    for row in (0..chunk.len()).step_by(2 * tiles::ROWS) {
+                        let below =
+                            if row + tiles::ROWS < chunk.len() { row + tiles::ROWS } else { row };
+                        let block = |row: usize| &left[row / tiles::ROWS * lines..][..lines];
+                        registers.multiply([block(row), block(below)], right, last, &mut sums);
+                        let height = (chunk.len() - row).min(2 * tiles::ROWS);
+                        for (r, sums) in sums.0[..height].iter().enumerate() {
+                            for (sums, panel) in sums.iter().zip(first..panels.end) {
+                                // SAFETY: this task alone has these rows of these panels, which are part of a product.
+                                unsafe {
+                                    out.put(
+                                        sums,
+                                        chunk.start + row + r,
+                                        panel,
+                                        self.columns,
+                                        start,
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rows of the left side as tiles: 16 rows after 16, each `deep` in tiles behind each other, zero where there is no number.
+    #[inline(always)]
+    fn copy_tiles(&self, rows: &Range<usize>, deep: &Range<usize>, left: &mut Vec<tiles::Line>) {
+        use tiles::{Line, NUMBERS, ROWS};
+        let Strided { values, row_stride, column_stride } = self.a;
+        let (height, lines) = (rows.len(), deep.len().div_ceil(NUMBERS));
+        left.resize(height.next_multiple_of(ROWS) * lines, Line::default());
+        if deep.is_empty() {
+            return;
+        }
+        let values = &values[rows.start * row_stride + deep.start * column_stride..];
+        let mut columns = [Line::default(); ROWS];
+        let (tiles, _) = left.as_chunks_mut::<ROWS>();
+        for (first, block) in (0..).step_by(ROWS).zip(tiles.chunks_exact_mut(lines)) {
+            let rows = ROWS.min(height - first);
+            for (from, tile) in (0..).step_by(NUMBERS).zip(block) {
+                let width = NUMBERS.min(deep.len() - from);
+                if column_stride == 1 {
+                    for (row, to) in (first..first + rows).zip(tile.iter_mut()) {
+                        *to = Line::of(&values[row * row_stride + from..][..width]);
+                    }
+                    tile[rows..].fill(Line::default());
+                } else {
+                    let column = |i: usize| match i < width {
+                        true => &values[(from + i) * column_stride + first..][..rows],
+                        false => &[0.0; ROWS][..rows],
+                    };
+                    for (i, to) in columns.iter_mut().enumerate() {
+                        *to = Line::pairs(column(2 * i), column(2 * i + 1));
+                    }
+                    tiles::turn(&columns, tile);
+                }
+            }
         }
     }
 }
@@ -354,28 +460,47 @@ impl<T: Term> Part<'_, T> {
         };
         for (r, sums) in sums.iter().enumerate() {
             for (p, sums) in sums.iter().enumerate() {
-                let column = (panel + p) * PANEL;
-                let width = PANEL.min(self.columns - column);
-                let begin = (self.first_row + first + r) * out.stride + column;
-                // SAFETY: `Packed::check` saw that all rows and columns of the product are inside
-                // of `out`; this task alone has these rows of this panel.
-                let out = unsafe { std::slice::from_raw_parts_mut(out.first.add(begin), width) };
-                match self.start {
-                    Start::Zero => match out.first_chunk_mut() {
-                        Some(out) => *out = *sums,
-                        // No `copy_from_slice`: it would be called for whole panels too.
-                        None => out.iter_mut().zip(sums).rev().for_each(|(out, sum)| *out = *sum),
-                    },
-                    Start::Bias(bias) => {
-                        for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[column..]) {
-                            *out = sum + bias;
-                        }
-                    }
-                    Start::Output => {
-                        for (out, sum) in out.iter_mut().zip(sums) {
-                            *out += sum;
-                        }
-                    }
+                let row = self.first_row + first + r;
+                // SAFETY: this task alone has these rows of this panel, and they are part of a product.
+                unsafe { out.put(sums, row, panel + p, self.columns, self.start) };
+            }
+        }
+    }
+}
+
+impl Output {
+    /// Puts the sums of a row of a panel where they belong.
+    ///
+    /// # Safety
+    /// Row and panel are part of a product of so many columns that `Packed::check` found to fit, and no other task has them.
+    #[inline(always)]
+    unsafe fn put(
+        self,
+        sums: &[f32; PANEL],
+        row: usize,
+        panel: usize,
+        columns: usize,
+        start: Start<'_>,
+    ) {
+        let column = panel * PANEL;
+        let width = PANEL.min(columns - column);
+        let begin = row * self.stride + column;
+        // SAFETY: the caller says that these numbers are inside of the output, and nobody else's.
+        let out = unsafe { std::slice::from_raw_parts_mut(self.first.add(begin), width) };
+        match start {
+            Start::Zero => match out.first_chunk_mut() {
+                Some(out) => *out = *sums,
+                // No `copy_from_slice`: it would be called for whole panels too.
+                None => out.iter_mut().zip(sums).rev().for_each(|(out, sum)| *out = *sum),
+            },
+            Start::Bias(bias) => {
+                for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[column..]) {
+                    *out = sum + bias;
+                }
+            }
+            Start::Output => {
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out += sum;
                 }
             }
         }
