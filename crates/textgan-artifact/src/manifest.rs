@@ -250,8 +250,12 @@ fn unwritable(error: serde_json::Error) -> Error {
 pub fn instruction_set() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
+        use std::arch::x86_64::{__cpuid_count, __get_cpuid_max};
+        /// Tiles, and products of those of bf16.
+        const AMX: u32 = 1 << 24 | 1 << 22;
+        let has_tiles = __get_cpuid_max(0).0 >= 7 && __cpuid_count(7, 0).edx & AMX == AMX;
         if is_x86_feature_detected!("avx512f") {
-            "x86_64 avx512f"
+            if has_tiles { "x86_64 avx512f amx-bf16" } else { "x86_64 avx512f" }
         } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             "x86_64 avx2 fma"
         } else {

@@ -195,13 +195,12 @@ impl Team {
         Ok((0..items).filter_map(|item| all[item % self.size()].next()).collect())
     }
 
-    /// Refuses processors of different kinds: a result would depend on who worked it out. `instructions` are those of this
-    /// one that matter, such as [`instruction_set`](crate::instruction_set).
+    /// Refuses processors of different kinds: a result would depend on who worked it out.
     ///
     /// # Errors
-    /// The first process whose instructions are not those of rank 0, and as [`gather`](Self::gather).
-    pub fn check_processors(&self, instructions: &str) -> Result<()> {
-        let all = self.share("processors", instructions.to_owned())?;
+    /// The first process whose instruction set is not that of rank 0, and as [`gather`](Self::gather).
+    pub fn check_processors(&self) -> Result<()> {
+        let all = self.share("processors", crate::instruction_set().to_owned())?;
         match all.iter().position(|other| *other != all[0]) {
             None => Ok(()),
             Some(rank) => {

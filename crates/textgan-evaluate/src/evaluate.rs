@@ -98,7 +98,7 @@ fn evaluate_together(
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
     config.validate()?;
-    team.check_processors(textgan_artifact::instruction_set())?;
+    team.check_processors()?;
     let writer = Writer::of(inputs, config)?;
     let data = Data::read(inputs.tokens)?;
     let test = sentences(&data.test);

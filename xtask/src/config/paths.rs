@@ -48,6 +48,8 @@ pub fn rebase_below(value: &mut Entry, key: &str, folder: &Path) {
 fn below<'a>(names: &'a [&'a str], key: &[&str]) -> Option<&'a [&'a str]> {
     match (names, key) {
         (rest, []) => Some(rest),
+        // What goes to a place of a list may be several items that stand there in its stead.
+        (["*", ..], [place]) if place.parse::<usize>().is_ok() => Some(names),
         (["*", rest @ ..], [place, key @ ..]) if place.parse::<usize>().is_ok() => below(rest, key),
         (["*", rest @ ..], key) => below(rest, key),
         ([name, rest @ ..], [first, key @ ..]) if name == first => below(rest, key),

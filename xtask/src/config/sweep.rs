@@ -183,6 +183,12 @@ impl Assignment {
         Ok(Self { key: key.to_string(), value })
     }
 
+    /// The place of a list at which this puts several items, or none.
+    fn moves(&self) -> Option<usize> {
+        let place = self.key.rsplit('.').next()?.parse().ok()?;
+        matches!(self.value.node, Node::Array(_)).then_some(place)
+    }
+
     pub(super) fn lay(&self, config: &mut Entry) -> Result<()> {
         let fail = |problem: String| refusal(&self.value.place, &self.key, &problem);
         set::lay(config, &self.key, self.value.clone()).map_err(fail)
@@ -214,7 +220,11 @@ fn assignments(table: &Entry, folder: &Path) -> Result<Vec<Assignment>> {
     let Node::Table(entries) = &table.node else { return Ok(Vec::new()) };
     let assignment = |(key, value): (&String, &Entry)| Assignment::new(key, value.clone(), folder);
     let mut list = entries.iter().map(assignment).collect::<Result<Vec<_>>>()?;
-    list.sort_by(|a, b| order(&a.key, &b.key));
+    // Places are those of the list as it was: what moves them comes last, and from the back.
+    list.sort_by(|a, b| match (a.moves(), b.moves()) {
+        (None, None) => order(&a.key, &b.key),
+        (first, second) => (first.is_some().cmp(&second.is_some())).then(second.cmp(&first)),
+    });
     Ok(list)
 }
 
@@ -280,6 +290,10 @@ mod tests {
         SweepFile::parse("s", Path::new("nowhere/s.toml"), text)
     }
 
+    fn keys_of(list: &[Assignment]) -> Vec<&str> {
+        list.iter().map(|assignment| assignment.key.as_str()).collect()
+    }
+
     #[test]
     fn a_file_says_what_is_varied() {
         let file = parse(
@@ -297,11 +311,24 @@ mod tests {
             "#,
         )
         .unwrap();
+        let several = parse(
+            "config = 'b.toml'\n[set]\n'phase.0' = []\n'phase.1' = [{}]\n'phase.0.steps' = 3\n\
+             'corpus.sources.0' = ['a.txt', { kind = 'files', path = 'b.gz' }]",
+        )
+        .unwrap();
+        // All places are meant as they are in the config.
+        assert_eq!(
+            keys_of(&several.set),
+            ["phase.0.steps", "phase.1", "corpus.sources.0", "phase.0"]
+        );
+        let sources = several.set[2].json().unwrap();
+        let expected =
+            serde_json::json!(["nowhere/a.txt", { "kind": "files", "path": "nowhere/b.gz" }]);
+        assert_eq!(sources, expected);
         assert_eq!(file.config, Path::new("base.toml"));
         assert_eq!((file.seeds.unwrap(), file.corpora), (vec![1, 2], Corpora::Shared));
-        let keys = |list: &[Assignment]| list.iter().map(|a| a.key.clone()).collect::<Vec<_>>();
         // A kind first: it drops what another kind had.
-        assert_eq!(keys(&file.set), ["corpus", "generator.kind", "generator.hidden"]);
+        assert_eq!(keys_of(&file.set), ["corpus", "generator.kind", "generator.hidden"]);
         let corpus = file.set[0].json().unwrap();
         assert_eq!(corpus, serde_json::json!({ "sources": "nowhere/a.txt" }));
         let axes: Vec<_> = file.grid.iter().map(|axis| axis.key.as_str()).collect();

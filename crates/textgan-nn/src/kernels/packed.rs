@@ -264,21 +264,23 @@ impl Packed {
 fn fill<T: Term>(panels: &mut Vec<[T; PANEL]>, matrix: Strided<'_>, depth: usize, columns: usize) {
     let terms = depth.div_ceil(T::DEPTH);
     panels.resize(terms * columns.div_ceil(PANEL), [T::default(); PANEL]);
-    let fill = |(group, panels): (usize, &mut [[T; PANEL]])| {
-        let first = group * GROUP * PANEL;
+    // All threads have something to do; what lies in a panel depends on none of them.
+    let shared = columns.div_ceil(PANEL).div_ceil(2 * rayon::current_num_threads());
+    let group = if matrix.column_stride == 1 { GROUP.min(shared).max(1) } else { 1 };
+    let fill = |(at, panels): (usize, &mut [[T; PANEL]])| {
+        let first = at * group * PANEL;
         let Strided { values, row_stride, column_stride } = matrix;
         let values = values.get(first * column_stride..).unwrap_or_default();
         let matrix = Strided { values, row_stride, column_stride };
-        let width = (GROUP * PANEL).min(columns - first);
+        let width = (group * PANEL).min(columns - first);
         match column_stride {
             1 => fill_by_rows(panels, matrix, depth, width),
             _ => fill_by_columns(panels, matrix, depth, width),
         }
     };
-    let group = (GROUP * terms).max(1);
     match depth * columns < PARALLEL {
-        true => panels.chunks_mut(group).enumerate().for_each(fill),
-        false => panels.par_chunks_mut(group).enumerate().for_each(fill),
+        true => panels.chunks_mut((group * terms).max(1)).enumerate().for_each(fill),
+        false => panels.par_chunks_mut((group * terms).max(1)).enumerate().for_each(fill),
     }
 }
 
@@ -350,9 +352,10 @@ fn fill_by_columns<T: Term>(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use crate::kernels::InstructionSet;
+
+    const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
     /// Numbers whose sums are exact in `f32`, so a wrong index cannot hide behind rounding.
     fn numbers(n: usize, seed: usize) -> Vec<f32> {
@@ -368,39 +371,27 @@ pub(super) mod tests {
             .collect()
     }
 
-    /// The instruction set is that of the whole process: tests that choose one take turns.
-    pub(in crate::kernels) static ONE_SET_AT_A_TIME: std::sync::Mutex<()> =
-        std::sync::Mutex::new(());
-
     #[test]
     fn products_equal_the_definition_for_every_remainder() {
-        let _alone = ONE_SET_AT_A_TIME.lock();
-        for set in InstructionSet::ALL.into_iter().filter(|set| set.select() == *set) {
-            for precision in [Precision::F32, Precision::Bf16] {
-                for rows in [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 16, 17, 23, 33, 104] {
-                    for (depth, columns) in
-                        [(1, 1), (3, 15), (8, 16), (17, 33), (0, 4), (33, 40), (64, 48), (530, 20)]
-                    {
-                        check_product(precision, [rows, depth, columns], set);
-                    }
+        for precision in PRECISIONS {
+            for rows in [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 16, 17, 23, 33, 104] {
+                for (depth, columns) in
+                    [(1, 1), (3, 15), (8, 16), (17, 33), (0, 4), (33, 40), (64, 150), (1100, 20)]
+                {
+                    check_product(precision, rows, depth, columns);
                 }
             }
         }
-        InstructionSet::detected().select();
     }
 
-    fn check_product(
-        precision: Precision,
-        [rows, depth, columns]: [usize; 3],
-        set: InstructionSet,
-    ) {
+    fn check_product(precision: Precision, rows: usize, depth: usize, columns: usize) {
         let (a, m) = (numbers(rows * depth, rows), numbers(depth * columns, columns));
         let expected = naive(rows, depth, columns, &a, &m);
         let matrix = Strided::rows(&m, columns);
         let packed = Packed::with_precision(precision, matrix, depth, columns);
         let mut out = vec![f32::NAN; rows * columns];
         packed.multiply(rows, Strided::rows(&a, depth), Start::Zero, &mut out, columns);
-        assert_eq!(out, expected, "{set:?}, {precision:?}, {rows} x {depth} x {columns}");
+        assert_eq!(out, expected, "{precision:?}, {rows} x {depth} x {columns}");
 
         packed.multiply(rows, Strided::rows(&a, depth), Start::Output, &mut out, columns);
         let twice: Vec<f32> = expected.iter().map(|x| 2.0 * x).collect();
@@ -412,49 +403,103 @@ pub(super) mod tests {
         let left = Strided::transposed(&transposed, rows);
         packed.multiply(rows, left, Start::Bias(&bias), &mut out, columns);
         for (i, (out, expected)) in out.iter().zip(&expected).enumerate() {
-            assert_eq!(*out, expected + bias[i % columns], "{set:?}, {precision:?}");
+            assert_eq!(*out, expected + bias[i % columns], "{precision:?}");
         }
     }
 
     #[test]
     fn a_transposed_weight_is_the_same_matrix() {
-        let (depth, columns) = (5, 19);
-        let m = numbers(depth * columns, 3);
-        let weight: Vec<f32> =
-            (0..columns * depth).map(|i| m[i % depth * columns + i / depth]).collect();
-        assert_eq!(
-            Packed::new(Strided::transposed(&weight, depth), depth, columns).panels,
-            Packed::new(Strided::rows(&m, columns), depth, columns).panels
-        );
+        // The last is packed by all threads.
+        for (depth, columns) in [(5, 19), (70, 300), (301, 300)] {
+            for precision in PRECISIONS {
+                let m = numbers(depth * columns, 3);
+                let weight: Vec<f32> =
+                    (0..columns * depth).map(|i| m[i % depth * columns + i / depth]).collect();
+                let packed =
+                    |matrix| Packed::with_precision(precision, matrix, depth, columns).panels;
+                let panels = packed(Strided::rows(&m, columns));
+                assert_eq!(packed(Strided::transposed(&weight, depth)), panels);
+                let at = |row: usize, column: usize| match row < depth && column < columns {
+                    true => m[row * columns + column],
+                    false => 0.0,
+                };
+                match panels {
+                    Panels::F32(panels) => check_panels(&panels, depth, at),
+                    Panels::Bf16(panels) => check_panels(&panels, depth, at),
+                }
+            }
+        }
+    }
+
+    fn check_panels<T: Term + PartialEq + std::fmt::Debug>(
+        panels: &[[T; PANEL]],
+        depth: usize,
+        at: impl Fn(usize, usize) -> f32,
+    ) {
+        let terms = depth.div_ceil(T::DEPTH);
+        for (i, row) in panels.iter().enumerate() {
+            let (panel, term) = (i / terms, i % terms * T::DEPTH);
+            for (lane, found) in row.iter().enumerate() {
+                let column = panel * PANEL + lane;
+                assert_eq!(*found, T::new(at(term, column), at(term + T::DEPTH - 1, column)));
+            }
+        }
     }
 
     #[test]
     fn a_prefix_of_the_depth_and_strides_are_respected() {
-        let m = numbers(4 * 3, 1);
-        let packed = Packed::new(Strided::rows(&m, 3), 4, 3);
-        let a = numbers(6, 2);
-        let mut out = vec![0.0; 2 * 5];
-        packed.multiply_first(2, 2, Strided::rows(&a, 1), Start::Zero, &mut out, 5);
-        let expected = naive(2, 2, 3, &[a[0], a[1], a[1], a[2]], &m[..6]);
-        assert_eq!(out[..3], expected[..3]);
-        assert_eq!(out[5..8], expected[3..]);
-        assert_eq!([out[3], out[4], out[8], out[9]], [0.0; 4]);
+        for precision in PRECISIONS {
+            let m = numbers(4 * 3, 1);
+            let packed = Packed::with_precision(precision, Strided::rows(&m, 3), 4, 3);
+            let a = numbers(6, 2);
+            let mut out = vec![0.0; 2 * 5];
+            packed.multiply_first(2, 2, Strided::rows(&a, 1), Start::Zero, &mut out, 5);
+            let expected = naive(2, 2, 3, &[a[0], a[1], a[1], a[2]], &m[..6]);
+            assert_eq!(out[..3], expected[..3]);
+            assert_eq!(out[5..8], expected[3..]);
+            assert_eq!([out[3], out[4], out[8], out[9]], [0.0; 4]);
+
+            let (rows, depth, columns, stride) = (37, 90, 50, 64);
+            let (a, m) = (numbers(rows * 41, 2), numbers(depth * columns, 1));
+            let packed =
+                Packed::with_precision(precision, Strided::rows(&m, columns), depth, columns);
+            let mut out = vec![7.0; rows * stride];
+            packed.multiply_first(41, rows, Strided::rows(&a, 41), Start::Zero, &mut out, stride);
+            let expected = naive(rows, 41, columns, &a, &m[..41 * columns]);
+            for (out, expected) in out.chunks(stride).zip(expected.chunks(columns)) {
+                assert_eq!(out[..columns], *expected);
+                assert!(out[columns..].iter().all(|&beyond| beyond == 7.0));
+            }
+        }
     }
 
     #[test]
-    fn bits_of_a_row_do_not_depend_on_its_neighbours() {
+    fn bits_of_a_row_depend_on_no_neighbours_and_no_tiles() {
         let mut stream = textgan_random::Key::root(1).stream();
         let mut draw = |n: usize| (0..n).map(|_| stream.normal()).collect::<Vec<f32>>();
-        let (rows, depth, columns) = (23, 40, 50);
-        let (a, m) = (draw(rows * depth), draw(depth * columns));
-        let packed = Packed::new(Strided::rows(&m, columns), depth, columns);
-        let mut together = vec![0.0; rows * columns];
-        packed.multiply(rows, Strided::rows(&a, depth), Start::Zero, &mut together, columns);
-        for r in 0..rows {
-            let mut alone = vec![0.0; columns];
-            let row = Strided::rows(&a[r * depth..][..depth], depth);
-            packed.multiply(1, row, Start::Zero, &mut alone, columns);
-            assert_eq!(alone, together[r * columns..][..columns]);
+        for precision in PRECISIONS {
+            for (rows, depth, columns) in [(23, 40, 50), (150, 700, 300)] {
+                let (a, m) = (draw(rows * depth), draw(depth * columns));
+                let matrix = Strided::rows(&m, columns);
+                let packed = Packed::with_precision(precision, matrix, depth, columns);
+                let mut together = vec![0.0; rows * columns];
+                let all = Strided::rows(&a, depth);
+                packed.multiply(rows, all, Start::Zero, &mut together, columns);
+                for r in 0..rows {
+                    let mut alone = vec![0.0; columns];
+                    let row = Strided::rows(&a[r * depth..][..depth], depth);
+                    packed.multiply(1, row, Start::Zero, &mut alone, columns);
+                    assert_eq!(alone, together[r * columns..][..columns]);
+                }
+                let mut tiled = vec![0.0; rows * columns];
+                packed.multiply_on_all_threads(rows, all, Start::Zero, &mut tiled, columns);
+                assert!(tiled == together, "{precision:?}");
+                let turned: Vec<f32> =
+                    (0..depth * rows).map(|i| a[i % rows * depth + i / rows]).collect();
+                let left = Strided::transposed(&turned, rows);
+                packed.multiply_on_all_threads(rows, left, Start::Zero, &mut tiled, columns);
+                assert!(tiled == together, "{precision:?}, transposed");
+            }
         }
     }
 }

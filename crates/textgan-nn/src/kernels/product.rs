@@ -55,6 +55,11 @@ pub(super) trait Compiled: Term {
     ///
     /// The caller has checked that the tile can be read and written.
     fn run(product: Product<'_, Self>, tile: Tile, out: Output);
+
+    /// Whether they are multiplied by tiles in registers, of 16 rows each.
+    fn by_tiles() -> bool {
+        false
+    }
 }
 
 impl Compiled for f32 {
@@ -87,6 +92,13 @@ impl Compiled for f32 {
 }
 
 impl Compiled for Pair {
+    fn by_tiles() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return InstructionSet::current() == InstructionSet::Amx;
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
     fn run(product: Product<'_, Self>, tile: Tile, out: Output) {
         #[cfg(target_arch = "x86_64")]
         {
@@ -139,17 +151,16 @@ impl<T: Compiled> Product<'_, T> {
     /// only.
     pub(super) fn run_on_all_threads(self, rows: usize, out: Output) {
         let panels = self.columns.div_ceil(PANEL);
-        // Columns, and what is converted, are copied once a task.
-        let (few, narrow, copied) = match T::DEPTH {
-            1 => ((24, 2), 4, CHUNK / 2),
-            _ => ((32, 4), 16, 64),
-        };
         let (tile, group) = match (rows * panels * self.depth, rows, rows * panels) {
             (0..4096, ..) => (rows, panels),
             (_, 768.., _) => (CHUNK, panels),
-            _ if self.a.is_transposed() => (copied, panels),
-            (_, _, 3072..) => (CHUNK, narrow),
-            _ => few,
+            // Columns are copied once a task; by tiles are all numbers.
+            _ if self.a.is_transposed() && T::by_tiles() => (64, panels),
+            _ if self.a.is_transposed() => (CHUNK / 2, panels),
+            (_, _, 3072..) if T::by_tiles() => (64, 8),
+            (_, _, 3072..) => (CHUNK, 4),
+            _ if T::by_tiles() => (32, 4),
+            _ => (24, 2),
         };
         let groups = panels.div_ceil(group.max(1));
         (0..rows.div_ceil(tile.max(1)) * groups).into_par_iter().for_each(|task| {
@@ -249,11 +260,11 @@ impl Product<'_, Pair> {
                 let terms = deep.len().div_ceil(Pair::DEPTH);
                 let whole = terms / tiles::TERMS * tiles::TERMS;
                 let lines = terms.div_ceil(tiles::TERMS) * tiles::ROWS;
-                self.copy_tiles(&chunk, &deep, &mut left);
+                self.copy_tiles(&registers, &chunk, &deep, &mut left);
                 let panel =
                     |panel: usize| &self.panels[panel * self.terms + from / Pair::DEPTH..][..terms];
                 for first in panels.clone().step_by(2) {
-                    // An odd panel or block of rows is multiplied twice, and used once.
+                    // An odd panel is multiplied twice, and used once.
                     let right = [first, (first + 1).min(panels.end - 1)].map(panel);
                     if whole < terms {
                         for (end, panel) in ends.iter_mut().zip(right) {
@@ -265,10 +276,10 @@ impl Product<'_, Pair> {
                     let last = (whole < terms).then_some([&ends[0], &ends[1]]);
                     let right = right.map(|panel| &panel[..whole]);
                     for row in (0..chunk.len()).step_by(2 * tiles::ROWS) {
-                        let below =
-                            if row + tiles::ROWS < chunk.len() { row + tiles::ROWS } else { row };
                         let block = |row: usize| &left[row / tiles::ROWS * lines..][..lines];
-                        registers.multiply([block(row), block(below)], right, last, &mut sums);
+                        let below = row + tiles::ROWS;
+                        let below = (below < chunk.len()).then(|| block(below));
+                        registers.multiply(block(row), below, right, last, &mut sums);
                         let height = (chunk.len() - row).min(2 * tiles::ROWS);
                         for (r, sums) in sums.0[..height].iter().enumerate() {
                             for (sums, panel) in sums.iter().zip(first..panels.end) {
@@ -292,7 +303,13 @@ impl Product<'_, Pair> {
 
     /// Rows of the left side as tiles: 16 rows after 16, each `deep` in tiles behind each other, zero where there is no number.
     #[inline(always)]
-    fn copy_tiles(&self, rows: &Range<usize>, deep: &Range<usize>, left: &mut Vec<tiles::Line>) {
+    fn copy_tiles(
+        &self,
+        registers: &tiles::Tiles,
+        rows: &Range<usize>,
+        deep: &Range<usize>,
+        left: &mut Vec<tiles::Line>,
+    ) {
         use tiles::{Line, NUMBERS, ROWS};
         let Strided { values, row_stride, column_stride } = self.a;
         let (height, lines) = (rows.len(), deep.len().div_ceil(NUMBERS));
@@ -320,7 +337,7 @@ impl Product<'_, Pair> {
                     for (i, to) in columns.iter_mut().enumerate() {
                         *to = Line::pairs(column(2 * i), column(2 * i + 1));
                     }
-                    tiles::turn(&columns, tile);
+                    registers.turn(&columns, tile);
                 }
             }
         }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // Instructions for which there are no functions in stable Rust.
 
 use std::arch::asm;
+use std::marker::PhantomData;
 
 use super::arithmetic::{PANEL, Pair, Term};
 
@@ -16,7 +17,7 @@ pub(super) const NUMBERS: usize = TERMS * Pair::DEPTH;
 
 /// A row of a tile.
 #[derive(Clone, Copy, Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Line(pub(super) [Pair; TERMS]);
 
 impl Line {
@@ -50,54 +51,12 @@ impl Line {
     }
 }
 
-/// Puts rows for columns, in four rounds of a quarter of a quarter each: in registers, where a loop would write pair by pair.
-#[inline(always)]
-pub(super) fn turn(lines: &[Line; TERMS], turned: &mut [Line; TERMS]) {
-    use std::arch::x86_64::*;
-    // SAFETY: this is called where there are tiles, which no processor has without AVX-512; a line has the size and the
-    // alignment of a register.
-    unsafe {
-        let x: [__m512i; TERMS] =
-            std::array::from_fn(|i| _mm512_load_si512(lines[i].0.as_ptr().cast()));
-        // Pairs of two lines, alternating; then of four; then quarters of registers are put in their places.
-        let two: [__m512i; TERMS] = std::array::from_fn(|i| match i % 2 {
-            0 => _mm512_unpacklo_epi32(x[i], x[i + 1]),
-            _ => _mm512_unpackhi_epi32(x[i - 1], x[i]),
-        });
-        let four: [__m512i; TERMS] = std::array::from_fn(|i| {
-            let (group, part) = (i / 4 * 4, i % 4);
-            let (a, b) = (two[group + part / 2], two[group + part / 2 + 2]);
-            match part % 2 {
-                0 => _mm512_unpacklo_epi64(a, b),
-                _ => _mm512_unpackhi_epi64(a, b),
-            }
-        });
-        let eight: [__m512i; TERMS] = std::array::from_fn(|i| {
-            let (half, part) = (i / 8, i % 4);
-            let (a, b) = (four[8 * half + part], four[8 * half + 4 + part]);
-            match i / 4 % 2 {
-                0 => _mm512_shuffle_i32x4::<0x88>(a, b),
-                _ => _mm512_shuffle_i32x4::<0xdd>(a, b),
-            }
-        });
-        let all: [__m512i; TERMS] = std::array::from_fn(|i| {
-            let (a, b) = (eight[i % 8], eight[8 + i % 8]);
-            match i / 8 {
-                0 => _mm512_shuffle_i32x4::<0x88>(a, b),
-                _ => _mm512_shuffle_i32x4::<0xdd>(a, b),
-            }
-        });
-        for (to, from) in turned.iter_mut().zip(all) {
-            _mm512_store_si512(to.0.as_mut_ptr().cast(), from);
-        }
-    }
-}
-
 /// The sums of two tiles of rows and two of columns.
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Sums(pub(super) [[[f32; PANEL]; 2]; 2 * ROWS]);
 
-/// Whether this processor has tiles of bf16, and the system lets this process use them: Linux asks to be asked.
+/// Whether this processor, which has AVX-512, has tiles of bf16, and the system lets this process use them: Linux asks to
+/// be asked.
 pub(super) fn available() -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -111,7 +70,8 @@ pub(super) fn available() -> bool {
         if __get_cpuid_max(0).0 < 7 || __cpuid_count(7, 0).edx & has != has {
             return false;
         }
-        // SAFETY: the call reads its two numbers, and changes only what this process may use.
+        // SAFETY: the call reads its two numbers. From then on threads of this process may use tiles, and need somewhat larger
+        // stacks for signals, which the system checks.
         let answer =
             unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
         answer == 0
@@ -120,8 +80,8 @@ pub(super) fn available() -> bool {
     false
 }
 
-/// Tile registers of this thread, each of 16 rows of 64 bytes, until this is dropped.
-pub(super) struct Tiles(());
+/// Tile registers of this thread, each of 16 rows of 64 bytes, until this is dropped. It stays on its thread.
+pub(super) struct Tiles(PhantomData<*mut ()>);
 
 /// What `ldtilecfg` reads.
 #[repr(C, align(64))]
@@ -137,7 +97,7 @@ impl Tiles {
     /// Claims the registers.
     ///
     /// # Safety
-    /// [`available`] has said that there are some.
+    /// [`available`] has said that there are some, and this thread has no other `Tiles`.
     pub unsafe fn claim() -> Self {
         let used: [u8; 16] = std::array::from_fn(|register| u8::from(register < 8));
         let shapes = Shapes {
@@ -149,18 +109,61 @@ impl Tiles {
         };
         // SAFETY: the caller vouches for the instruction, which reads 64 bytes.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, readonly)) };
-        Self(())
+        Self(PhantomData)
     }
 
-    /// `sums = A M` for two tiles of rows and two of columns: `left` are rows of `A`, 16 after 16, the tiles of a row of
-    /// tiles behind each other; `right` the same of panels, `whole` tiles in place and, if there is one, a last one that
+    /// Puts rows for columns, in four rounds of a quarter of a quarter each: in registers, where a loop would write pair by pair.
+    #[inline(always)]
+    pub fn turn(&self, lines: &[Line; TERMS], turned: &mut [Line; TERMS]) {
+        use std::arch::x86_64::*;
+        // SAFETY: `available` is asked where there is AVX-512; a line has the size and the alignment of a register.
+        unsafe {
+            let x: [__m512i; TERMS] =
+                std::array::from_fn(|i| _mm512_load_si512(lines[i].0.as_ptr().cast()));
+            // Pairs of two lines, alternating; then of four; then quarters of registers are put in their places.
+            let two: [__m512i; TERMS] = std::array::from_fn(|i| match i % 2 {
+                0 => _mm512_unpacklo_epi32(x[i], x[i + 1]),
+                _ => _mm512_unpackhi_epi32(x[i - 1], x[i]),
+            });
+            let four: [__m512i; TERMS] = std::array::from_fn(|i| {
+                let (group, part) = (i / 4 * 4, i % 4);
+                let (a, b) = (two[group + part / 2], two[group + part / 2 + 2]);
+                match part % 2 {
+                    0 => _mm512_unpacklo_epi64(a, b),
+                    _ => _mm512_unpackhi_epi64(a, b),
+                }
+            });
+            let eight: [__m512i; TERMS] = std::array::from_fn(|i| {
+                let (half, part) = (i / 8, i % 4);
+                let (a, b) = (four[8 * half + part], four[8 * half + 4 + part]);
+                match i / 4 % 2 {
+                    0 => _mm512_shuffle_i32x4::<0x88>(a, b),
+                    _ => _mm512_shuffle_i32x4::<0xdd>(a, b),
+                }
+            });
+            let all: [__m512i; TERMS] = std::array::from_fn(|i| {
+                let (a, b) = (eight[i % 8], eight[8 + i % 8]);
+                match i / 8 {
+                    0 => _mm512_shuffle_i32x4::<0x88>(a, b),
+                    _ => _mm512_shuffle_i32x4::<0xdd>(a, b),
+                }
+            });
+            for (to, from) in turned.iter_mut().zip(all) {
+                _mm512_store_si512(to.0.as_mut_ptr().cast(), from);
+            }
+        }
+    }
+
+    /// `sums = A M` for a tile of rows, or two, and two of columns: `left` are 16 rows of `A`, as tiles behind each other,
+    /// and `below` 16 more; `right` the same of panels, whole tiles in place and, if there is one, a `last` one that
     /// is copied because it ends beyond the panel.
     ///
     /// Each tile adds 16 pairs: the products of the first numbers, fused, those of the second ones, then both to
     /// the sum. Numbers too small to be normal are taken for zero.
     pub fn multiply(
         &self,
-        left: [&[Line]; 2],
+        left: &[Line],
+        below: Option<&[Line]>,
         right: [&[[Pair; PANEL]]; 2],
         last: Option<[&[Line; TERMS]; 2]>,
         sums: &mut Sums,
@@ -168,7 +171,9 @@ impl Tiles {
         let whole = right[0].len() / TERMS;
         let all = whole + usize::from(last.is_some());
         assert!(right[1].len() / TERMS == whole, "panels of one matrix");
-        assert!(left.iter().all(|lines| lines.len() == all * ROWS), "as deep as the panels");
+        let fits = |lines: &[Line]| lines.len() == all * ROWS;
+        assert!(fits(left) && below.is_none_or(fits), "as deep as the panels");
+        let below = below.map_or(std::ptr::null(), <[_]>::as_ptr);
         let [last0, last1] =
             last.map_or([std::ptr::null(); 2], |last| last.map(|lines| lines.as_ptr()));
         // SAFETY: that there is a `Tiles` says that the instructions exist and the registers have their shapes. `whole`
@@ -186,13 +191,16 @@ impl Tiles {
                 "tileloadd tmm4, [{a0} + {row}]",
                 "tileloadd tmm6, [{b0} + {row}]",
                 "tileloadd tmm7, [{b1} + {row}]",
-                "tileloadd tmm5, [{a1} + {row}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
+                "test {a1}, {a1}",
+                "jz 5f",
+                "tileloadd tmm5, [{a1} + {row}]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a0}, 1024",
                 "add {a1}, 1024",
+                "5:",
+                "add {a0}, 1024",
                 "add {b0}, 1024",
                 "add {b1}, 1024",
                 "dec {whole}",
@@ -203,9 +211,11 @@ impl Tiles {
                 "tileloadd tmm4, [{a0} + {row}]",
                 "tileloadd tmm6, [{last0} + {row}]",
                 "tileloadd tmm7, [{last1} + {row}]",
-                "tileloadd tmm5, [{a1} + {row}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
+                "test {a1}, {a1}",
+                "jz 4f",
+                "tileloadd tmm5, [{a1} + {row}]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
                 "4:",
@@ -215,8 +225,8 @@ impl Tiles {
                 "tilestored [{sums} + {row} + 2048], tmm2",
                 "tilestored [{sums} + {row} + 2112], tmm3",
                 whole = inout(reg) whole => _,
-                a0 = inout(reg) left[0].as_ptr() => _,
-                a1 = inout(reg) left[1].as_ptr() => _,
+                a0 = inout(reg) left.as_ptr() => _,
+                a1 = inout(reg) below => _,
                 b0 = inout(reg) right[0].as_ptr() => _,
                 b1 = inout(reg) right[1].as_ptr() => _,
                 row = inout(reg) 64usize => _,
@@ -243,29 +253,34 @@ mod tests {
     use super::*;
     use crate::kernels::{InstructionSet, Packed, Precision, Start, Strided};
 
-    /// The order in which the instruction is said to add.
+    /// The order in which tiles add: those of 512 numbers one after the other, then such parts.
     fn defined(a: impl Fn(usize) -> f32, m: impl Fn(usize) -> f32, depth: usize) -> f32 {
-        let mut sum = 0.0;
-        for tile in (0..depth).step_by(2 * TERMS) {
+        let tile = |from: usize, end: usize| {
             let mut parts = [0.0f32; 2];
-            for k in tile..depth.min(tile + 2 * TERMS) {
+            for k in from..end.min(from + NUMBERS) {
                 parts[k % 2] = a(k).mul_add(m(k), parts[k % 2]);
             }
-            sum += parts[0] + parts[1];
-        }
-        sum
+            parts[0] + parts[1]
+        };
+        let part = |from: usize| {
+            let end = depth.min(from + 512);
+            (from..end).step_by(NUMBERS).fold(0.0, |sum, from| sum + tile(from, end))
+        };
+        (0..depth).step_by(512).map(part).reduce(|sum, part| sum + part).unwrap_or(0.0)
     }
 
     #[test]
     fn what_is_turned_has_rows_for_columns() {
-        if InstructionSet::detected() != InstructionSet::Amx {
-            println!("this processor has no amx");
+        if InstructionSet::current() != InstructionSet::Amx {
+            println!("amx is not in use");
             return;
         }
         let pair = |row: usize, lane: usize| Pair::new(row as f32, lane as f32);
         let lines = std::array::from_fn(|row| Line(std::array::from_fn(|lane| pair(row, lane))));
         let mut turned = [Line::default(); TERMS];
-        turn(&lines, &mut turned);
+        // SAFETY: tiles are in use.
+        let registers = unsafe { Tiles::claim() };
+        registers.turn(&lines, &mut turned);
         for (lane, line) in turned.iter().enumerate() {
             assert_eq!(line.0, std::array::from_fn(|row| pair(row, lane)));
         }
@@ -273,9 +288,8 @@ mod tests {
 
     #[test]
     fn tiles_add_in_the_order_that_is_said() {
-        let _alone = crate::kernels::packed::tests::ONE_SET_AT_A_TIME.lock();
-        if InstructionSet::Amx.select() != InstructionSet::Amx {
-            println!("this processor has no amx");
+        if InstructionSet::current() != InstructionSet::Amx {
+            println!("amx is not in use");
             return;
         }
         let mut stream = textgan_random::Key::root(1).stream();
@@ -283,7 +297,7 @@ mod tests {
             let bf16 = |x: f32| f32::from_bits(x.to_bits() & 0xffff_0000);
             (0..n).map(|_| bf16(stream.normal())).collect()
         };
-        for (rows, depth, columns) in [(1, 1, 1), (33, 70, 49), (16, 64, 32), (47, 512, 17)] {
+        for (rows, depth, columns) in [(1, 1, 1), (33, 70, 49), (16, 64, 32), (47, 1100, 17)] {
             let (a, m) = (draw(rows * depth), draw(depth * columns));
             let matrix = Strided::rows(&m, columns);
             let packed = Packed::with_precision(Precision::Bf16, matrix, depth, columns);

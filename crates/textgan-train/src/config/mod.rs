@@ -43,8 +43,8 @@ pub struct TrainConfig {
     /// sentences of like length and little padding. 1 does not sort.
     pub length_window: usize,
     /// What the products of the generator's training multiply: `f32`, or `bf16`, which is faster
-    /// on processors with AVX-512 bf16 and slower on others. Weights, sums, samples and everything
-    /// else are `f32` in both.
+    /// on processors with AMX and on AMD's with AVX-512 bf16, and slower on others. Weights, sums,
+    /// samples and everything else are `f32` in both.
     pub precision: Precision,
     /// Steps between two lines of `metrics.jsonl`; a line holds the mean since the one before.
     pub log_every: u64,

@@ -2,7 +2,6 @@
 
 use textgan_artifact::Progress;
 use textgan_models::Sizes;
-use textgan_nn::kernels::{InstructionSet, Precision};
 use textgan_random::Key;
 
 use super::{Run, resume};
@@ -41,11 +40,7 @@ impl<'a> Run<'a> {
         }
         plan.check_halves(data)?;
         footprint::check(plan, data, progress)?;
-        // Not all that have AVX-512 add products of bf16 alike.
-        team.check_processors(match plan.train.precision {
-            Precision::F32 => textgan_artifact::instruction_set(),
-            Precision::Bf16 => InstructionSet::current().name(),
-        })?;
+        team.check_processors()?;
         let mut networks = Networks::new(plan, data, key.child("initialisation"))?;
         // Every network exists from the first: what cannot be built is refused before an hour of
         // training, and checkpoints always hold the same files.
