@@ -276,6 +276,9 @@ impl Product<'_, Pair> {
                     let last = (whole < terms).then_some([&ends[0], &ends[1]]);
                     let right = right.map(|panel| &panel[..whole]);
                     for row in (0..chunk.len()).step_by(2 * tiles::ROWS) {
+                        for r in 0..(chunk.len() - row).min(2 * tiles::ROWS) {
+                            out.expect(chunk.start + row + r, first..panels.end.min(first + 2));
+                        }
                         let block = |row: usize| &left[row / tiles::ROWS * lines..][..lines];
                         let below = row + tiles::ROWS;
                         let below = (below < chunk.len()).then(|| block(below));
@@ -486,6 +489,19 @@ impl<T: Term> Part<'_, T> {
 }
 
 impl Output {
+    /// Asks for the memory where the sums of some panels of a row go, so that it is here when they are: rows of a large
+    /// result are far apart, and no processor expects the next.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn expect(self, row: usize, panels: Range<usize>) {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        for panel in panels {
+            let at = self.first.wrapping_add(row * self.stride + panel * PANEL);
+            // SAFETY: a hint reads nothing, wherever it points.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) };
+        }
+    }
+
     /// Puts the sums of a row of a panel where they belong.
     ///
     /// # Safety
